@@ -44,4 +44,29 @@ struct matrix_view {
     [[nodiscard]] constexpr tare::shape shape() const { return tare::shape{rows, columns}; }
 };
 
+/// A dense row-major tensor in somebody else's memory. A null pointer says "not wanted" where an
+/// output is optional.
+template <class T>
+struct array_view {
+    T* data = nullptr;
+    tare::shape extents;
+
+    constexpr array_view() = default;
+    constexpr array_view(T* data_, const tare::shape& extents_) : data(data_), extents(extents_) {}
+    template <class U>
+        requires(std::is_same_v<const U, T>)
+    constexpr array_view(const array_view<U>& other) : data(other.data), extents(other.extents) {}
+
+    [[nodiscard]] constexpr extent size() const noexcept { return extents.size(); }
+    [[nodiscard]] constexpr std::span<T> span() const noexcept {
+        return {data, static_cast<std::size_t>(extents.size())};
+    }
+    /// All axes but the last as rows.
+    [[nodiscard]] constexpr matrix_view<T> matrix() const noexcept {
+        return {data, extents.rows(), extents.columns()};
+    }
+    constexpr T& operator[](extent i) const { return data[i]; }
+    explicit constexpr operator bool() const noexcept { return data != nullptr; }
+};
+
 }  // namespace tare

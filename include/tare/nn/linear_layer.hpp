@@ -1,0 +1,50 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// A linear layer: weight, perhaps a bias, and the module's name for the accounting.
+
+#include <string_view>
+
+#include <tare/core/name.hpp>
+#include <tare/core/root.hpp>
+#include <tare/nn/parameters.hpp>
+#include <tare/ops/linear.hpp>
+
+namespace tare {
+
+/// y = x W^T (+ b), W (out, in). `Weight` is what W is held as; T itself unless it is packed.
+template <class T, class Weight = T>
+struct linear_layer {
+    name label;
+    Weight weight;
+    T bias;
+
+    linear_layer() = default;
+
+    /// Parameters `label`.weight and, if wanted, `label`.bias; both start uniform in
+    /// +-1/sqrt(in).
+    template <class Source>
+    constexpr linear_layer(Source& source, std::string_view label_, extent in, extent out,
+                           bool with_bias)
+        : label(label_),
+          weight(source.parameter(join(label, ".weight"), shape{out, in}, start(in))) {
+        if (with_bias) bias = source.parameter(join(label, ".bias"), shape{out}, start(in));
+    }
+
+    [[nodiscard]] constexpr T operator()(const T& x) const {
+        [[maybe_unused]] const auto here = scope(x, label);
+        return bias.exists() ? linear(x, weight, bias) : linear(x, weight);
+    }
+
+    template <class Visitor>
+    constexpr void visit(Visitor&& visitor) {
+        visitor(join(label, ".weight"), weight);
+        if (bias.exists()) visitor(join(label, ".bias"), bias);
+    }
+
+  private:
+    static constexpr initial start(extent in) {
+        return initial::uniform(1.0 / square_root(static_cast<double>(in)));
+    }
+};
+
+}  // namespace tare

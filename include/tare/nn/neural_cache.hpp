@@ -1,0 +1,48 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The content of a non-parametric cache: the hidden states of the last positions and the words that
+// followed them. Source: Grave, Joulin, Usunier 2017, section 3.
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include <tare/ops/gather.hpp>
+#include <tare/ops/roll.hpp>
+
+namespace tare {
+
+/// Up to `capacity` pairs, oldest first.
+template <class T>
+class neural_cache {
+  public:
+    constexpr neural_cache() = default;
+    constexpr explicit neural_cache(extent capacity) : capacity_(capacity) {}
+
+    [[nodiscard]] constexpr extent capacity() const noexcept { return capacity_; }
+    [[nodiscard]] constexpr const T& keys() const noexcept { return keys_; }
+    [[nodiscard]] constexpr std::span<const token> words() const noexcept { return words_; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return words_.empty(); }
+
+    /// Remembers rows (N, d) and the words that followed them; the oldest pairs beyond the capacity
+    /// are forgotten. No gradient reaches what is remembered.
+    constexpr void push(const T& rows, std::span<const token> next_words) {
+        keys_ = keys_.exists() ? apply(op::roll{capacity_}, keys_, detach(rows))
+                               : apply(op::roll{capacity_}, detach(rows));
+        words_.insert(words_.end(), next_words.begin(), next_words.end());
+        const std::size_t limit = static_cast<std::size_t>(capacity_);
+        if (words_.size() > limit)
+            words_.erase(words_.begin(), words_.end() - static_cast<std::ptrdiff_t>(limit));
+    }
+    constexpr void clear() {
+        keys_ = T{};
+        words_.clear();
+    }
+
+  private:
+    extent capacity_ = 0;
+    T keys_;
+    std::vector<token> words_;
+};
+
+}  // namespace tare

@@ -1,0 +1,91 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Where a model's parameters come from. A model asks a source for each parameter by name, shape and
+// initial distribution; the source decides what it is: random numbers, tensors of a file, leaves of
+// a tape, or entries of a ledger.
+
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+#include <string_view>
+
+#include <tare/core/random.hpp>
+#include <tare/core/tensor.hpp>
+#include <tare/readings/gradient.hpp>
+
+namespace tare {
+
+/// How a parameter starts: constant + uniform in +-bound + normal of the given deviation.
+struct initial {
+    double constant = 0.0;
+    double bound = 0.0;
+    double deviation = 0.0;
+
+    [[nodiscard]] static constexpr initial zeros() { return {}; }
+    [[nodiscard]] static constexpr initial value(double constant) { return {constant, 0.0, 0.0}; }
+    [[nodiscard]] static constexpr initial uniform(double bound) { return {0.0, bound, 0.0}; }
+    [[nodiscard]] static constexpr initial normal(double deviation) {
+        return {0.0, 0.0, deviation};
+    }
+};
+
+/// A source hands out parameters of type T.
+template <class Source, class T>
+concept parameter_source =
+    requires(Source& source, std::string_view label, const shape& extents, const initial& start) {
+        { source.parameter(label, extents, start) } -> std::same_as<T>;
+    };
+
+/// Random parameters for the value reading. A parameter's numbers depend on the seed and its name
+/// alone, not on the order in which a model asks.
+template <class Scalar>
+class random_parameters {
+  public:
+    explicit random_parameters(std::uint64_t seed) : seed_(seed) {}
+
+    [[nodiscard]] basic_tensor<Scalar> parameter(std::string_view label, const shape& extents,
+                                                 const initial& start) const {
+        basic_tensor<Scalar> out(extents);
+        const random_stream stream(seed_, hash(label));
+        std::uint64_t index = 0;
+        for (Scalar& value : out.mutable_values()) {
+            float v = static_cast<float>(start.constant);
+            if (start.bound != 0.0)
+                v += static_cast<float>(start.bound) * (2.0F * stream.uniform(index) - 1.0F);
+            if (start.deviation != 0.0)
+                v += static_cast<float>(start.deviation) * stream.normal(index);
+            value = Scalar(v);
+            ++index;
+        }
+        return out;
+    }
+
+  private:
+    /// FNV-1a, 64 bits.
+    static constexpr std::uint64_t hash(std::string_view text) {
+        std::uint64_t h = 0xCBF29CE484222325U;
+        for (const char c : text)
+            h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+        return h;
+    }
+    std::uint64_t seed_;
+};
+
+/// Leaves of a tape, with the values of another source.
+template <class Source, class Scalar, class Precision = full_precision>
+class tape_parameters {
+  public:
+    tape_parameters(basic_tape<Scalar, Precision>& tape, Source values)
+        : tape_(&tape), values_(std::move(values)) {}
+
+    [[nodiscard]] basic_variable<Scalar, Precision>
+    parameter(std::string_view label, const shape& extents, const initial& start) {
+        return tape_->parameter(values_.parameter(label, extents, start));
+    }
+
+  private:
+    basic_tape<Scalar, Precision>* tape_;
+    Source values_;
+};
+
+}  // namespace tare

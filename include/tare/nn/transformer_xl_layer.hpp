@@ -1,0 +1,134 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// One pre-norm decoder layer of a Transformer-XL: attention over a segment with memory, then a
+// feed-forward network, each added to its input. Seven places where activations may be quantized.
+//     x' = x + out(attention(ln1(x)))        y = x' + fc3(relu(fc0(ln2(x'))))
+
+#include <string_view>
+#include <utility>
+
+#include <tare/core/name.hpp>
+#include <tare/models/transformer_xl_config.hpp>
+#include <tare/nn/activation_point.hpp>
+#include <tare/nn/linear_layer.hpp>
+#include <tare/ops/add.hpp>
+#include <tare/ops/attention_memory.hpp>
+#include <tare/ops/layer_norm.hpp>
+#include <tare/ops/relu.hpp>
+#include <tare/ops/segment_attention.hpp>
+
+namespace tare {
+
+/// Gain and bias of a layer normalisation.
+template <class T>
+struct layer_norm_layer {
+    name label;
+    T gamma;
+    T beta;
+
+    layer_norm_layer() = default;
+    template <class Source>
+    constexpr layer_norm_layer(Source& source, std::string_view label_, extent width)
+        : label(label_),
+          gamma(source.parameter(join(label, ".weight"), shape{width}, initial::value(1.0))),
+          beta(source.parameter(join(label, ".bias"), shape{width}, initial::zeros())) {}
+
+    [[nodiscard]] constexpr T operator()(const T& x) const {
+        [[maybe_unused]] const auto here = scope(x, label);
+        return layer_norm(x, gamma, beta);
+    }
+    template <class Visitor>
+    constexpr void visit(Visitor&& visitor) {
+        visitor(join(label, ".weight"), gamma);
+        visitor(join(label, ".bias"), beta);
+    }
+};
+
+/// The layer. **Shapes** x (T, B, d); memory (at most S, B, H (nk + nv)).
+template <class T, class Weight = T>
+class transformer_xl_layer {
+  public:
+    template <class Source>
+    constexpr transformer_xl_layer(Source& source, const transformer_xl_config& config,
+                                   std::string_view label)
+        : label_(label), heads_(config.heads), key_width_(config.key_width),
+          value_width_(config.value_width), window_(config.window),
+          positions_(source.parameter(join(label, ".pos_emb"),
+                                      shape{config.key_width, config.window + 1},
+                                      initial::normal(0.02))),
+          ln1_(source, join(label, ".ln1"), config.width),
+          qkv_(source, join(label, ".qkv"), config.width,
+               config.heads * (2 * config.key_width + config.value_width), true),
+          out_(source, join(label, ".out"), config.heads * config.value_width, config.width,
+               false),
+          ln2_(source, join(label, ".ln2"), config.width),
+          fc0_(source, join(label, ".fc.0"), config.width, config.inner, true),
+          fc3_(source, join(label, ".fc.3"), config.inner, config.width, true),
+          ln1_point_(point_from<T>(source, join(label, ".ln1"))),
+          qkv_point_(point_from<T>(source, join(label, ".qkv"))),
+          probability_point_(point_from<T>(source, join(label, ".attn"))),
+          attention_point_(point_from<T>(source, join(label, ".attn_out"))),
+          ln2_point_(point_from<T>(source, join(label, ".ln2"))),
+          relu_point_(point_from<T>(source, join(label, ".relu"))),
+          fc3_point_(point_from<T>(source, join(label, ".fc.3"))) {}
+
+    /// The layer's result; `memory` is read and then replaced by what the next chunk needs. Pass a
+    /// tensor that does not exist for none: positions before the chunk are then masked.
+    [[nodiscard]] constexpr T operator()(const T& x, T& memory) const {
+        [[maybe_unused]] const auto here = scope(x, label_);
+        const T qkv = qkv_point_(qkv_(ln1_point_(ln1_(x))));
+        const T attended = attention_point_(attend(qkv, memory));
+        const T middle = add(x, out_(attended));
+        return add(middle,
+                   fc3_point_(fc3_(relu_point_(relu(fc0_(ln2_point_(ln2_(middle))))))));
+    }
+
+    /// Calls visitor(name, parameter) for every parameter, in the order of the published model.
+    template <class Visitor>
+    constexpr void visit(Visitor&& visitor) {
+        visitor(join(label_, ".pos_emb"), positions_);
+        ln1_.visit(visitor);
+        qkv_.visit(visitor);
+        out_.visit(visitor);
+        ln2_.visit(visitor);
+        fc0_.visit(visitor);
+        fc3_.visit(visitor);
+    }
+
+  private:
+    [[nodiscard]] constexpr T attend(const T& qkv, T& memory) const {
+        [[maybe_unused]] const auto here = scope(qkv, join(label_, ".attn"));
+        const auto rows = probability_point_.rows();
+        const op::segment_attention<std::decay_t<decltype(rows)>> attention{
+            heads_, key_width_, value_width_, rows};
+        const op::attention_memory next{heads_, key_width_, value_width_, window_};
+        if (!memory.exists()) {
+            memory = apply(next, detach(qkv));
+            return apply(attention, qkv, positions_);
+        }
+        const T earlier = std::exchange(memory, apply(next, detach(qkv), memory));
+        return apply(attention, qkv, positions_, earlier);
+    }
+
+    name label_;
+    extent heads_;
+    extent key_width_;
+    extent value_width_;
+    extent window_;
+    T positions_;
+    layer_norm_layer<T> ln1_;
+    linear_layer<T, Weight> qkv_;
+    linear_layer<T, Weight> out_;
+    layer_norm_layer<T> ln2_;
+    linear_layer<T, Weight> fc0_;
+    linear_layer<T, Weight> fc3_;
+    activation_point<T> ln1_point_;
+    activation_point<T> qkv_point_;
+    activation_point<T> probability_point_;
+    activation_point<T> attention_point_;
+    activation_point<T> ln2_point_;
+    activation_point<T> relu_point_;
+    activation_point<T> fc3_point_;
+};
+
+}  // namespace tare

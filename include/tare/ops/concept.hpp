@@ -1,0 +1,66 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// What an operation is: one type that holds the result's shape, the plain computation, its
+// gradient and its price. A user adds one by writing one such type in one file; every reading
+// accepts it.
+
+#include <concepts>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <tare/core/tensor.hpp>
+#include <tare/core/view.hpp>
+#include <tare/ops/price.hpp>
+
+namespace tare {
+
+/// What forward keeps for backward. `wanted` is false where no gradient will be asked for.
+template <class Scalar>
+struct saved {
+    bool wanted = false;
+    std::vector<basic_tensor<Scalar>> tensors;
+
+    /// A tensor to keep (or, unwanted, to use and forget).
+    basic_tensor<Scalar>& keep(const shape& extents) {
+        return tensors.emplace_back(extents);
+    }
+};
+
+template <class Scalar>
+using input_views = std::span<const array_view<const Scalar>>;
+template <class Scalar>
+using gradient_views = std::span<const array_view<Scalar>>;
+
+/// forward writes all of `out`; backward ADDS to every gradient that is wanted (non-null view).
+template <class Op>
+concept operation = requires(const Op& op, std::span<const shape> shapes,
+                             std::span<const operand> operands, const operand& result) {
+    { Op::name } -> std::convertible_to<std::string_view>;
+    { op.result_shape(shapes) } -> std::same_as<shape>;
+    { op.cost(operands, result) } -> std::same_as<price>;
+} && requires(const Op& op, input_views<float> in, array_view<float> out, saved<float>& keep) {
+    op.forward(in, out, keep);
+};
+
+/// An operation that can also be differentiated.
+template <class Op>
+concept differentiable_operation =
+    operation<Op> &&
+    requires(const Op& op, input_views<float> in, array_view<const float> out,
+             gradient_views<float> grad_in, const saved<float>& kept) {
+        op.backward(in, out, out, kept, grad_in);
+    };
+
+/// Width of the result where an operation has something to say about it (moving data keeps the
+/// width, for example); 32 bits otherwise.
+template <class Op>
+[[nodiscard]] constexpr int result_bits(const Op& op, std::span<const operand> operands) {
+    if constexpr (requires { op.result_bits(operands); }) {
+        return op.result_bits(operands);
+    } else {
+        return 32;
+    }
+}
+
+}  // namespace tare

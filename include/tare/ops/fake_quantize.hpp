@@ -1,0 +1,64 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Quantize and dequantize with a known range, the form in which a quantized model evaluates:
+//     y = round_half_to_even(clamp(x, -max_abs, max_abs) / inverse_scale) * inverse_scale
+// All in float32, each operation rounded. Source: Distiller's range-linear quantizer, explicit form.
+
+#include <cmath>
+#include <span>
+
+#include <tare/ops/concept.hpp>
+#include <tare/readings/apply.hpp>
+
+namespace tare {
+
+/// Conversions between widths that float32 represents exactly are free under the MicroNet rules.
+inline constexpr std::string_view conversion_role = "conversion";
+
+/// Clamp (two comparisons), division, rounding, multiplication, `elements` times.
+constexpr price& charge_conversion(price& p, extent elements) {
+    return p.others(conversion_role, 4 * elements).multiplications(conversion_role, elements);
+}
+
+namespace op {
+
+struct fake_quantize {
+    static constexpr std::string_view name = "fake_quantize";
+    int bits = 8;
+    float max_abs = 0.0F;
+    float inverse_scale = 1.0F;
+
+    constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
+
+    template <class Scalar>
+    [[nodiscard]] Scalar one(const Scalar& x) const {
+        using std::nearbyint;
+        Scalar y = x;
+        if (y < Scalar(-max_abs)) y = Scalar(-max_abs);
+        if (Scalar(max_abs) < y) y = Scalar(max_abs);
+        return nearbyint(y / Scalar(inverse_scale)) * Scalar(inverse_scale);
+    }
+    template <class Scalar>
+    void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
+        for (extent i = 0; i < out.size(); ++i)
+            out[i] = one(in[0][i]);
+    }
+    /// Straight through inside the range, nothing outside (Bengio, Leonard, Courville 2013).
+    template <class Scalar>
+    void backward(input_views<Scalar> in, array_view<const Scalar>,
+                  array_view<const Scalar> grad_out, const saved<Scalar>&,
+                  gradient_views<Scalar> grad_in) const {
+        for (extent i = 0; i < grad_in[0].size(); ++i)
+            if (!(in[0][i] < Scalar(-max_abs)) && !(Scalar(max_abs) < in[0][i]))
+                grad_in[0][i] = grad_in[0][i] + grad_out[i];
+    }
+    constexpr price cost(std::span<const operand>, const operand& out) const {
+        price p;
+        return charge_conversion(p, out.extents.size());
+    }
+    constexpr int result_bits(std::span<const operand>) const { return bits; }
+};
+
+}  // namespace op
+
+}  // namespace tare

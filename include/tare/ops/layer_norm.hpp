@@ -1,0 +1,77 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Layer normalisation: y = (x - mean) / sqrt(var + eps) * gamma + beta over the last axis, biased
+// variance. Source: Ba, Kiros, Hinton 2016, section 3.
+
+#include <span>
+
+#include <tare/kernels/layer_norm.hpp>
+#include <tare/ops/concept.hpp>
+#include <tare/readings/apply.hpp>
+
+namespace tare {
+
+namespace op {
+
+/// Inputs x (..., d), gamma (d), beta (d).
+struct layer_norm {
+    static constexpr std::string_view name = "layer_norm";
+    double epsilon = 1e-5;
+
+    constexpr shape result_shape(std::span<const shape> in) const {
+        require(in.size() == 3 && in[0].columns() > 0 && in[1].size() == in[0].columns() &&
+                    in[2].size() == in[0].columns(),
+                "layer_norm: x is ", in[0], ", gamma ", in[1], ", beta ", in[2],
+                "; gamma and beta need one value for each column of x");
+        return in[0];
+    }
+    template <class Scalar>
+    void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>& keep) const {
+        const shape rows{in[0].extents.rows()};
+        basic_tensor<Scalar> mean(rows);
+        basic_tensor<Scalar> inverse(rows);
+        kernels::layer_norm(in[0].matrix(), in[1].span(), in[2].span(), epsilon, out.matrix(),
+                            mean.mutable_values(), inverse.mutable_values());
+        if (keep.wanted) keep.tensors = {mean, inverse};
+    }
+    template <class Scalar>
+    void backward(input_views<Scalar> in, array_view<const Scalar>,
+                  array_view<const Scalar> grad_out, const saved<Scalar>& kept,
+                  gradient_views<Scalar> grad_in) const {
+        kernels::layer_norm_backward(in[0].matrix(), in[1].span(), kept.tensors[0].values(),
+                                     kept.tensors[1].values(), grad_out.matrix(),
+                                     grad_in[0].matrix(), grad_in[1].span(), grad_in[2].span());
+    }
+    /// 7 d + 2 a row: d - 1 additions and a division for the mean, d subtractions, d squares,
+    /// d - 1 additions and a division for the variance, epsilon, the inverse root, and d
+    /// multiplications each by the root and by gamma, d additions of beta.
+    constexpr price cost(std::span<const operand> in, const operand&) const {
+        const extent n = in[0].extents.rows();
+        const extent d = in[0].extents.columns();
+        return price{}
+            .additions("mean", n * (d - 1))
+            .others("mean", n)
+            .additions("centre", n * d)
+            .multiplications("square", n * d)
+            .additions("variance", n * (d - 1))
+            .others("variance", n)
+            .additions("epsilon", n)
+            .others("inverse root", n)
+            .multiplications("normalise", n * d)
+            .multiplications("gamma", n * d)
+            .additions("beta", n * d);
+    }
+};
+
+}  // namespace op
+
+/// Layer normalisation over the last axis.
+/// **Shapes** x (..., d), gamma and beta (d). **Cost** 7 d + 2 operations a row.
+/// **Throws** tare::error on shapes that do not fit.
+template <class T>
+[[nodiscard]] constexpr T layer_norm(const T& x, const T& gamma, const T& beta,
+                                     double epsilon = 1e-5) {
+    return apply(op::layer_norm{epsilon}, x, gamma, beta);
+}
+
+}  // namespace tare

@@ -1,0 +1,89 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// A tensor times one number: a constant of the model, or a trained scalar.
+
+#include <span>
+
+#include <tare/ops/concept.hpp>
+#include <tare/readings/apply.hpp>
+
+namespace tare {
+
+namespace op {
+
+/// x * factor, the factor a constant.
+struct scale_by {
+    static constexpr std::string_view name = "scale";
+    double factor = 1.0;
+
+    constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
+    template <class Scalar>
+    void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
+        const Scalar f(static_cast<float>(factor));
+        for (extent i = 0; i < out.size(); ++i)
+            out[i] = in[0][i] * f;
+    }
+    template <class Scalar>
+    void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
+                  const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
+        const Scalar f(static_cast<float>(factor));
+        for (extent i = 0; i < grad_in[0].size(); ++i)
+            grad_in[0][i] = grad_in[0][i] + grad_out[i] * f;
+    }
+    constexpr price cost(std::span<const operand>, const operand& out) const {
+        return price{}.multiplications("scale", out.extents.size());
+    }
+    /// One common factor moves into the scale of a quantized tensor; its codes stay what they are.
+    constexpr int result_bits(std::span<const operand> in) const { return in[0].bits; }
+};
+
+/// x * s, s a tensor of one element.
+struct scale {
+    static constexpr std::string_view name = "scale";
+
+    constexpr shape result_shape(std::span<const shape> in) const {
+        require(in.size() == 2 && in[1].size() == 1, "scale: the factor is ", in.back(),
+                "; it must be a single number");
+        return in[0];
+    }
+    template <class Scalar>
+    void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
+        for (extent i = 0; i < out.size(); ++i)
+            out[i] = in[0][i] * in[1][0];
+    }
+    template <class Scalar>
+    void backward(input_views<Scalar> in, array_view<const Scalar>,
+                  array_view<const Scalar> grad_out, const saved<Scalar>&,
+                  gradient_views<Scalar> grad_in) const {
+        if (grad_in[0])
+            for (extent i = 0; i < grad_in[0].size(); ++i)
+                grad_in[0][i] = grad_in[0][i] + grad_out[i] * in[1][0];
+        if (grad_in[1]) {
+            Scalar sum = grad_in[1][0];
+            for (extent i = 0; i < in[0].size(); ++i)
+                sum = sum + grad_out[i] * in[0][i];
+            grad_in[1][0] = sum;
+        }
+    }
+    constexpr price cost(std::span<const operand>, const operand& out) const {
+        return price{}.multiplications("scale", out.extents.size());
+    }
+    constexpr int result_bits(std::span<const operand> in) const { return in[0].bits; }
+};
+
+}  // namespace op
+
+/// x times a constant (rounded to float32). **Cost** one multiplication for each element. The
+/// width of a quantized x is kept: the factor joins its scale.
+template <class T>
+[[nodiscard]] constexpr T scale_by(const T& x, double factor) {
+    return apply(op::scale_by{factor}, x);
+}
+
+/// x times the single number `factor`. **Cost** and width as scale_by.
+template <class T>
+[[nodiscard]] constexpr T scale(const T& x, const T& factor) {
+    return apply(op::scale{}, x, factor);
+}
+
+}  // namespace tare
