@@ -38,6 +38,12 @@ inline void set_threads(int count) {
 /// Work, in elementary operations (about 0.1 ns each), below which a region does not pay.
 inline constexpr extent region_min_work = 300'000;
 
+/// Threads worth starting for `work` elementary operations: 1 inside a region or below
+/// region_min_work.
+[[nodiscard]] inline extent threads_for(extent work) noexcept {
+    return work < region_min_work || omp_in_parallel() ? 1 : static_cast<extent>(threads());
+}
+
 /// Calls `body(begin, end)` on disjoint ranges that cover [0, count), at most one range a thread,
 /// each boundary a multiple of `grain`. `work` estimates the elementary operations of one index.
 /// `body` must not throw.
