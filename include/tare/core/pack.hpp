@@ -16,8 +16,6 @@ namespace tare::simd {
 
 inline constexpr std::size_t pack_lanes = 16;
 
-namespace detail {
-
 inline constexpr std::size_t pack_registers = pack_lanes / lanes;
 static_assert(pack_lanes % lanes == 0);
 
@@ -26,6 +24,8 @@ template <class Register>
 struct group {
     Register part[pack_registers];
 };
+
+namespace detail {
 
 /// Applies f register by register.
 template <class F, class First, class... Rest>
@@ -39,25 +39,25 @@ template <class F, class First, class... Rest>
 
 }  // namespace detail
 
-using pack = detail::group<floats>;
-using int_pack = detail::group<ints>;
-using mask_pack = detail::group<masks>;
+using pack = group<floats>;
+using int_pack = group<ints>;
+using mask_pack = group<masks>;
 
 [[gnu::always_inline]] inline pack load_pack(const float* p) {
     pack out;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         out.part[r] = load(p + r * lanes);
     return out;
 }
 [[gnu::always_inline]] inline void store(float* p, const pack& v) {
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         store(p + r * lanes, v.part[r]);
 }
 /// The first `count` <= 16 floats at p, zeros behind them.
 [[gnu::always_inline]] inline pack load_pack(const float* p, std::size_t count) {
-    if constexpr (detail::pack_registers == 1) {
+    if constexpr (pack_registers == 1) {
         return {{load_partial(p, count)}};
     } else {
         alignas(64) float block[pack_lanes] = {};
@@ -67,7 +67,7 @@ using mask_pack = detail::group<masks>;
 }
 /// Writes the first `count` <= 16 floats of v to p.
 [[gnu::always_inline]] inline void store(float* p, const pack& v, std::size_t count) {
-    if constexpr (detail::pack_registers == 1) {
+    if constexpr (pack_registers == 1) {
         store_partial(p, v.part[0], count);
     } else {
         alignas(64) float block[pack_lanes];
@@ -78,7 +78,7 @@ using mask_pack = detail::group<masks>;
 /// Writes past the caches; p must be a multiple of 64 bytes. Call stream_fence() afterwards.
 [[gnu::always_inline]] inline void stream(float* p, const pack& v) {
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         stream(p + r * lanes, v.part[r]);
 }
 
@@ -86,7 +86,7 @@ using mask_pack = detail::group<masks>;
 [[gnu::always_inline]] inline pack pack_of(float v) {
     pack out;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         out.part[r] = broadcast(v);
     return out;
 }
@@ -150,6 +150,9 @@ using mask_pack = detail::group<masks>;
 [[gnu::always_inline]] inline mask_pack operator|(const mask_pack& a, const mask_pack& b) {
     return detail::each([](masks x, masks y) -> masks { return x | y; }, a, b);
 }
+[[gnu::always_inline]] inline mask_pack operator&(const mask_pack& a, const mask_pack& b) {
+    return detail::each([](masks x, masks y) -> masks { return x & y; }, a, b);
+}
 [[gnu::always_inline]] inline pack select(const mask_pack& m, const pack& a, const pack& b) {
     return detail::each([](masks k, floats x, floats y) { return select(k, x, y); }, m, a, b);
 }
@@ -161,7 +164,7 @@ using mask_pack = detail::group<masks>;
 [[gnu::always_inline]] inline std::uint32_t mask_bits(const mask_pack& m) {
     std::uint32_t bits = 0;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         bits |= mask_bits(m.part[r]) << (r * lanes);
     return bits;
 }
@@ -178,7 +181,7 @@ using mask_pack = detail::group<masks>;
 [[gnu::always_inline]] inline int_pack ints_of(std::int32_t v) {
     int_pack out;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < detail::pack_registers; ++r)
+    for (std::size_t r = 0; r < pack_registers; ++r)
         out.part[r] = ints(v);
     return out;
 }
@@ -209,7 +212,7 @@ using mask_pack = detail::group<masks>;
 template <class Join>
 [[gnu::always_inline]] inline float fold(pack v, Join join) {
 #pragma GCC unroll 4
-    for (std::size_t half = detail::pack_registers / 2; half > 0; half /= 2) {
+    for (std::size_t half = pack_registers / 2; half > 0; half /= 2) {
 #pragma GCC unroll 8
         for (std::size_t r = 0; r < half; ++r)
             v.part[r] = join(v.part[r], v.part[r + half]);
