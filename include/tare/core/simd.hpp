@@ -1,13 +1,15 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The only file that includes xsimd, and the home of the few intrinsics that xsimd 8.1 lacks
-// (masked loads and stores, transposes, reductions in a fixed order). Kernels are written once
-// against the names below; with TARE_NO_SIMD they shrink to one lane of plain C++.
+// (masked loads and stores, transposes, streaming stores, scaling by powers of two, estimates of
+// 1/x). Kernels are written once against the names below; with TARE_NO_SIMD they shrink to one lane
+// of plain C++. Kernels whose result must not depend on the register width use core/pack.hpp.
 //
 // Traps of xsimd 8.1 kept out of the kernels: rsqrt does not compile for AVX-512, != is false on
 // NaN, round() is half away from zero (use nearbyint), bitwise_andnot negates its first operand,
 // fma is a product and a sum for AVX-512 (this build forbids contraction, so it would stay that).
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -34,11 +36,19 @@
 
 namespace tare::simd {
 
+/// Whether fma() rounds once. Without it results may differ from other builds in the last bits.
+#if defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
+inline constexpr bool fused = true;
+#else
+inline constexpr bool fused = false;
+#endif
+
 #ifdef TARE_NO_SIMD
 
 inline constexpr std::size_t lanes = 1;
 using floats = float;
 using ints = std::int32_t;
+using masks = bool;
 
 inline floats load(const float* p) {
     return *p;
@@ -55,17 +65,47 @@ inline floats max(floats a, floats b) {
 inline floats min(floats a, floats b) {
     return a < b ? a : b;
 }
+inline floats abs(floats a) {
+    return std::fabs(a);
+}
+inline floats sqrt(floats a) {
+    return std::sqrt(a);
+}
 inline floats nearbyint(floats a) {
     return std::nearbyint(a);
 }
 inline float reduce_add(floats v) {
     return v;
 }
+inline floats select(masks m, floats a, floats b) {
+    return m ? a : b;
+}
+inline ints as_ints(floats v) {
+    return std::bit_cast<ints>(v);
+}
+inline floats as_floats(ints v) {
+    return std::bit_cast<floats>(v);
+}
+inline floats to_floats(ints v) {
+    return static_cast<float>(v);
+}
+/// v << bits, as if unsigned.
+inline ints shift_left(ints v, int bits) {
+    return static_cast<ints>(static_cast<std::uint32_t>(v) << bits);
+}
+/// v >> bits, keeping the sign.
+inline ints shift_right(ints v, int bits) {
+    return v >> bits;
+}
+inline ints add(ints a, ints b) {
+    return static_cast<ints>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
+}
 
 #else
 
 using floats = xsimd::batch<float>;
 using ints = xsimd::batch<std::int32_t>;
+using masks = xsimd::batch_bool<float>;
 inline constexpr std::size_t lanes = floats::size;
 
 inline floats load(const float* p) {
@@ -83,16 +123,45 @@ inline floats max(floats a, floats b) {
 inline floats min(floats a, floats b) {
     return xsimd::min(a, b);
 }
+inline floats abs(floats a) {
+    return xsimd::abs(a);
+}
+inline floats sqrt(floats a) {
+    return xsimd::sqrt(a);
+}
 inline floats nearbyint(floats a) {
     return xsimd::nearbyint(a);
 }
 inline float reduce_add(floats v) {
     return xsimd::hadd(v);
 }
+inline floats select(masks m, floats a, floats b) {
+    return xsimd::select(m, a, b);
+}
+inline ints as_ints(floats v) {
+    return xsimd::bitwise_cast<ints>(v);
+}
+inline floats as_floats(ints v) {
+    return xsimd::bitwise_cast<floats>(v);
+}
+inline floats to_floats(ints v) {
+    return xsimd::to_float(v);
+}
+/// v << bits, as if unsigned.
+inline ints shift_left(ints v, int bits) {
+    return v << bits;
+}
+/// v >> bits, keeping the sign.
+inline ints shift_right(ints v, int bits) {
+    return v >> bits;
+}
+inline ints add(ints a, ints b) {
+    return a + b;
+}
 
 #endif
 
-/// a * b + c, rounded once on AVX2 and AVX-512.
+/// a * b + c, rounded once where `fused`.
 inline floats fma(floats a, floats b, floats c) {
 #if defined(TARE_SIMD_512)
     return _mm512_fmadd_ps(a, b, c);
@@ -100,6 +169,17 @@ inline floats fma(floats a, floats b, floats c) {
     return _mm256_fmadd_ps(a, b, c);
 #else
     return a * b + c;
+#endif
+}
+
+/// c - a * b, rounded once where `fused`.
+inline floats fnma(floats a, floats b, floats c) {
+#if defined(TARE_SIMD_512)
+    return _mm512_fnmadd_ps(a, b, c);
+#elif defined(TARE_SIMD_256)
+    return _mm256_fnmadd_ps(a, b, c);
+#else
+    return c - a * b;
 #endif
 }
 
@@ -178,6 +258,125 @@ inline void transpose_block(const float* from, std::ptrdiff_t from_stride, float
     for (std::ptrdiff_t c = 0; c < side; ++c)
         for (std::ptrdiff_t r = 0; r < side; ++r)
             to[c * to_stride + r] = from[r * from_stride + c];
+#endif
+}
+
+/// Writes past the caches; p must be a multiple of the register size. Call stream_fence() after.
+inline void stream(float* p, floats v) {
+#if defined(TARE_SIMD_512)
+    _mm512_stream_ps(p, v);
+#elif defined(TARE_SIMD_256)
+    _mm256_stream_ps(p, v);
+#else
+    store(p, v);
+#endif
+}
+
+/// Orders streamed stores before whatever another thread reads later.
+inline void stream_fence() {
+#if defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
+    _mm_sfence();
+#endif
+}
+
+/// One bit a lane, lane 0 lowest.
+inline std::uint32_t mask_bits(masks m) {
+#if defined(TARE_NO_SIMD)
+    return m ? 1U : 0U;
+#elif defined(TARE_SIMD_512)
+    return static_cast<__mmask16>(m);
+#elif defined(TARE_SIMD_256)
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(m));
+#else
+    alignas(64) bool lane[lanes];
+    m.store_aligned(lane);
+    std::uint32_t bits = 0;
+    for (std::size_t i = 0; i < lanes; ++i)
+        bits |= static_cast<std::uint32_t>(lane[i]) << i;
+    return bits;
+#endif
+}
+
+/// Lanes where a or b is NaN.
+inline masks unordered(floats a, floats b) {
+#if defined(TARE_NO_SIMD)
+    return std::isunordered(a, b);
+#elif defined(TARE_SIMD_512)
+    return masks(_mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q));
+#elif defined(TARE_SIMD_256)
+    return masks(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+#else
+    return xsimd::isnan(a) | xsimd::isnan(b);
+#endif
+}
+
+/// v where m, zero elsewhere.
+inline floats keep(masks m, floats v) {
+#if defined(TARE_SIMD_512)
+    return _mm512_maskz_mov_ps(m, v);
+#else
+    return select(m, v, broadcast(0.0F));
+#endif
+}
+
+/// v * 2^n for integral n of any size up to 2^22, rounded once (subnormal results included). |v|
+/// must lie in [1/4, 4).
+inline floats multiply_power(floats v, floats n) {
+#if defined(TARE_SIMD_512)
+    return _mm512_scalef_ps(v, n);
+#else
+    // Two normal factors, clamped where the result is 0 or infinite anyway. The first product
+    // is exact, so rounding happens once, in the second.
+    const floats bounded = max(min(n, broadcast(252.0F)), broadcast(-252.0F));
+    const floats magic = broadcast(0x1.8p23F);
+    const ints whole = add(as_ints(bounded + magic), as_ints(broadcast(0.0F)) - as_ints(magic));
+    const ints half = shift_right(whole, 1);
+    const ints one = as_ints(broadcast(1.0F));
+    const floats first = as_floats(add(shift_left(half, 23), one));
+    const floats second = as_floats(add(shift_left(whole - half, 23), one));
+    return v * first * second;
+#endif
+}
+
+/// Folds the lanes of one register by halves: lane i joins lane i + n/2, then i + n/4, and so on to
+/// lane 0. `join` must serve registers of every width.
+template <class Join>
+inline float fold(floats v, Join join) {
+#if defined(TARE_NO_SIMD)
+    static_cast<void>(join);
+    return v;
+#elif defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
+    using quarter = xsimd::batch<float, xsimd::sse2>;
+#if defined(TARE_SIMD_512)
+    using half = xsimd::batch<float, xsimd::avx>;
+    const half eight = join(half(_mm512_castps512_ps256(v)), half(_mm512_extractf32x8_ps(v, 1)));
+#else
+    const __m256 eight = v;
+#endif
+    const quarter four =
+        join(quarter(_mm256_castps256_ps128(eight)), quarter(_mm256_extractf128_ps(eight, 1)));
+    const quarter two = join(four, quarter(_mm_movehl_ps(four, four)));
+    const quarter one = join(two, quarter(_mm_shuffle_ps(two, two, 1)));
+    return _mm_cvtss_f32(one);
+#else
+    alignas(64) float lane[lanes];
+    store(lane, v);
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+        for (std::size_t i = 0; i < half; ++i)
+            lane[i] = join(floats(lane[i]), floats(lane[i + half])).get(0);
+    }
+    return lane[0];
+#endif
+}
+
+/// 1 / v to about 1.5 ulp (correctly rounded outside AVX-512); v normal, away from overflow.
+inline floats reciprocal(floats v) {
+#if defined(TARE_SIMD_512)
+    // A zmm division takes 16 cycles on Intel; an estimate of 14 bits and one Newton step take 3.
+    const floats estimate = _mm512_rcp14_ps(v);
+    return fma(estimate, fnma(v, estimate, broadcast(1.0F)), estimate);
+#else
+    return broadcast(1.0F) / v;
 #endif
 }
 

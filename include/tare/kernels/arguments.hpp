@@ -1,0 +1,90 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Checks at the public entries of the kernels: sizes that must agree, views that are sound, outputs
+// that do not half overlap their inputs. Each throws tare::error and names function and argument.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <tare/core/error.hpp>
+#include <tare/core/shape.hpp>
+#include <tare/core/view.hpp>
+
+namespace tare::kernels::detail {
+
+/// A view has extents of at least 0, rows at least `columns` apart, and memory if it has elements.
+template <class T>
+void require_view(std::string_view function, std::string_view name, matrix_view<T> v) {
+    if (v.rows < 0 || v.columns < 0)
+        fail(function, ": ", name, " has the extents (", v.rows, ",", v.columns,
+             "); none may be negative");
+    if (v.rows > 1 && v.stride < v.columns)
+        fail(function, ": the rows of ", name, " are ", v.stride, " elements apart but have ",
+             v.columns, " columns; pass a stride of at least ", v.columns);
+    if (v.data == nullptr && v.rows > 0 && v.columns > 0)
+        fail(function, ": ", name, " is (", v.rows, ",", v.columns,
+             ") without memory; pass a view of existing elements");
+}
+
+/// Two matrices have the same shape.
+template <class A, class B>
+void require_same_shape(std::string_view function, std::string_view a_name, matrix_view<A> a,
+                        std::string_view b_name, matrix_view<B> b) {
+    if (a.rows != b.rows || a.columns != b.columns)
+        fail(function, ": ", a_name, " is (", a.rows, ",", a.columns, ") and ", b_name, " is (",
+             b.rows, ",", b.columns, "); the shapes must be equal. Resize ", b_name, " first");
+}
+
+/// A span has the wanted size.
+template <class T>
+void require_size(std::string_view function, std::string_view name, std::span<T> v, extent wanted,
+                  std::string_view reason) {
+    if (static_cast<extent>(v.size()) != wanted)
+        fail(function, ": ", name, " has ", v.size(), " elements where ", wanted,
+             " are expected: ", reason);
+}
+
+/// First and one-past-last byte of a view, for overlap tests.
+struct byte_range {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+};
+template <class T>
+byte_range bytes_of(std::span<T> v) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(v.data());
+    return {begin, begin + v.size_bytes()};
+}
+template <class T>
+byte_range bytes_of(matrix_view<T> v) {
+    if (v.rows == 0 || v.columns == 0) return {};
+    const auto begin = reinterpret_cast<std::uintptr_t>(v.data);
+    const auto elements = static_cast<std::size_t>((v.rows - 1) * v.stride + v.columns);
+    return {begin, begin + elements * sizeof(T)};
+}
+
+/// The two share no byte.
+template <class A, class B>
+void require_apart(std::string_view function, std::string_view a_name, A a, std::string_view b_name,
+                   B b) {
+    const byte_range x = bytes_of(a);
+    const byte_range y = bytes_of(b);
+    if (x.begin < y.end && y.begin < x.end)
+        fail(function, ": ", b_name, " overlaps ", a_name, "; give it memory of its own");
+}
+
+/// The output is the input itself (same start, same steps) or shares no byte with it.
+template <class T, class U>
+void require_same_or_apart(std::string_view function, std::string_view in_name, std::span<T> in,
+                           std::string_view out_name, std::span<U> out) {
+    if (bytes_of(in).begin != bytes_of(out).begin)
+        require_apart(function, in_name, in, out_name, out);
+}
+template <class T, class U>
+void require_same_or_apart(std::string_view function, std::string_view in_name, matrix_view<T> in,
+                           std::string_view out_name, matrix_view<U> out) {
+    const bool same = in.data == out.data && (in.stride == out.stride || in.rows <= 1);
+    if (!same) require_apart(function, in_name, in, out_name, out);
+}
+
+}  // namespace tare::kernels::detail

@@ -1,0 +1,320 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Layer normalisation of rows, forward and backward:
+//   y = (x - mean) rstd gamma + beta,  rstd = 1 / sqrt(variance + eps), variance biased.
+// Source: Ba, Kiros, Hinton 2016, "Layer normalization", section 3.
+// Four rows travel together so that the latencies of their horizontal sums overlap; each is read
+// twice from the near caches for its statistics (sum, then squared deviations: one pass would
+// cancel digits) and once for the result. Sums have the fixed order of core/pack.hpp.
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <type_traits>
+
+#include <tare/core/aligned.hpp>
+#include <tare/core/pack.hpp>
+#include <tare/core/parallel.hpp>
+#include <tare/core/view.hpp>
+#include <tare/kernels/arguments.hpp>
+#include <tare/kernels/map.hpp>
+#include <tare/kernels/row.hpp>
+
+namespace tare::kernels {
+
+/// What a layer norm keeps for its gradient, one value a row each; empty spans keep nothing.
+template <class Scalar = float>
+struct layer_norm_saved {
+    std::span<Scalar> mean = {};
+    std::span<Scalar> rstd = {};
+};
+
+/// Normalises each row. Shapes x, y (R, C), gamma, beta (C) or empty for 1 and 0; `y` may be `x`.
+/// NaN: a row with NaN or an infinity becomes NaN.
+/// Accuracy: |error| <= 2^-24 (4 |y| + (8 + C / 2048) |gamma| (1 + |mean| rstd)).
+/// Throws on shapes that do not fit, a negative eps, or half overlapping memory.
+inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
+                       std::span<const float> beta, float eps, matrix_view<float> y,
+                       layer_norm_saved<> saved = {});
+
+/// Gradients. Shapes x, dy, dx (R, C), gamma (C) or empty, mean, rstd (R) as saved; dx is written
+/// and may be `dy`; dgamma and dbeta (C) or empty are added to.
+///   g = dy gamma,  h = (x - mean) rstd,  dx = rstd (g - (sum(g) + h sum(g h)) / C)
+///   dgamma += sum over rows of dy h,  dbeta += sum over rows of dy
+/// Column sums close every 64 rows and add the blocks in order: the same bits for any threads.
+inline void layer_norm_backward(matrix_view<const float> x, std::span<const float> gamma,
+                                std::span<const float> mean, std::span<const float> rstd,
+                                matrix_view<const float> dy, matrix_view<float> dx,
+                                std::span<float> dgamma, std::span<float> dbeta);
+
+/// The same formulas for any scalar with + - * / and sqrt.
+namespace plain {
+
+template <class Scalar>
+void layer_norm(matrix_view<const std::type_identity_t<Scalar>> x,
+                std::span<const std::type_identity_t<Scalar>> gamma,
+                std::span<const std::type_identity_t<Scalar>> beta,
+                std::type_identity_t<Scalar> eps, matrix_view<Scalar> y,
+                layer_norm_saved<std::type_identity_t<Scalar>> saved = {}) {
+    using std::sqrt;
+    const Scalar count = Scalar(static_cast<float>(x.columns));
+    for (extent r = 0; r < x.rows; ++r) {
+        Scalar sum = Scalar(0);
+        for (extent c = 0; c < x.columns; ++c)
+            sum = sum + x(r, c);
+        const Scalar mean = sum / count;
+        Scalar squares = Scalar(0);
+        for (extent c = 0; c < x.columns; ++c) {
+            const Scalar d = x(r, c) - mean;
+            squares = squares + d * d;
+        }
+        const Scalar rstd = Scalar(1) / sqrt(squares / count + eps);
+        for (extent c = 0; c < x.columns; ++c) {
+            const auto i = static_cast<std::size_t>(c);
+            Scalar v = (x(r, c) - mean) * rstd;
+            if (!gamma.empty()) v = v * gamma[i];
+            if (!beta.empty()) v = v + beta[i];
+            y(r, c) = v;
+        }
+        if (!saved.mean.empty()) saved.mean[static_cast<std::size_t>(r)] = mean;
+        if (!saved.rstd.empty()) saved.rstd[static_cast<std::size_t>(r)] = rstd;
+    }
+}
+
+template <class Scalar>
+void layer_norm_backward(matrix_view<const std::type_identity_t<Scalar>> x,
+                         std::span<const std::type_identity_t<Scalar>> gamma,
+                         std::span<const std::type_identity_t<Scalar>> mean,
+                         std::span<const std::type_identity_t<Scalar>> rstd,
+                         matrix_view<const std::type_identity_t<Scalar>> dy, matrix_view<Scalar> dx,
+                         std::span<std::type_identity_t<Scalar>> dgamma,
+                         std::span<std::type_identity_t<Scalar>> dbeta) {
+    const Scalar count = Scalar(static_cast<float>(x.columns));
+    for (extent r = 0; r < x.rows; ++r) {
+        const Scalar m = mean[static_cast<std::size_t>(r)];
+        const Scalar s = rstd[static_cast<std::size_t>(r)];
+        Scalar sum_g = Scalar(0);
+        Scalar sum_gh = Scalar(0);
+        for (extent c = 0; c < x.columns; ++c) {
+            const auto i = static_cast<std::size_t>(c);
+            const Scalar h = (x(r, c) - m) * s;
+            const Scalar g = gamma.empty() ? dy(r, c) : dy(r, c) * gamma[i];
+            sum_g = sum_g + g;
+            sum_gh = sum_gh + g * h;
+            if (!dgamma.empty()) dgamma[i] = dgamma[i] + dy(r, c) * h;
+            if (!dbeta.empty()) dbeta[i] = dbeta[i] + dy(r, c);
+        }
+        for (extent c = 0; c < x.columns; ++c) {
+            const Scalar h = (x(r, c) - m) * s;
+            const Scalar g =
+                gamma.empty() ? dy(r, c) : dy(r, c) * gamma[static_cast<std::size_t>(c)];
+            dx(r, c) = s * (g - (sum_g + h * sum_gh) / count);
+        }
+    }
+}
+
+}  // namespace plain
+
+namespace detail {
+
+/// Sums of f(x) of `Rows` rows at once; every row in the order a single row would have.
+template <int Rows, class F>
+[[gnu::always_inline]] inline void rows_sum(const float* const (&x)[Rows], std::size_t n, F f,
+                                            float (&out)[Rows]) {
+    using simd::pack;
+    constexpr std::size_t step = simd::pack_lanes;
+    const pack zero = simd::pack_of(0.0F);
+    pack total[Rows];
+    for (int r = 0; r < Rows; ++r)
+        total[r] = zero;
+    for (std::size_t block = 0; block < n; block += sum_block) {
+        const std::size_t end = std::min(n, block + sum_block);
+        pack even[Rows];
+        pack odd[Rows];
+        for (int r = 0; r < Rows; ++r)
+            even[r] = odd[r] = zero;
+        std::size_t i = block;
+        for (; i + 2 * step <= end; i += 2 * step) {
+            for (int r = 0; r < Rows; ++r) {
+                even[r] = f(simd::load_pack(x[r] + i), r, even[r]);
+                odd[r] = f(simd::load_pack(x[r] + i + step), r, odd[r]);
+            }
+        }
+        if (i + step <= end) {
+            for (int r = 0; r < Rows; ++r)
+                even[r] = f(simd::load_pack(x[r] + i), r, even[r]);
+            i += step;
+        }
+        if (i < end) {
+            for (int r = 0; r < Rows; ++r) {
+                const pack grown = f(simd::load_pack(x[r] + i, end - i), r, odd[r]);
+                odd[r] = first_lanes(grown, end - i, odd[r]);
+            }
+        }
+        for (int r = 0; r < Rows; ++r)
+            total[r] = total[r] + (even[r] + odd[r]);
+    }
+    for (int r = 0; r < Rows; ++r)
+        out[r] = reduce_add(total[r]);
+}
+
+/// Mean and rstd of `Rows` rows, then their results.
+template <int Rows>
+void normalize_rows(matrix_view<const float> x, extent first, const float* gamma, const float* beta,
+                    float eps, matrix_view<float> y, layer_norm_saved<> saved, bool past_caches) {
+    using simd::pack;
+    const auto n = static_cast<std::size_t>(x.columns);
+    const float count = static_cast<float>(x.columns);
+    const float* in[Rows];
+    for (int r = 0; r < Rows; ++r)
+        in[r] = x.row(first + r).data();
+    float sum[Rows];
+    rows_sum<Rows>(
+        in, n, [](pack v, int, pack acc) { return acc + v; }, sum);
+    pack mean[Rows];
+    for (int r = 0; r < Rows; ++r)
+        mean[r] = simd::pack_of(sum[r] / count);
+    float squares[Rows];
+    rows_sum<Rows>(
+        in, n,
+        [&mean](pack v, int r, pack acc) {
+            const pack d = v - mean[r];
+            return simd::fma(d, d, acc);
+        },
+        squares);
+    pack rstd[Rows];
+    for (int r = 0; r < Rows; ++r) {
+        const float s = 1.0F / std::sqrt(squares[r] / count + eps);
+        rstd[r] = simd::pack_of(s);
+        const auto at = static_cast<std::size_t>(first + r);
+        if (!saved.mean.empty()) saved.mean[at] = sum[r] / count;
+        if (!saved.rstd.empty()) saved.rstd[at] = s;
+    }
+    for (int r = 0; r < Rows; ++r) {
+        const pack m = mean[r];
+        const pack s = rstd[r];
+        float* out = y.row(first + r).data();
+        const auto plain_row = [m, s](auto v) { return (v - m) * s; };
+        const auto scaled = [m, s](auto v, auto w) { return (v - m) * s * w; };
+        const auto shifted = [m, s](auto v, auto b) { return simd::fma(v - m, s, b); };
+        const auto both = [m, s](auto v, auto w, auto b) { return simd::fma((v - m) * s, w, b); };
+        if (gamma != nullptr && beta != nullptr)
+            map_values(both, out, n, past_caches, in[r], gamma, beta);
+        else if (gamma != nullptr)
+            map_values(scaled, out, n, past_caches, in[r], gamma);
+        else if (beta != nullptr)
+            map_values(shifted, out, n, past_caches, in[r], beta);
+        else
+            map_values(plain_row, out, n, past_caches, in[r]);
+    }
+}
+
+/// Rows whose column sums are closed before the next ones start.
+inline constexpr extent layer_norm_block = 64;
+
+/// dx of rows [begin, end) and their part of dgamma and dbeta (written to part, 2 C values).
+inline void layer_norm_backward_block(matrix_view<const float> x, const float* gamma,
+                                      std::span<const float> mean, std::span<const float> rstd,
+                                      matrix_view<const float> dy, matrix_view<float> dx,
+                                      extent begin, extent end, float* part) {
+    using simd::pack;
+    const auto n = static_cast<std::size_t>(x.columns);
+    const float per_column = 1.0F / static_cast<float>(x.columns);
+    std::fill_n(part, 2 * n, 0.0F);
+    for (extent r = begin; r < end; ++r) {
+        const float* in = x.row(r).data();
+        const float* up = dy.row(r).data();
+        const pack m = simd::pack_of(mean[static_cast<std::size_t>(r)]);
+        const pack s = simd::pack_of(rstd[static_cast<std::size_t>(r)]);
+        pack sum_g[2] = {simd::pack_of(0.0F), simd::pack_of(0.0F)};
+        pack sum_gh[2] = {sum_g[0], sum_g[0]};
+        std::size_t turn = 0;
+        for (std::size_t i = 0; i < n; i += simd::pack_lanes, turn ^= 1U) {
+            const std::size_t count = std::min(simd::pack_lanes, n - i);
+            // Lanes past the end hold dy = 0 and add nothing.
+            const pack d = load_up_to(up + i, count);
+            const pack h = (load_up_to(in + i, count) - m) * s;
+            const pack g = gamma == nullptr ? d : d * load_up_to(gamma + i, count);
+            sum_g[turn] = sum_g[turn] + g;
+            sum_gh[turn] = simd::fma(g, h, sum_gh[turn]);
+            store_up_to(part + i, simd::fma(d, h, load_up_to(part + i, count)), count);
+            store_up_to(part + n + i, d + load_up_to(part + n + i, count), count);
+        }
+        const pack g_mean = simd::pack_of(reduce_add(sum_g[0] + sum_g[1]) * per_column);
+        const pack gh_mean = simd::pack_of(reduce_add(sum_gh[0] + sum_gh[1]) * per_column);
+        float* out = dx.row(r).data();
+        const auto back = [&](auto v, auto g) {
+            return s * (g - simd::fma((v - m) * s, gh_mean, g_mean));
+        };
+        if (gamma == nullptr)
+            row_map(back, out, n, in, up);
+        else
+            row_map([&back](auto v, auto d, auto w) { return back(v, d * w); }, out, n, in, up,
+                    gamma);
+    }
+}
+
+inline void require_row_of(std::string_view function, std::string_view name,
+                           std::span<const float> v, extent columns) {
+    if (!v.empty()) require_size(function, name, v, columns, "one per column of x, or empty");
+}
+
+}  // namespace detail
+
+inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
+                       std::span<const float> beta, float eps, matrix_view<float> y,
+                       layer_norm_saved<> saved) {
+    detail::require_rows("layer_norm", x, y);
+    detail::require_row_of("layer_norm", "gamma", gamma, x.columns);
+    detail::require_row_of("layer_norm", "beta", beta, x.columns);
+    require(eps >= 0, "layer_norm: eps is ", eps, "; it must not be negative");
+    if (!saved.mean.empty())
+        detail::require_size("layer_norm", "saved.mean", saved.mean, x.rows, "one per row of x");
+    if (!saved.rstd.empty())
+        detail::require_size("layer_norm", "saved.rstd", saved.rstd, x.rows, "one per row of x");
+    if (x.columns == 0) return;
+    const auto bytes = static_cast<std::size_t>(x.rows * x.columns) * sizeof(float);
+    const bool past_caches = x.data != y.data && detail::worth_streaming(bytes);
+    const float* w = gamma.empty() ? nullptr : gamma.data();
+    const float* b = beta.empty() ? nullptr : beta.data();
+    parallel_for(x.rows, 4, 4 * x.columns, [&](extent begin, extent end) {
+        extent r = begin;
+        for (; r + 4 <= end; r += 4)
+            detail::normalize_rows<4>(x, r, w, b, eps, y, saved, past_caches);
+        for (; r < end; ++r)
+            detail::normalize_rows<1>(x, r, w, b, eps, y, saved, past_caches);
+    });
+}
+
+inline void layer_norm_backward(matrix_view<const float> x, std::span<const float> gamma,
+                                std::span<const float> mean, std::span<const float> rstd,
+                                matrix_view<const float> dy, matrix_view<float> dx,
+                                std::span<float> dgamma, std::span<float> dbeta) {
+    detail::require_gradient("layer_norm_backward", x, dy, dx);
+    detail::require_row_of("layer_norm_backward", "gamma", gamma, x.columns);
+    detail::require_row_of("layer_norm_backward", "dgamma", dgamma, x.columns);
+    detail::require_row_of("layer_norm_backward", "dbeta", dbeta, x.columns);
+    detail::require_size("layer_norm_backward", "mean", mean, x.rows, "one per row of x");
+    detail::require_size("layer_norm_backward", "rstd", rstd, x.rows, "one per row of x");
+    if (x.rows == 0 || x.columns == 0) return;
+    const extent blocks = (x.rows + detail::layer_norm_block - 1) / detail::layer_norm_block;
+    const auto width = static_cast<std::size_t>(2 * x.columns);
+    aligned_vector<float> parts(static_cast<std::size_t>(blocks) * width);
+    const float* w = gamma.empty() ? nullptr : gamma.data();
+    parallel_for(blocks, 1, 8 * x.columns * detail::layer_norm_block,
+                 [&](extent begin, extent end) {
+                     for (extent b = begin; b < end; ++b)
+                         detail::layer_norm_backward_block(
+                             x, w, mean, rstd, dy, dx, b * detail::layer_norm_block,
+                             std::min(x.rows, (b + 1) * detail::layer_norm_block),
+                             parts.data() + static_cast<std::size_t>(b) * width);
+                 });
+    for (std::size_t b = 0; b < static_cast<std::size_t>(blocks); ++b) {
+        const float* part = parts.data() + b * width;
+        const auto add = [](auto sum, auto v) { return sum + v; };
+        detail::row_map(add, dgamma.data(), dgamma.size(), dgamma.data(), part);
+        detail::row_map(add, dbeta.data(), dbeta.size(), dbeta.data(), part + width / 2);
+    }
+}
+
+}  // namespace tare::kernels

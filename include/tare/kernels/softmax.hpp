@@ -1,0 +1,236 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// softmax, its logarithm and the logarithm of its denominator, row by row, with their gradients.
+//   softmax(x)_c = e^(x_c - m) / s,  s = sum_c e^(x_c - m),  m = max_c x_c
+//   log_softmax(x)_c = (x_c - m) - ln s,  log_sum_exp(x) = m + ln s
+// A row is read three times while it is in the near caches: maximum, exponentials with their sum,
+// division. Sums run over 64 virtual lanes in blocks of 2048 columns, an order fixed by the row's
+// length alone, so results depend neither on threads nor on the register width.
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <type_traits>
+
+#include <tare/core/pack.hpp>
+#include <tare/core/parallel.hpp>
+#include <tare/core/view.hpp>
+#include <tare/kernels/arguments.hpp>
+#include <tare/kernels/row.hpp>
+#include <tare/kernels/vector_math.hpp>
+
+namespace tare::kernels {
+
+/// Probabilities of each row. Shapes x, y (R, C); `y` may be `x`.
+/// NaN: a row with a NaN or +inf, or of -inf only, becomes NaN; other -inf become exactly 0, and so
+/// do values more than 87.33 below the maximum.
+/// Accuracy: each value within 4 ulp + the error of the sum, at most (C / 2048 + 40) * 2^-24.
+/// Throws on unequal shapes or half overlapping memory.
+inline void softmax(matrix_view<const float> x, matrix_view<float> y);
+
+/// Logarithms of those probabilities. Shapes, NaN and throws as softmax().
+/// Accuracy: absolute error at most 2^-24 (2 |y| + C / 2048 + 44).
+inline void log_softmax(matrix_view<const float> x, matrix_view<float> y);
+
+/// ln of the sum of exponentials of each row. Shapes x (R, C), out (R). An empty row gives -inf.
+/// NaN: any NaN gives NaN; rows of -inf only give -inf, a +inf gives +inf.
+inline void log_sum_exp(matrix_view<const float> x, std::span<float> out);
+
+/// dx = y * (dy - sum_c dy_c y_c), y = softmax(x). Shapes (R, C); `dx` may be `dy`.
+inline void softmax_backward(matrix_view<const float> y, matrix_view<const float> dy,
+                             matrix_view<float> dx);
+
+/// dx = dy - e^y sum_c dy_c, y = log_softmax(x). Shapes (R, C); `dx` may be `dy`.
+inline void log_softmax_backward(matrix_view<const float> y, matrix_view<const float> dy,
+                                 matrix_view<float> dx);
+
+/// The formulas above for any scalar with + - * / <, exp and log.
+namespace plain {
+
+namespace detail {
+/// Maximum and sum of exponentials of one row of at least one value.
+template <class Scalar>
+struct row_scale {
+    Scalar maximum;
+    Scalar sum;
+};
+template <class Scalar>
+row_scale<Scalar> scale_of(std::span<const Scalar> row) {
+    using std::exp;
+    Scalar maximum = row[0];
+    for (const Scalar& v : row)
+        maximum = maximum < v ? v : maximum;
+    Scalar sum = Scalar(0);
+    for (const Scalar& v : row)
+        sum = sum + exp(v - maximum);
+    return {maximum, sum};
+}
+}  // namespace detail
+
+template <class Scalar>
+void softmax(matrix_view<const std::type_identity_t<Scalar>> x, matrix_view<Scalar> y) {
+    using std::exp;
+    for (extent r = 0; r < x.rows && x.columns > 0; ++r) {
+        const auto [maximum, sum] = detail::scale_of<Scalar>(x.row(r));
+        for (extent c = 0; c < x.columns; ++c)
+            y(r, c) = exp(x(r, c) - maximum) / sum;
+    }
+}
+template <class Scalar>
+void log_softmax(matrix_view<const std::type_identity_t<Scalar>> x, matrix_view<Scalar> y) {
+    using std::log;
+    for (extent r = 0; r < x.rows && x.columns > 0; ++r) {
+        const auto [maximum, sum] = detail::scale_of<Scalar>(x.row(r));
+        const Scalar log_of_sum = log(sum);
+        for (extent c = 0; c < x.columns; ++c)
+            y(r, c) = (x(r, c) - maximum) - log_of_sum;
+    }
+}
+template <class Scalar>
+void log_sum_exp(matrix_view<const std::type_identity_t<Scalar>> x, std::span<Scalar> out) {
+    using std::log;
+    for (extent r = 0; r < x.rows; ++r) {
+        const auto [maximum, sum] = detail::scale_of<Scalar>(x.row(r));
+        out[static_cast<std::size_t>(r)] = maximum + log(sum);
+    }
+}
+template <class Scalar>
+void softmax_backward(matrix_view<const std::type_identity_t<Scalar>> y,
+                      matrix_view<const std::type_identity_t<Scalar>> dy, matrix_view<Scalar> dx) {
+    for (extent r = 0; r < y.rows; ++r) {
+        Scalar dot = Scalar(0);
+        for (extent c = 0; c < y.columns; ++c)
+            dot = dot + dy(r, c) * y(r, c);
+        for (extent c = 0; c < y.columns; ++c)
+            dx(r, c) = y(r, c) * (dy(r, c) - dot);
+    }
+}
+template <class Scalar>
+void log_softmax_backward(matrix_view<const std::type_identity_t<Scalar>> y,
+                          matrix_view<const std::type_identity_t<Scalar>> dy,
+                          matrix_view<Scalar> dx) {
+    using std::exp;
+    for (extent r = 0; r < y.rows; ++r) {
+        Scalar sum = Scalar(0);
+        for (extent c = 0; c < y.columns; ++c)
+            sum = sum + dy(r, c);
+        for (extent c = 0; c < y.columns; ++c)
+            dx(r, c) = dy(r, c) - exp(y(r, c)) * sum;
+    }
+}
+
+}  // namespace plain
+
+namespace detail {
+
+/// Sum of e^(x - maximum); with Write also y = those exponentials (y may be x).
+template <bool Write>
+inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
+    const pack shift = pack_of(maximum);
+    const pack zero = pack_of(0.0F);
+    pack total = zero;
+    for (std::size_t block = 0; block < n; block += sum_block) {
+        const std::size_t end = std::min(n, block + sum_block);
+        pack sum[4] = {zero, zero, zero, zero};
+        std::size_t i = block;
+        for (; i + 4 * pack_lanes <= end; i += 4 * pack_lanes) {
+#pragma GCC unroll 4
+            for (std::size_t u = 0; u < 4; ++u) {
+                const std::size_t at = i + u * pack_lanes;
+                const pack e = vector_math::exp_nonpositive(load_pack(x + at) - shift);
+                if constexpr (Write) store(y + at, e);
+                sum[u] = sum[u] + e;
+            }
+        }
+        for (; i + pack_lanes <= end; i += pack_lanes) {
+            const pack e = vector_math::exp_nonpositive(load_pack(x + i) - shift);
+            if constexpr (Write) store(y + i, e);
+            sum[0] = sum[0] + e;
+        }
+        if (i < end) {
+            const std::size_t count = end - i;
+            // Lanes past the end are cut off by writing them out as the exponent of -inf.
+            alignas(64) float tail[pack_lanes];
+            store(tail, pack_of(-std::numeric_limits<float>::infinity()));
+            std::copy_n(x + i, count, tail);
+            const pack e = vector_math::exp_nonpositive(load_pack(tail) - shift);
+            if constexpr (Write) store(y + i, e, count);
+            sum[1] = sum[1] + e;
+        }
+        total = total + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+    return reduce_add(total);
+}
+
+}  // namespace detail
+
+inline void softmax(matrix_view<const float> x, matrix_view<float> y) {
+    detail::require_rows("softmax", x, y);
+    const auto n = static_cast<std::size_t>(x.columns);
+    detail::each_row(x.rows, 6 * x.columns, [&](extent r) {
+        const float* in = x.row(r).data();
+        float* out = y.row(r).data();
+        const float maximum = detail::row_max(in, n);
+        const float sum = detail::row_exp_sum<true>(in, n, maximum, out);
+        const simd::pack factor = simd::pack_of(1.0F / sum);
+        detail::row_map([factor](auto e) { return e * factor; }, out, n, out);
+    });
+}
+
+inline void log_softmax(matrix_view<const float> x, matrix_view<float> y) {
+    detail::require_rows("log_softmax", x, y);
+    const auto n = static_cast<std::size_t>(x.columns);
+    detail::each_row(x.rows, 6 * x.columns, [&](extent r) {
+        const float* in = x.row(r).data();
+        const float maximum = detail::row_max(in, n);
+        const float sum = detail::row_exp_sum<false>(in, n, maximum, nullptr);
+        const simd::pack shift = simd::pack_of(maximum);
+        const simd::pack log_of_sum = simd::pack_of(std::log(sum));
+        detail::row_map([&](auto v) { return (v - shift) - log_of_sum; }, y.row(r).data(), n, in);
+    });
+}
+
+inline void log_sum_exp(matrix_view<const float> x, std::span<float> out) {
+    detail::require_view("log_sum_exp", "x", x);
+    detail::require_size("log_sum_exp", "out", out, x.rows, "one per row of x");
+    detail::require_apart("log_sum_exp", "x", x, "out", out);
+    const auto n = static_cast<std::size_t>(x.columns);
+    detail::each_row(x.rows, 5 * x.columns, [&](extent r) {
+        const float* in = x.row(r).data();
+        const float maximum = detail::row_max(in, n);
+        // An infinite maximum is the answer itself, unless a NaN hides in the row.
+        const float sum =
+            detail::row_exp_sum<false>(in, n, std::isinf(maximum) ? 0.0F : maximum, nullptr);
+        out[static_cast<std::size_t>(r)] =
+            std::isinf(maximum) && !std::isnan(sum) ? maximum : maximum + std::log(sum);
+    });
+}
+
+inline void softmax_backward(matrix_view<const float> y, matrix_view<const float> dy,
+                             matrix_view<float> dx) {
+    detail::require_gradient("softmax_backward", y, dy, dx);
+    const auto n = static_cast<std::size_t>(y.columns);
+    detail::each_row(y.rows, 3 * y.columns, [&](extent r) {
+        const float* p = y.row(r).data();
+        const float* g = dy.row(r).data();
+        const simd::pack dot =
+            simd::pack_of(detail::row_sum([](auto a, auto b) { return a * b; }, n, p, g));
+        detail::row_map([dot](auto a, auto b) { return a * (b - dot); }, dx.row(r).data(), n, p, g);
+    });
+}
+
+inline void log_softmax_backward(matrix_view<const float> y, matrix_view<const float> dy,
+                                 matrix_view<float> dx) {
+    detail::require_gradient("log_softmax_backward", y, dy, dx);
+    const auto n = static_cast<std::size_t>(y.columns);
+    detail::each_row(y.rows, 6 * y.columns, [&](extent r) {
+        const float* g = dy.row(r).data();
+        const simd::pack sum = simd::pack_of(detail::row_sum([](auto v) { return v; }, n, g));
+        detail::row_map(
+            [sum](auto l, auto v) { return simd::fnma(vector_math::exp_nonpositive(l), sum, v); },
+            dx.row(r).data(), n, y.row(r).data(), g);
+    });
+}
+
+}  // namespace tare::kernels
