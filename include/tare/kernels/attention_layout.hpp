@@ -1,0 +1,93 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Sizes and operands of ordinary multi-head attention, self or cross:
+//     score[i,j] = (q_i . k_j) * scale,   p = softmax_j over the keys allowed,   o_i = sum_j p_j
+//     v_j
+// A key may be forbidden for a whole batch entry (padding) or by order (causal). A query that may
+// see no key at all gets probabilities, output and gradient zero.
+// Source: Vaswani et al. 2017, "Attention is all you need", section 3.2.
+
+#include <cmath>
+#include <cstdint>
+
+#include <tare/kernels/segment_layout.hpp>
+
+namespace tare::kernels {
+
+/// The sizes of one call; all are at least 1.
+struct attention_layout {
+    extent queries = 0;      ///< positions of the queries
+    extent keys = 0;         ///< positions of keys and values
+    extent batch = 1;        ///< B
+    extent heads = 0;        ///< H
+    extent key_width = 0;    ///< nk, per head
+    extent value_width = 0;  ///< nv, per head
+    double scale = 0.0;      ///< factor of the scores; 0 stands for key_width^(-1/2)
+    /// Query i sees key j only if j <= i + (keys - queries): the last query sees all keys, so that
+    /// a decoder may ask for its newest positions alone. Needs keys >= queries.
+    bool causal = false;
+
+    [[nodiscard]] double factor() const {
+        return scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(key_width));
+    }
+};
+
+/// What attention reads.
+/// **Shapes** queries (Tq*B, H*nk), keys (Tk*B, H*nk), values (Tk*B, H*nv), row t*B+b; padding
+/// (B, Tk), non-zero forbids the key, or no data for none.
+template <class Scalar>
+struct attention_inputs {
+    matrix_view<const Scalar> queries;
+    matrix_view<const Scalar> keys;
+    matrix_view<const Scalar> values;
+    matrix_view<const std::uint8_t> padding;
+};
+
+/// Where the gradients go; each is overwritten. **Shapes** as in attention_inputs.
+template <class Scalar>
+struct attention_gradients {
+    matrix_view<Scalar> queries;
+    matrix_view<Scalar> keys;
+    matrix_view<Scalar> values;
+};
+
+namespace detail {
+
+/// Number of leading keys that order lets query i see.
+constexpr extent visible_keys(const attention_layout& layout, extent i) {
+    return layout.causal ? i + 1 + layout.keys - layout.queries : layout.keys;
+}
+
+/// Throws unless sizes and inputs fit together.
+template <class Scalar>
+void require_attention(const char* function, const attention_layout& layout,
+                       const attention_inputs<Scalar>& in) {
+    constexpr extent limit = extent{1} << 31;
+    const auto positive = [&](const char* name, extent value) {
+        require(value >= 1 && value < limit, function, ": ", name, " is ", value,
+                "; it must be at least 1 and below 2^31");
+    };
+    positive("queries", layout.queries);
+    positive("keys", layout.keys);
+    positive("batch", layout.batch);
+    positive("heads", layout.heads);
+    positive("key_width", layout.key_width);
+    positive("value_width", layout.value_width);
+    require(std::isfinite(layout.scale), function, ": scale is ", layout.scale,
+            "; it must be finite");
+    require(!layout.causal || layout.keys >= layout.queries, function, ": causal with ",
+            layout.queries, " queries and ", layout.keys,
+            " keys; each query needs its own key, so there must be at least as many keys");
+    require_matrix(function, "queries", in.queries, layout.queries * layout.batch,
+                   layout.heads * layout.key_width);
+    require_matrix(function, "keys", in.keys, layout.keys * layout.batch,
+                   layout.heads * layout.key_width);
+    require_matrix(function, "values", in.values, layout.keys * layout.batch,
+                   layout.heads * layout.value_width);
+    if (in.padding.data != nullptr)
+        require_matrix(function, "padding", in.padding, layout.batch, layout.keys);
+}
+
+}  // namespace detail
+
+}  // namespace tare::kernels

@@ -1,0 +1,156 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Sizes and operands of attention with memory and trained relative positions, the kind of a
+// Transformer-XL layer whose position table is learned per distance.
+//
+// Position t of a chunk attends to itself and to exactly the S positions before it. Window entry
+// j = 0..S of position t is position t - S + j; positions below 0 lie in the memory:
+//     score[t,r,j] = (q_t . k_{t-S+j} + q_t . P[:,j]) * scale,   p = softmax_j,   o = sum_j p_j v
+// The table P is shared by the heads; column S is distance 0.
+// Source: Dai et al. 2019, "Transformer-XL", section 3, with the position terms reduced to q . P.
+
+#include <cmath>
+#include <cstdint>
+
+#include <tare/core/error.hpp>
+#include <tare/core/view.hpp>
+
+namespace tare::kernels {
+
+/// The sizes of one call. All are at least 1; `tokens` need not be a multiple of `window`.
+struct segment_layout {
+    extent tokens = 0;       ///< T, positions in the chunk
+    extent batch = 1;        ///< B, independent streams
+    extent heads = 0;        ///< H
+    extent key_width = 0;    ///< nk, per head
+    extent value_width = 0;  ///< nv, per head
+    extent window = 0;       ///< S, positions before the own one
+    double scale = 0.0;      ///< factor of the scores; 0 stands for key_width^(-1/2)
+    /// Without memory: false masks the entries before the chunk; true attends to zero keys (score
+    /// q . P alone) and zero values there, as the quantized model class of one published entry
+    /// does.
+    bool attend_to_empty = false;
+
+    [[nodiscard]] constexpr extent head_width() const { return 2 * key_width + value_width; }
+    [[nodiscard]] constexpr extent memory_width() const { return key_width + value_width; }
+    [[nodiscard]] constexpr extent entries() const { return window + 1; }
+    [[nodiscard]] constexpr extent rows() const { return batch * heads; }
+    [[nodiscard]] double factor() const {
+        return scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(key_width));
+    }
+};
+
+/// What attention reads.
+/// **Shapes** qkv (T*B, H*(2nk+nv)), row t*B+b, inside a head q, k, v; memory (S*B, H*(nk+nv)), row
+/// s*B+b, keys then values, oldest first, or no data for none; positions (nk, S+1).
+template <class Scalar>
+struct segment_inputs {
+    matrix_view<const Scalar> qkv;
+    matrix_view<const Scalar> memory;
+    matrix_view<const Scalar> positions;
+};
+
+/// Where the gradients go; each is overwritten. `memory` may have no data: it is usually detached.
+/// **Shapes** as in segment_inputs.
+template <class Scalar>
+struct segment_gradients {
+    matrix_view<Scalar> qkv;
+    matrix_view<Scalar> positions;
+    matrix_view<Scalar> memory;
+};
+
+namespace detail {
+
+/// First window entry that position t may use.
+constexpr extent first_entry(const segment_layout& layout, bool has_memory, extent t) {
+    if (has_memory || layout.attend_to_empty || t >= layout.window) return 0;
+    return layout.window - t;
+}
+
+template <class Scalar>
+void require_matrix(const char* function, const char* name, matrix_view<Scalar> m, extent rows,
+                    extent columns) {
+    require(m.data != nullptr, function, ": ", name, " has no data; expected (", rows, ',', columns,
+            ")");
+    require(m.rows == rows && m.columns == columns, function, ": ", name, " is (", m.rows, ',',
+            m.columns, "), expected (", rows, ',', columns, ")");
+    require(m.stride >= columns, function, ": ", name, " has a row stride of ", m.stride,
+            " for rows of ", columns, " elements; rows must not overlap");
+}
+
+/// Throws if a written matrix shares memory with another operand.
+template <class A, class B>
+void require_apart(const char* function, const char* written, matrix_view<A> a, const char* other,
+                   matrix_view<B> b) {
+    if (a.data == nullptr || b.data == nullptr || a.rows == 0 || b.rows == 0) return;
+    const auto begin = [](auto m) { return reinterpret_cast<std::uintptr_t>(m.data); };
+    const auto end = [](auto m) {
+        return reinterpret_cast<std::uintptr_t>(m.data + (m.rows - 1) * m.stride + m.columns);
+    };
+    require(end(a) <= begin(b) || end(b) <= begin(a), function, ": ", written, " overlaps ", other,
+            "; the kernel reads one while it writes the other, give it memory "
+            "of its own");
+}
+
+/// Throws unless sizes and inputs fit together.
+template <class Scalar>
+void require_segment(const char* function, const segment_layout& layout,
+                     const segment_inputs<Scalar>& in) {
+    // The bound keeps every product of sizes below 2^63.
+    constexpr extent limit = extent{1} << 31;
+    const auto positive = [&](const char* name, extent value) {
+        require(value >= 1 && value < limit, function, ": ", name, " is ", value,
+                "; it must be at least 1 and below 2^31");
+    };
+    positive("tokens", layout.tokens);
+    positive("batch", layout.batch);
+    positive("heads", layout.heads);
+    positive("key_width", layout.key_width);
+    positive("value_width", layout.value_width);
+    positive("window", layout.window);
+    require(std::isfinite(layout.scale), function, ": scale is ", layout.scale,
+            "; it must be finite");
+    require_matrix(function, "qkv", in.qkv, layout.tokens * layout.batch,
+                   layout.heads * layout.head_width());
+    require_matrix(function, "positions", in.positions, layout.key_width, layout.entries());
+    if (in.memory.data != nullptr)
+        require_matrix(function, "memory", in.memory, layout.window * layout.batch,
+                       layout.heads * layout.memory_width());
+}
+
+}  // namespace detail
+
+/// The memory that the next chunk starts from: keys and values of the last S positions.
+///
+/// **Shapes** next (S*B, H*(nk+nv)). With T < S the older rows come from `in.memory`; where there
+/// is none they are zero, and a later call that is given them attends to them.
+/// **Throws** tare::error on shapes that do not fit and on overlap.
+template <class Scalar>
+void segment_memory(const segment_layout& layout, const segment_inputs<Scalar>& in,
+                    matrix_view<Scalar> next) {
+    constexpr auto name = "segment_memory";
+    detail::require_segment(name, layout, in);
+    detail::require_matrix(name, "next", next, layout.window * layout.batch,
+                           layout.heads * layout.memory_width());
+    detail::require_apart(name, "next", next, "memory", in.memory);
+    detail::require_apart(name, "next", next, "qkv", in.qkv);
+    for (extent s = 0; s < layout.window; ++s) {
+        const extent t = layout.tokens - layout.window + s;
+        for (extent b = 0; b < layout.batch; ++b) {
+            Scalar* to = &next(s * layout.batch + b, 0);
+            for (extent h = 0; h < layout.heads; ++h, to += layout.memory_width()) {
+                const Scalar* from = nullptr;
+                if (t >= 0)
+                    from =
+                        &in.qkv(t * layout.batch + b, h * layout.head_width() + layout.key_width);
+                else if (in.memory.data != nullptr)
+                    from = &in.memory((t + layout.window) * layout.batch + b,
+                                      h * layout.memory_width());
+                for (extent c = 0; c < layout.memory_width(); ++c)
+                    to[c] = from != nullptr ? from[c] : Scalar(0);
+            }
+        }
+    }
+}
+
+}  // namespace tare::kernels
