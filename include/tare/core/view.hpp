@@ -59,7 +59,7 @@ struct array_view {
 
     [[nodiscard]] constexpr extent size() const noexcept { return extents.size(); }
     [[nodiscard]] constexpr std::span<T> span() const noexcept {
-        return {data, static_cast<std::size_t>(extents.size())};
+        return {data, data == nullptr ? 0 : static_cast<std::size_t>(extents.size())};
     }
     /// All axes but the last as rows.
     [[nodiscard]] constexpr matrix_view<T> matrix() const noexcept {

@@ -96,7 +96,7 @@ class adaptive_softmax {
         std::vector<const T*> pointers;
         for (const T& input : inputs)
             if (input.exists()) pointers.push_back(&input);
-        return apply(mix, std::span<const T* const>(pointers));
+        return apply_all(mix, std::span<const T* const>(pointers));
     }
 
     template <class Visitor>

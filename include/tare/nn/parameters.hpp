@@ -75,8 +75,8 @@ class random_parameters {
 template <class Source, class Scalar, class Precision = full_precision>
 class tape_parameters {
   public:
-    tape_parameters(basic_tape<Scalar, Precision>& tape, Source values)
-        : tape_(&tape), values_(std::move(values)) {}
+    tape_parameters(basic_tape<Scalar, Precision>& record, Source values)
+        : tape_(&record), values_(std::move(values)) {}
 
     [[nodiscard]] basic_variable<Scalar, Precision>
     parameter(std::string_view label, const shape& extents, const initial& start) {

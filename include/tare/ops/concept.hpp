@@ -7,6 +7,7 @@
 #include <concepts>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <tare/core/tensor.hpp>
@@ -31,6 +32,20 @@ template <class Scalar>
 using input_views = std::span<const array_view<const Scalar>>;
 template <class Scalar>
 using gradient_views = std::span<const array_view<Scalar>>;
+
+/// What long sums of Scalar are accumulated in: double for float, so that a gradient of one number
+/// that collects thousands of terms keeps float accuracy.
+template <class Scalar>
+using wide = std::conditional_t<std::is_same_v<Scalar, float>, double, Scalar>;
+
+/// Adds a freshly computed gradient to one that is wanted; does nothing where none is.
+template <class Scalar>
+void add_to(const array_view<Scalar>& gradient, const basic_tensor<Scalar>& fresh) {
+    if (!gradient) return;
+    const std::span<const Scalar> values = fresh.values();
+    for (std::size_t i = 0; i < values.size(); ++i)
+        gradient.data[i] = gradient.data[i] + values[i];
+}
 
 /// forward writes all of `out`; backward ADDS to every gradient that is wanted (non-null view).
 template <class Op>

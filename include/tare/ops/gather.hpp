@@ -121,7 +121,7 @@ template <class T>
     std::vector<const T*> inputs;
     for (const T& part : parts)
         inputs.push_back(&part);
-    return apply(op::merge_rows{std::move(place)}, std::span<const T* const>(inputs));
+    return apply_all(op::merge_rows{std::move(place)}, std::span<const T* const>(inputs));
 }
 
 }  // namespace tare

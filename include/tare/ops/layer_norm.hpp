@@ -4,6 +4,7 @@
 // variance. Source: Ba, Kiros, Hinton 2016, section 3.
 
 #include <span>
+#include <type_traits>
 
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/ops/concept.hpp>
@@ -30,17 +31,33 @@ struct layer_norm {
         const shape rows{in[0].extents.rows()};
         basic_tensor<Scalar> mean(rows);
         basic_tensor<Scalar> inverse(rows);
-        kernels::layer_norm(in[0].matrix(), in[1].span(), in[2].span(), epsilon, out.matrix(),
-                            mean.mutable_values(), inverse.mutable_values());
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::layer_norm(in[0].matrix(), in[1].span(), in[2].span(),
+                                static_cast<float>(epsilon), out.matrix(),
+                                {mean.mutable_values(), inverse.mutable_values()});
+        } else {
+            kernels::plain::layer_norm<Scalar>(in[0].matrix(), in[1].span(), in[2].span(),
+                                               Scalar(static_cast<float>(epsilon)), out.matrix(),
+                                               {mean.mutable_values(), inverse.mutable_values()});
+        }
         if (keep.wanted) keep.tensors = {mean, inverse};
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>& kept,
                   gradient_views<Scalar> grad_in) const {
-        kernels::layer_norm_backward(in[0].matrix(), in[1].span(), kept.tensors[0].values(),
-                                     kept.tensors[1].values(), grad_out.matrix(),
-                                     grad_in[0].matrix(), grad_in[1].span(), grad_in[2].span());
+        basic_tensor<Scalar> dx(in[0].extents);
+        const auto run = [&](auto kernel) {
+            kernel(in[0].matrix(), in[1].span(), kept.tensors[0].values(),
+                   kept.tensors[1].values(), grad_out.matrix(), dx.mutable_view().matrix(),
+                   grad_in[1].span(), grad_in[2].span());
+        };
+        if constexpr (std::is_same_v<Scalar, float>) {
+            run([](auto&&... a) { kernels::layer_norm_backward(a...); });
+        } else {
+            run([](auto&&... a) { kernels::plain::layer_norm_backward<Scalar>(a...); });
+        }
+        add_to(grad_in[0], dx);
     }
     /// 7 d + 2 a row: d - 1 additions and a division for the mean, d subtractions, d squares,
     /// d - 1 additions and a division for the variance, epsilon, the inverse root, and d

@@ -45,7 +45,7 @@ struct log_mixture {
                   gradient_views<Scalar> grad_in) const {
         using std::exp;
         const Scalar lambda = in[2][0];
-        Scalar d_lambda{};
+        wide<Scalar> d_lambda{};
         for (extent i = 0; i < out.size(); ++i) {
             // exp(a - out) and exp(b - out): derivatives with respect to the weights themselves.
             const Scalar a = exp(in[0][i] - out[i]);
@@ -53,9 +53,9 @@ struct log_mixture {
             if (grad_in[0])
                 grad_in[0][i] = grad_in[0][i] + grad_out[i] * (Scalar(1) - lambda) * a;
             if (grad_in[1]) grad_in[1][i] = grad_in[1][i] + grad_out[i] * lambda * b;
-            d_lambda = d_lambda + grad_out[i] * (b - a);
+            d_lambda = d_lambda + wide<Scalar>(grad_out[i]) * (b - a);
         }
-        if (grad_in[2]) grad_in[2][0] = grad_in[2][0] + d_lambda;
+        if (grad_in[2]) grad_in[2][0] = static_cast<Scalar>(grad_in[2][0] + d_lambda);
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         const extent n = out.extents.size();

@@ -107,7 +107,7 @@ template <class T>
     std::vector<const T*> inputs;
     for (const T& block : blocks)
         inputs.push_back(&block);
-    return apply(op::pick_log_softmax{std::move(target)}, std::span<const T* const>(inputs));
+    return apply_all(op::pick_log_softmax{std::move(target)}, std::span<const T* const>(inputs));
 }
 
 }  // namespace tare

@@ -59,10 +59,10 @@ struct scale {
             for (extent i = 0; i < grad_in[0].size(); ++i)
                 grad_in[0][i] = grad_in[0][i] + grad_out[i] * in[1][0];
         if (grad_in[1]) {
-            Scalar sum = grad_in[1][0];
+            wide<Scalar> sum = grad_in[1][0];
             for (extent i = 0; i < in[0].size(); ++i)
-                sum = sum + grad_out[i] * in[0][i];
-            grad_in[1][0] = sum;
+                sum = sum + wide<Scalar>(grad_out[i]) * in[0][i];
+            grad_in[1][0] = static_cast<Scalar>(sum);
         }
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {

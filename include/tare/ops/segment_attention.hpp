@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include <tare/kernels/segment_attention.hpp>
 #include <tare/ops/concept.hpp>
@@ -51,7 +52,13 @@ struct segment_attention {
             probabilities = keep.keep(shape{layout.tokens * layout.rows(), layout.entries()})
                                 .mutable_view()
                                 .matrix();
-        kernels::segment_attention_forward(layout, views(in), out.matrix(), probabilities, points);
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::segment_attention_forward(layout, views(in), out.matrix(), probabilities,
+                                               points);
+        } else {
+            kernels::segment_attention_forward_plain(layout, views(in), out.matrix(),
+                                                     probabilities, points);
+        }
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
@@ -59,16 +66,18 @@ struct segment_attention {
                   gradient_views<Scalar> grad_in) const {
         basic_tensor<Scalar> d_qkv(in[0].extents);
         basic_tensor<Scalar> d_positions(in[1].extents);
-        kernels::segment_attention_backward(
-            layout_of(in), views(in), kept.tensors[0].view().matrix(), grad_out.matrix(),
-            {d_qkv.mutable_view().matrix(), d_positions.mutable_view().matrix(), {}}, points);
-        const auto accumulate = [](const array_view<Scalar>& to, const basic_tensor<Scalar>& from) {
-            if (to)
-                for (extent i = 0; i < to.size(); ++i)
-                    to[i] = to[i] + from.view()[i];
-        };
-        accumulate(grad_in[0], d_qkv);
-        accumulate(grad_in[1], d_positions);
+        const matrix_view<const Scalar> probabilities = kept.tensors[0].view().matrix();
+        const kernels::segment_gradients<Scalar> gradients{
+            d_qkv.mutable_view().matrix(), d_positions.mutable_view().matrix(), {}};
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::segment_attention_backward(layout_of(in), views(in), probabilities,
+                                                grad_out.matrix(), gradients, points);
+        } else {
+            kernels::segment_attention_backward_plain(layout_of(in), views(in), probabilities,
+                                                      grad_out.matrix(), gradients, points);
+        }
+        add_to(grad_in[0], d_qkv);
+        add_to(grad_in[1], d_positions);
         require(grad_in.size() < 3 || !grad_in[2], name,
                 ": no gradient reaches the memory of another chunk; pass it detached");
     }

@@ -70,7 +70,7 @@ class cost {
 
 /// Charges the ledger with one execution of `op`. An operation without a price does not compile.
 template <class Op>
-[[nodiscard]] constexpr cost apply(const Op& op, std::span<const cost* const> inputs) {
+[[nodiscard]] constexpr cost apply_all(const Op& op, std::span<const cost* const> inputs) {
     static_assert(
         requires(std::span<const operand> in, const operand& out) { op.cost(in, out); },
         "this operation has no price: give it a member cost(operands, result)");

@@ -83,7 +83,7 @@ class basic_tape {
   public:
     using variable = basic_variable<Scalar, Precision>;
 
-    explicit basic_tape(Precision precision = {}) : precision_(std::move(precision)) {}
+    explicit basic_tape(Precision policy = {}) : precision_(std::move(policy)) {}
     basic_tape(const basic_tape&) = delete;
     basic_tape& operator=(const basic_tape&) = delete;
 
@@ -112,14 +112,18 @@ class basic_tape {
         if constexpr (requires { precision_.activation(op, value); })
             precision_.activation(op, value);
         variable out(*this, std::move(value), keep.wanted);
-        if (keep.wanted) {
-            auto step = std::make_unique<record<Op>>(op, std::move(keep));
+        if (!keep.wanted) return out;
+        if constexpr (differentiable_operation<Op>) {
+            auto taken = std::make_unique<record<Op>>(op, std::move(keep));
             for (const variable* input : inputs)
-                step->inputs.push_back(input->node_);
-            step->out = out.node_;
-            steps_.push_back(std::move(step));
+                taken->inputs.push_back(input->node_);
+            taken->out = out.node_;
+            steps_.push_back(std::move(taken));
+            return out;
+        } else {
+            fail(Op::name, ": has no gradient, but an input wants one; detach the input or give "
+                           "the operation a member backward(...)");
         }
-        return out;
     }
 
     /// Fills the gradients of all parameters that `loss`, a scalar, depends on, adding to what they
@@ -160,8 +164,6 @@ class basic_tape {
         record(const Op& op_, saved<Scalar> kept_) : op(op_), kept(std::move(kept_)) {}
 
         void backward(Precision& precision) override {
-            static_assert(differentiable_operation<Op>,
-                          "this operation has no gradient: give it a member backward(...)");
             if constexpr (requires { precision.activation_gradient(op, this->out->gradient); })
                 precision.activation_gradient(op, this->out->gradient);
             std::vector<array_view<const Scalar>> in;
@@ -176,7 +178,9 @@ class basic_tape {
                     input->gradient = basic_tensor<Scalar>(input->value.shape(), Scalar(0));
                 grad_in.push_back(input->gradient.mutable_view());
             }
-            op.backward(in, this->out->value.view(), this->out->gradient.view(), kept, grad_in);
+            op.backward(input_views<Scalar>(in), array_view<const Scalar>(this->out->value.view()),
+                        array_view<const Scalar>(this->out->gradient.view()), kept,
+                        gradient_views<Scalar>(grad_in));
         }
     };
 
@@ -188,7 +192,7 @@ class basic_tape {
 /// Runs and records `op`.
 template <class Op, class Scalar, class Precision>
 [[nodiscard]] basic_variable<Scalar, Precision>
-apply(const Op& op, std::span<const basic_variable<Scalar, Precision>* const> inputs) {
+apply_all(const Op& op, std::span<const basic_variable<Scalar, Precision>* const> inputs) {
     require(!inputs.empty(), Op::name, ": no inputs");
     return inputs.front()->tape().run(op, inputs);
 }

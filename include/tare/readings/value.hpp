@@ -13,14 +13,6 @@
 
 namespace tare {
 
-/// Runs `op` on the inputs. Throws what its result_shape throws on shapes that do not fit.
-template <class Op, class Scalar>
-[[nodiscard]] basic_tensor<Scalar> apply(const Op& op,
-                                         std::span<const basic_tensor<Scalar>* const> inputs) {
-    saved<Scalar> unwanted;
-    return run_forward(op, inputs, unwanted);
-}
-
 /// Shapes, views, output, forward: what value and gradient readings share.
 template <class Op, class Scalar>
 [[nodiscard]] basic_tensor<Scalar>
@@ -33,8 +25,16 @@ run_forward(const Op& op, std::span<const basic_tensor<Scalar>* const> inputs,
         views.push_back(input->view());
     }
     basic_tensor<Scalar> out(op.result_shape(shapes));
-    op.forward(views, out.mutable_view(), keep);
+    op.forward(input_views<Scalar>(views), out.mutable_view(), keep);
     return out;
+}
+
+/// Runs `op` on the inputs. Throws what its result_shape throws on shapes that do not fit.
+template <class Op, class Scalar>
+[[nodiscard]] basic_tensor<Scalar> apply_all(const Op& op,
+                                         std::span<const basic_tensor<Scalar>* const> inputs) {
+    saved<Scalar> unwanted;
+    return run_forward(op, inputs, unwanted);
 }
 
 /// Only the cost reading accounts by module.
