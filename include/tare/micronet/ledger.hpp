@@ -15,7 +15,7 @@
 #include <vector>
 
 #include <tare/core/error.hpp>
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/quantize/storage.hpp>
@@ -42,7 +42,7 @@ struct ledger_entry {
 
 /// A module, labelled with its full name ("layers.0.qkv"): its entries, in order of first execution, and its parts.
 struct ledger_module {
-    name label;
+    short_text label;
     std::size_t parent = 0;
     std::vector<std::size_t> parts;
     std::vector<ledger_entry> entries;
@@ -51,11 +51,10 @@ struct ledger_module {
 
 /// One stored tensor. `tied_to` names the item whose bits it shares (its own are then zero).
 struct ledger_item {
-    name label;
+    short_text label;
     operand what;
     storage_cost cost;
-    name tied_to;
-    bool counted_by_entry = true;  ///< see published tallies: some leave whole kinds out
+    short_text tied_to;
 };
 
 /// Sums two counts; throws instead of wrapping.
@@ -76,6 +75,13 @@ class ledger {
         times_ = times;
     }
 
+    /// Ends one token (or as many as repeat() says): the unit that counts are averaged over.
+    constexpr void end_token() {
+        tokens_ = checked_sum(tokens_, times_);
+        modules_[0].cursor = 0;
+    }
+    [[nodiscard]] constexpr extent tokens() const noexcept { return tokens_; }
+
     /// Enters the part `label` of the current module; leave() returns.
     constexpr void enter(std::string_view label) {
         for (const std::size_t part : modules_[current_].parts) {
@@ -86,7 +92,7 @@ class ledger {
             }
         }
         const std::size_t part = modules_.size();
-        modules_.push_back({name(label), current_, {}, {}, 0});
+        modules_.push_back({short_text(label), current_, {}, {}, 0});
         modules_[current_].parts.push_back(part);
         current_ = part;
     }
@@ -136,6 +142,8 @@ class ledger {
         if (live_bits_ > peak_bits_) peak_bits_ = live_bits_;
     }
     constexpr void release(extent bits) { live_bits_ -= bits; }
+    /// Starts the peak again from what lives now.
+    constexpr void forget_peak() { peak_bits_ = live_bits_; }
     [[nodiscard]] constexpr extent live_bits() const noexcept { return live_bits_; }
     [[nodiscard]] constexpr extent peak_bits() const noexcept { return peak_bits_; }
 
@@ -178,6 +186,7 @@ class ledger {
     std::vector<ledger_item> items_;
     std::size_t current_ = 0;
     extent times_ = 1;
+    extent tokens_ = 0;
     extent live_bits_ = 0;
     extent peak_bits_ = 0;
 };

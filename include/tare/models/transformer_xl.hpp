@@ -30,11 +30,8 @@ class transformer_xl {
     template <class Source>
     constexpr transformer_xl(Source& source, const transformer_xl_config& config)
         : config_(checked(config)), embedding_(source, config_),
-          softmax_(source, config_, embedding_),
-          final_point_(point_from<T>(source, "final")) {
-        for (extent i = 0; i < config.layers; ++i)
-            layers_.emplace_back(source, config_, join("layers.", i));
-    }
+          layers_(make_layers(source, config_)), softmax_(source, config_, embedding_),
+          final_point_(point_from<T>(source, "final")) {}
 
     /// Hidden states of a chunk.
     /// **Shapes** words: T x batch word numbers, time outermost; result (T * batch, d).
@@ -72,6 +69,16 @@ class transformer_xl {
     }
 
   private:
+    using layer_type = transformer_xl_layer<T, Weight>;
+
+    template <class Source>
+    static constexpr std::vector<layer_type> make_layers(Source& source,
+                                                         const transformer_xl_config& config) {
+        std::vector<layer_type> layers;
+        for (extent i = 0; i < config.layers; ++i)
+            layers.emplace_back(source, config, join("layers.", i));
+        return layers;
+    }
     static constexpr const transformer_xl_config& checked(const transformer_xl_config& config) {
         config.check();
         return config;
@@ -79,9 +86,9 @@ class transformer_xl {
 
     transformer_xl_config config_;
     adaptive_embedding<T, Weight> embedding_;
+    std::vector<layer_type> layers_;
     adaptive_softmax<T, Weight> softmax_;
     activation_point<T> final_point_;
-    std::vector<transformer_xl_layer<T, Weight>> layers_;
 };
 
 }  // namespace tare

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/core/root.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/linear_layer.hpp>
@@ -78,7 +78,7 @@ class adaptive_embedding {
         return bin == 0 ? looked_up() : projections_[bin - 1](looked_up());
     }
     transformer_xl_config config_;
-    std::vector<name> labels_;
+    std::vector<short_text> labels_;
     std::vector<Weight> tables_;
     std::vector<linear_layer<T, Weight>> projections_;
 };

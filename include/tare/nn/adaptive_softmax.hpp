@@ -11,7 +11,7 @@
 #include <type_traits>
 #include <vector>
 
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/adaptive_embedding.hpp>
 #include <tare/nn/linear_layer.hpp>

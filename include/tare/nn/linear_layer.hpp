@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/core/root.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/ops/linear.hpp>
@@ -14,7 +14,7 @@ namespace tare {
 /// y = x W^T (+ b), W (out, in). `Weight` is what W is held as; T itself unless it is packed.
 template <class T, class Weight = T>
 struct linear_layer {
-    name label;
+    short_text label;
     Weight weight;
     T bias;
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/activation_point.hpp>
 #include <tare/nn/linear_layer.hpp>
@@ -22,7 +22,7 @@ namespace tare {
 /// Gain and bias of a layer normalisation.
 template <class T>
 struct layer_norm_layer {
-    name label;
+    short_text label;
     T gamma;
     T beta;
 
@@ -110,7 +110,7 @@ class transformer_xl_layer {
         return apply(attention, qkv, positions_, earlier);
     }
 
-    name label_;
+    short_text label_;
     extent heads_;
     extent key_width_;
     extent value_width_;

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include <tare/core/error.hpp>
-#include <tare/core/name.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/micronet/ledger.hpp>
 #include <tare/ops/concept.hpp>
 
@@ -55,6 +55,14 @@ class cost {
 
     [[nodiscard]] constexpr const tare::shape& shape() const noexcept { return what_.extents; }
     [[nodiscard]] constexpr const operand& what() const noexcept { return what_; }
+    /// The same elements under another shape of the same size.
+    [[nodiscard]] constexpr cost reshaped(const tare::shape& extents) const {
+        require(extents.size() == what_.extents.size(), "cost: ", what_.extents,
+                " cannot become ", extents);
+        cost out = *this;
+        out.what_.extents = extents;
+        return out;
+    }
     /// False for a default-constructed tensor, which stands for "none".
     [[nodiscard]] constexpr bool exists() const noexcept { return book_ != nullptr; }
     [[nodiscard]] constexpr ledger& book() const {

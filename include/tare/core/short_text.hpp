@@ -12,24 +12,24 @@
 namespace tare {
 
 /// Up to 63 characters.
-class name {
+class short_text {
   public:
     static constexpr std::size_t capacity = 63;
 
-    constexpr name() = default;
-    constexpr name(std::string_view text) { append(text); }
-    constexpr name(const char* text) { append(text); }
+    constexpr short_text() = default;
+    constexpr short_text(std::string_view text) { append(text); }
+    constexpr short_text(const char* text) { append(text); }
 
     /// Appends text. Throws when the whole would be longer than 63 characters.
-    constexpr name& append(std::string_view text) {
-        require(size_ + text.size() <= capacity, "name: '", view(), text, "' is longer than ",
+    constexpr short_text& append(std::string_view text) {
+        require(size_ + text.size() <= capacity, "short_text: '", view(), text, "' is longer than ",
                 capacity, " characters");
         for (const char c : text)
             characters_[size_++] = c;
         return *this;
     }
     /// Appends a number in decimal.
-    constexpr name& append(std::size_t number) {
+    constexpr short_text& append(std::size_t number) {
         std::array<char, 20> digits{};
         std::size_t n = 0;
         do {
@@ -46,7 +46,7 @@ class name {
     }
     constexpr operator std::string_view() const noexcept { return view(); }
 
-    friend constexpr bool operator==(const name& a, const name& b) noexcept {
+    friend constexpr bool operator==(const short_text& a, const short_text& b) noexcept {
         return a.view() == b.view();
     }
 
@@ -57,8 +57,8 @@ class name {
 
 /// Joins texts and numbers: join("layers.", 3, ".qkv") is "layers.3.qkv".
 template <class... Parts>
-[[nodiscard]] constexpr name join(const Parts&... parts) {
-    name out;
+[[nodiscard]] constexpr short_text join(const Parts&... parts) {
+    short_text out;
     const auto one = [&out](const auto& part) {
         if constexpr (std::is_integral_v<std::decay_t<decltype(part)>>) {
             out.append(static_cast<std::size_t>(part));

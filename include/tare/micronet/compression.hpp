@@ -1,0 +1,92 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// What compressing does to the parameters of a model, as the accounting needs it: how many values
+// are left of each tensor and how wide they are; and the parameter source that enters them into a
+// ledger.
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include <tare/core/short_text.hpp>
+#include <tare/micronet/ledger.hpp>
+#include <tare/nn/activation_point.hpp>
+#include <tare/nn/parameters.hpp>
+#include <tare/readings/cost.hpp>
+
+namespace tare::micronet {
+
+/// What is left of one tensor. A tensor without an entry is dense.
+struct remaining {
+    short_text label;
+    extent nonzeros = 0;
+    extent filled_rows = -1;  ///< rows with a non-zero; -1: unknown, as many as there can be
+};
+
+/// Symmetric linear quantization and pruning in the manner of the published entry.
+struct compression {
+    int bits = 32;  ///< of weights, biases and activations; 32 for none
+    std::vector<remaining> sparse{};
+
+    [[nodiscard]] constexpr const remaining* find(std::string_view label) const {
+        for (const remaining& r : sparse)
+            if (r.label.view() == label) return &r;
+        return nullptr;
+    }
+};
+
+/// Parameters that the entry's quantizer leaves at 32 bits: position tables, layer normalisation,
+/// the scalars of the cache.
+[[nodiscard]] constexpr bool stays_at_32_bits(std::string_view label) {
+    return label.ends_with(".pos_emb") || label.find(".ln") != std::string_view::npos ||
+           label.starts_with("loss.cache_");
+}
+
+/// Hands out cost parameters and enters each into the ledger with the bits it occupies:
+///   values   non-zeros times width
+///   mask     one bit for each element where any element is zero
+///   scales   quantized matrices 32 - bits for each row (the inverse scale, cut so that products
+///            with the codes are exact in float32), quantized vectors 32
+class compressed_parameters {
+  public:
+    constexpr compressed_parameters(ledger& book, const compression& how)
+        : book_(&book), how_(&how) {
+        require(how.bits >= 2 && how.bits <= 32, "compression: ", how.bits,
+                " bits; from 2 to 32 are possible");
+    }
+
+    [[nodiscard]] constexpr cost parameter(std::string_view label, const shape& extents,
+                                           const initial&) {
+        const int bits = stays_at_32_bits(label) ? 32 : how_->bits;
+        operand what = operand::dense(extents, bits);
+        if (const remaining* left = how_->find(label)) {
+            require(left->nonzeros >= 0 && left->nonzeros <= extents.size(), "compression: ",
+                    label, " of shape ", extents, " cannot have ", left->nonzeros, " non-zeros");
+            what.nonzeros = left->nonzeros;
+            what.filled_rows = left->filled_rows >= 0
+                                   ? left->filled_rows
+                                   : std::min(what.filled_rows, what.nonzeros);
+        }
+        storage_cost stored;
+        stored.value_bits = what.nonzeros * bits;
+        stored.mask_bits = what.nonzeros < extents.size() ? extents.size() : 0;
+        if (bits < 32) stored.scale_bits = extents.rank() == 2 ? extents[0] * (32 - bits) : 32;
+        book_->store({short_text(label), what, stored, {}});
+        return cost(*book_, what);
+    }
+
+    /// Every quantization point stores its range (32 bits) and its cut inverse scale.
+    [[nodiscard]] constexpr activation_point<cost> point(std::string_view label) {
+        if (how_->bits == 32) return {};
+        storage_cost stored;
+        stored.scale_bits = 32 + 32 - how_->bits;
+        book_->store({join(label, ".range"), operand::dense(shape{2}), stored, {}});
+        return activation_point<cost>(how_->bits);
+    }
+
+  private:
+    ledger* book_;
+    const compression* how_;
+};
+
+}  // namespace tare::micronet
