@@ -12,6 +12,7 @@
 #include <limits>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <tare/core/error.hpp>
@@ -46,7 +47,8 @@ struct ledger_module {
     std::size_t parent = 0;
     std::vector<std::size_t> parts;
     std::vector<ledger_entry> entries;
-    std::size_t cursor = 0;
+    std::size_t cursor = 0;       ///< entry expected next
+    std::size_t part_cursor = 0;  ///< part expected next
 };
 
 /// One stored tensor. `tied_to` names the item whose bits it shares (its own are then zero).
@@ -64,6 +66,12 @@ struct ledger_item {
     return a + b;
 }
 
+/// Equality of constant texts: the same address settles it without reading them.
+[[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) {
+    if (!std::is_constant_evaluated() && a.data() == b.data()) return a.size() == b.size();
+    return a == b;
+}
+
 class ledger {
   public:
     constexpr ledger() { modules_.push_back({}); }
@@ -79,21 +87,29 @@ class ledger {
     constexpr void end_token() {
         tokens_ = checked_sum(tokens_, times_);
         modules_[0].cursor = 0;
+        modules_[0].part_cursor = 0;
     }
     [[nodiscard]] constexpr extent tokens() const noexcept { return tokens_; }
 
     /// Enters the part `label` of the current module; leave() returns.
     constexpr void enter(std::string_view label) {
-        for (const std::size_t part : modules_[current_].parts) {
-            if (modules_[part].label.view() == label) {
-                current_ = part;
-                modules_[part].cursor = 0;
+        ledger_module& here = modules_[current_];
+        const std::size_t count = here.parts.size();
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t at = (here.part_cursor + i) % count;
+            ledger_module& part = modules_[here.parts[at]];
+            if (part.label.view() == label) {
+                here.part_cursor = at + 1;
+                current_ = here.parts[at];
+                part.cursor = 0;
+                part.part_cursor = 0;
                 return;
             }
         }
         const std::size_t part = modules_.size();
-        modules_.push_back({short_text(label), current_, {}, {}, 0});
-        modules_[current_].parts.push_back(part);
+        here.parts.push_back(part);
+        here.part_cursor = here.parts.size();
+        modules_.push_back({short_text(label), current_, {}, {}, 0, 0});
         current_ = part;
     }
     constexpr void leave() { current_ = modules_[current_].parent; }
@@ -107,24 +123,14 @@ class ledger {
         entry.groups = cost.groups();
         std::size_t expected = 0;
         for (const charge& c : cost.charges()) {
-            std::size_t at = expected;
-            const auto same = [&c](const charge& known) {
-                return known.kind == c.kind && known.input_bits == c.input_bits &&
-                       known.accumulator_bits == c.accumulator_bits && known.role == c.role;
-            };
-            if (at >= entry.charges.size() || !same(entry.charges[at])) {
-                at = 0;
-                while (at < entry.charges.size() && !same(entry.charges[at]))
-                    ++at;
-                if (at == entry.charges.size()) {
-                    entry.charges.push_back(c);
-                    entry.charges.back().count = 0;
-                }
-            }
-            require(times_ == 0 || c.count <= std::numeric_limits<extent>::max() / times_,
-                    "ledger: ", operation, " charges more than 2^63 - 1 operations");
-            entry.charges[at].count = checked_sum(entry.charges[at].count, c.count * times_);
-            expected = at + 1;
+            const bool known = expected < entry.charges.size() && same(entry.charges[expected], c);
+            charge& to = known ? entry.charges[expected] : find_or_add(entry, c);
+            expected = static_cast<std::size_t>(&to - entry.charges.data()) + 1;
+            extent sum = 0;
+            require(!__builtin_mul_overflow(c.count, times_, &sum) &&
+                        !__builtin_add_overflow(to.count, sum, &to.count),
+                    "ledger: ", operation,
+                    ": a count exceeds 2^63 - 1; count fewer tokens at a time");
         }
     }
 
@@ -136,12 +142,26 @@ class ledger {
         items_.push_back(item);
     }
 
-    /// Transient activations: `bits` come to life, or die.
-    constexpr void allocate(extent bits) {
+    /// A transient activation of `bits` comes to life, with one owner. Returns its ticket.
+    [[nodiscard]] constexpr std::size_t allocate(extent bits) {
         live_bits_ += bits;
         if (live_bits_ > peak_bits_) peak_bits_ = live_bits_;
+        if (free_tickets_.empty()) {
+            owners_.push_back(1);
+            return owners_.size() - 1;
+        }
+        const std::size_t ticket = free_tickets_.back();
+        free_tickets_.pop_back();
+        owners_[ticket] = 1;
+        return ticket;
     }
-    constexpr void release(extent bits) { live_bits_ -= bits; }
+    constexpr void share(std::size_t ticket) { ++owners_[ticket]; }
+    /// One owner less; the activation dies with its last one.
+    constexpr void release(std::size_t ticket, extent bits) {
+        if (--owners_[ticket] > 0) return;
+        live_bits_ -= bits;
+        free_tickets_.push_back(ticket);
+    }
     /// Starts the peak again from what lives now.
     constexpr void forget_peak() { peak_bits_ = live_bits_; }
     [[nodiscard]] constexpr extent live_bits() const noexcept { return live_bits_; }
@@ -169,10 +189,22 @@ class ledger {
     }
 
   private:
+    /// Two charges that differ in their count only.
+    static constexpr bool same(const charge& a, const charge& b) {
+        return a.kind == b.kind && a.input_bits == b.input_bits &&
+               a.accumulator_bits == b.accumulator_bits && same_text(a.role, b.role);
+    }
+    static constexpr charge& find_or_add(ledger_entry& entry, const charge& c) {
+        for (charge& known : entry.charges)
+            if (same(known, c)) return known;
+        entry.charges.push_back(c);
+        entry.charges.back().count = 0;
+        return entry.charges.back();
+    }
     constexpr ledger_entry& entry_for(std::string_view operation) {
         ledger_module& m = modules_[current_];
         for (std::size_t at = m.cursor; at < m.entries.size(); ++at) {
-            if (m.entries[at].operation == operation) {
+            if (same_text(m.entries[at].operation, operation)) {
                 m.cursor = at + 1;
                 return m.entries[at];
             }
@@ -187,6 +219,8 @@ class ledger {
     std::size_t current_ = 0;
     extent times_ = 1;
     extent tokens_ = 0;
+    std::vector<extent> owners_;
+    std::vector<std::size_t> free_tickets_;
     extent live_bits_ = 0;
     extent peak_bits_ = 0;
 };

@@ -45,7 +45,7 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word,
         if (config.cache.capacity > 0)
             cache.push(cost(book, operand::dense(shape{config.cache.capacity, config.width},
                                                  warm.what().bits)),
-                       std::vector<token>(static_cast<std::size_t>(config.cache.capacity)));
+                       std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
         book.forget_peak();
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             book.repeat(counts[bin]);

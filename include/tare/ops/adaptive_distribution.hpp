@@ -24,7 +24,7 @@ namespace tare {
 namespace op {
 
 /// Inputs: head logits (N, c_1), cluster logits (N, m) if there are tails, m tails (N, n_i), and,
-/// with a cache, its scores (N, entries) and lambda (a single number). Result (N, vocabulary).
+/// with a cache, its scores (N, entries), unless it is empty, and lambda (a single number). Result (N, vocabulary).
 struct adaptive_distribution {
     static constexpr std::string_view name = "adaptive_distribution";
     std::size_t tails = 0;
@@ -32,18 +32,21 @@ struct adaptive_distribution {
     std::vector<token> cache_words;  ///< the word that followed each cache entry
 
     constexpr shape result_shape(std::span<const shape> in) const {
-        const std::size_t expected = 1 + (tails > 0 ? 1 + tails : 0) + (with_cache ? 2 : 0);
+        const bool looked_up = with_cache && !cache_words.empty();
+        const std::size_t expected =
+            1 + (tails > 0 ? 1 + tails : 0) + (with_cache ? 1 : 0) + (looked_up ? 1 : 0);
         require(in.size() == expected, name, ": ", in.size(), " inputs, expected ", expected);
         extent words = in[0].columns();
         for (std::size_t i = 0; i < tails; ++i)
             words += in[2 + i].columns();
         require(tails == 0 || in[1].columns() == static_cast<extent>(tails), name,
                 ": cluster logits are ", in[1 % in.size()], " for ", tails, " tails");
-        if (with_cache)
-            require(in[expected - 2].columns() == static_cast<extent>(cache_words.size()) &&
-                        in[expected - 1].size() == 1,
-                    name, ": cache scores are ", in[expected - 2], " for ", cache_words.size(),
-                    " entries");
+        require(!with_cache || in[expected - 1].size() == 1, name, ": lambda is ",
+                in[expected - 1], "; it must be a single number");
+        require(!looked_up ||
+                    in[expected - 2].columns() == static_cast<extent>(cache_words.size()),
+                name, ": cache scores are ", in[expected - 2], " for ", cache_words.size(),
+                " entries");
         return shape{in[0].rows(), words};
     }
 

@@ -35,16 +35,25 @@ enum class math : unsigned char { multiplication, addition, other };
 /// `accumulator_bits` that of the running sum (additions) or of the result.
 struct charge {
     std::string_view role;
-    math kind = math::other;
-    extent count = 0;
-    int input_bits = 32;
-    int accumulator_bits = 32;
+    math kind;
+    extent count;
+    int input_bits;
+    int accumulator_bits;
 };
 
 /// The charges of one execution of one operation.
 class price {
   public:
     static constexpr std::size_t capacity = 24;
+
+    // A model makes hundreds of prices per token: what is not used is neither set nor copied.
+    constexpr price() {}
+    constexpr price(const price& other)
+        : size_(other.size_), inner_(other.inner_), outer_(other.outer_), groups_(other.groups_) {
+        for (std::size_t i = 0; i < size_; ++i)
+            charges_[i] = other.charges_[i];
+    }
+    price& operator=(const price&) = delete;
 
     constexpr price& multiplications(std::string_view role, extent count, int input_bits = 32) {
         return charge_({role, math::multiplication, count, input_bits, 32});
@@ -80,7 +89,7 @@ class price {
         return *this;
     }
 
-    std::array<charge, capacity> charges_{};
+    std::array<charge, capacity> charges_;
     std::size_t size_ = 0;
     extent inner_ = 0;
     extent outer_ = 0;

@@ -89,9 +89,10 @@ struct segment_attention {
         const extent window = in[1].extents[1] - 1;
         const extent memory = in.size() == 3 ? in[2].extents[0] : 0;
         const extent rows = in[0].extents[1] * heads;
-        extent pairs = 0;  // of one row
-        for (extent t = 0; t < tokens; ++t)
-            pairs += std::min(window, t + memory) + 1;
+        // Row t of a stream sees min(window, t + memory) + 1 keys; the first rows see fewer.
+        const extent growing = std::clamp<extent>(window - memory, 0, tokens);
+        const extent pairs = growing * (memory + 1) + growing * (growing - 1) / 2 +
+                             (tokens - growing) * (window + 1);
         const extent all = rows * pairs;
         const extent queries = rows * tokens;
         const int qk_bits = in[0].bits;

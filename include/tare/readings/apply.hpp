@@ -13,7 +13,7 @@ template <class Op, class T, class... Rest>
     requires(std::same_as<Rest, T> && ...)
 [[nodiscard]] constexpr T apply(const Op& op, const T& first, const Rest&... rest) {
     const std::array<const T*, 1 + sizeof...(Rest)> inputs{&first, &rest...};
-    return apply_all(op, std::span<const T* const>(inputs));
+    return apply_all(op, std::span<const T* const, 1 + sizeof...(Rest)>(inputs));
 }
 
 }  // namespace tare

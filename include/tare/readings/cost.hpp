@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <tare/core/error.hpp>
 #include <tare/core/short_text.hpp>
@@ -29,29 +31,37 @@ class cost {
     /// An activation: the result of an operation.
     [[nodiscard]] static constexpr cost activation(ledger& book, const operand& what) {
         cost out(book, what);
-        out.owners_ = new extent(1);
-        book.allocate(what.extents.size() * what.bits);
+        out.ticket_ = book.allocate(out.live_bits());
         return out;
     }
 
     constexpr cost(const cost& other)
-        : book_(other.book_), what_(other.what_), owners_(other.owners_) {
-        if (owners_ != nullptr) ++*owners_;
+        : book_(other.book_), what_(other.what_), ticket_(other.ticket_) {
+        if (ticket_ != parameter) book_->share(ticket_);
     }
     constexpr cost(cost&& other) noexcept
-        : book_(other.book_), what_(other.what_), owners_(std::exchange(other.owners_, nullptr)) {}
-    constexpr cost& operator=(cost other) noexcept {
-        std::swap(book_, other.book_);
-        std::swap(what_, other.what_);
-        std::swap(owners_, other.owners_);
+        : book_(other.book_), what_(other.what_), ticket_(std::exchange(other.ticket_, parameter)) {
+    }
+    constexpr cost& operator=(const cost& other) {
+        if (this != &other) {
+            if (other.ticket_ != parameter) other.book_->share(other.ticket_);
+            forget();
+            book_ = other.book_;
+            what_ = other.what_;
+            ticket_ = other.ticket_;
+        }
         return *this;
     }
-    constexpr ~cost() {
-        if (owners_ != nullptr && --*owners_ == 0) {
-            book_->release(what_.extents.size() * what_.bits);
-            delete owners_;
+    constexpr cost& operator=(cost&& other) noexcept {
+        if (this != &other) {
+            forget();
+            book_ = other.book_;
+            what_ = other.what_;
+            ticket_ = std::exchange(other.ticket_, parameter);
         }
+        return *this;
     }
+    constexpr ~cost() { forget(); }
 
     [[nodiscard]] constexpr const tare::shape& shape() const noexcept { return what_.extents; }
     [[nodiscard]] constexpr const operand& what() const noexcept { return what_; }
@@ -71,31 +81,45 @@ class cost {
     }
 
   private:
+    static constexpr std::size_t parameter = static_cast<std::size_t>(-1);
+
+    [[nodiscard]] constexpr extent live_bits() const { return what_.extents.size() * what_.bits; }
+    constexpr void forget() noexcept {
+        if (ticket_ != parameter) book_->release(ticket_, live_bits());
+        ticket_ = parameter;
+    }
+
     ledger* book_ = nullptr;
     operand what_;
-    extent* owners_ = nullptr;
+    std::size_t ticket_ = parameter;  ///< of a transient activation
 };
 
 /// Charges the ledger with one execution of `op`. An operation without a price does not compile.
-template <class Op>
-[[nodiscard]] constexpr cost apply_all(const Op& op, std::span<const cost* const> inputs) {
+template <class Op, std::size_t Count>
+[[nodiscard]] constexpr cost apply_all(const Op& op, std::span<const cost* const, Count> inputs) {
     static_assert(
         requires(std::span<const operand> in, const operand& out) { op.cost(in, out); },
         "this operation has no price: give it a member cost(operands, result)");
-    constexpr std::size_t most = 24;
-    require(!inputs.empty() && inputs.size() <= most, Op::name, ": ", inputs.size(),
-            " inputs; from 1 to ", most, " are possible");
-    std::array<operand, most> operands{};
-    std::array<shape, most> shapes{};
+    require(!inputs.empty(), Op::name, ": no inputs");
+    // An array where the number of inputs is known: constant expressions have few steps.
+    constexpr bool known = Count != std::dynamic_extent;
+    using operand_list =
+        std::conditional_t<known, std::array<operand, known ? Count : 1>, std::vector<operand>>;
+    using shape_list =
+        std::conditional_t<known, std::array<shape, known ? Count : 1>, std::vector<shape>>;
+    operand_list operands;
+    shape_list shapes;
+    if constexpr (!known) {
+        operands.resize(inputs.size());
+        shapes.resize(inputs.size());
+    }
     for (std::size_t i = 0; i < inputs.size(); ++i) {
         operands[i] = inputs[i]->what();
         shapes[i] = operands[i].extents;
     }
-    const std::span<const operand> in(operands.data(), inputs.size());
-    const operand out = operand::dense(op.result_shape({shapes.data(), inputs.size()}),
-                                       result_bits(op, in));
+    const operand out = operand::dense(op.result_shape(shapes), result_bits(op, operands));
     ledger& book = inputs.front()->book();
-    book.record(Op::name, op.cost(in, out));
+    book.record(Op::name, op.cost(operands, out));
     return cost::activation(book, out);
 }
 

@@ -190,11 +190,11 @@ class basic_tape {
 };
 
 /// Runs and records `op`.
-template <class Op, class Scalar, class Precision>
+template <class Op, class Scalar, class Precision, std::size_t Count>
 [[nodiscard]] basic_variable<Scalar, Precision>
-apply_all(const Op& op, std::span<const basic_variable<Scalar, Precision>* const> inputs) {
+apply_all(const Op& op, std::span<const basic_variable<Scalar, Precision>* const, Count> inputs) {
     require(!inputs.empty(), Op::name, ": no inputs");
-    return inputs.front()->tape().run(op, inputs);
+    return inputs.front()->tape().run(op, std::span<const basic_variable<Scalar, Precision>* const>(inputs));
 }
 
 template <class Scalar, class Precision>

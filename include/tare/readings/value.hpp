@@ -30,11 +30,11 @@ run_forward(const Op& op, std::span<const basic_tensor<Scalar>* const> inputs,
 }
 
 /// Runs `op` on the inputs. Throws what its result_shape throws on shapes that do not fit.
-template <class Op, class Scalar>
-[[nodiscard]] basic_tensor<Scalar> apply_all(const Op& op,
-                                         std::span<const basic_tensor<Scalar>* const> inputs) {
+template <class Op, class Scalar, std::size_t Count>
+[[nodiscard]] basic_tensor<Scalar>
+apply_all(const Op& op, std::span<const basic_tensor<Scalar>* const, Count> inputs) {
     saved<Scalar> unwanted;
-    return run_forward(op, inputs, unwanted);
+    return run_forward(op, std::span<const basic_tensor<Scalar>* const>(inputs), unwanted);
 }
 
 /// Only the cost reading accounts by module.
