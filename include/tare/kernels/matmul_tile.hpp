@@ -1,0 +1,225 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The innermost loops of the matrix products: a tile of C in registers, and the rows of tiles that
+// share a strip of B. Shapes of a register tile (Goto and van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication", section 6): 12 x 32 with the 32 registers of AVX-512 (24
+// sums, 2 of B, 1 of A), 6 x 16 with the 16 of AVX2.
+//
+// Each output is one chain of fma over k, whatever tile it falls into: results do not depend on how
+// rows and columns are dealt out to tiles or threads.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+
+#include <tare/core/simd.hpp>
+#include <tare/kernels/epilogue.hpp>
+
+namespace tare::kernels::detail {
+
+inline constexpr extent lane_count = static_cast<extent>(simd::lanes);
+/// Registers across a strip. The plain build keeps a strip of 16 scalars the compiler may
+/// vectorise.
+inline constexpr int strip_vectors = simd::lanes == 1 ? 16 : 2;
+/// Columns of a strip: B is packed as [strip][k][strip_columns].
+inline constexpr extent strip_columns = strip_vectors * lane_count;
+/// Rows of the largest register tile.
+inline constexpr int tile_rows = simd::lanes == 16 ? 12 : simd::lanes == 1 ? 2 : 6;
+
+constexpr extent strips_of(extent columns) {
+    return (columns + strip_columns - 1) / strip_columns;
+}
+
+/// A as the tile reads it, wherever it lies: element (i, k) is data[i * row_step + k * depth_step].
+struct left_operand {
+    const float* data;
+    extent row_step;
+    extent depth_step;
+    /// Packed: the tile that starts at row r holds its rows as [k][row] from data + r * depth on.
+    bool panels = false;
+
+    [[nodiscard]] left_operand tile(extent row, extent rows, extent depth) const {
+        if (panels) return {data + row * depth, 1, rows};
+        return {data + row * row_step, row_step, depth_step};
+    }
+};
+
+/// B as the tile reads it: element (k, 32 s + j) is data[s * strip_step + k * depth_step + j].
+struct strip_operand {
+    const float* data;
+    extent strip_step;
+    extent depth_step;
+
+    [[nodiscard]] strip_operand at(extent strip) const {
+        return {data + strip * strip_step, strip_step, depth_step};
+    }
+};
+
+/// Where a tile goes: c(0,0) at data, `columns` columns from there on belong to C.
+struct tile_target {
+    float* data;
+    extent stride;
+    extent columns;
+    bool accumulate;
+};
+
+/// Computes Rows x (Strips * strip_columns) outputs over `depth` values of k.
+template <int Rows, int Strips>
+[[gnu::noinline]] void multiply_tile(extent depth, const left_operand& a, const strip_operand& b,
+                                     const tile_target& c) {
+    constexpr int vectors = strip_vectors;
+    // A pointer for every third row: x86 addresses base, base + step and base + 2 step.
+    constexpr int bases = (Rows + 2) / 3;
+    const float* row[bases];
+#pragma GCC unroll 4
+    for (int i = 0; i < bases; ++i)
+        row[i] = a.data + 3 * i * a.row_step;
+    const float* strip = b.data;
+    simd::floats sum[Rows][Strips * vectors];
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < Strips * vectors; ++j)
+            sum[i][j] = simd::broadcast(0.0F);
+    }
+    // Strips in the third-level cache come late without being asked for. A tile of several strips
+    // reads enough streams for the hardware to see them.
+    const extent ahead = 16 * b.depth_step;
+    const auto step = [&] {
+        if constexpr (Strips == 1)
+            for (extent j = 0; j < strip_columns; j += 16)
+                __builtin_prefetch(strip + ahead + j);
+        simd::floats right[Strips * vectors];
+#pragma GCC unroll 16
+        for (int j = 0; j < Strips * vectors; ++j)
+            right[j] = simd::load(strip + j / vectors * b.strip_step + j % vectors * lane_count);
+#pragma GCC unroll 12
+        for (int i = 0; i < Rows; ++i) {
+            const simd::floats left = simd::broadcast(row[i / 3][i % 3 * a.row_step]);
+#pragma GCC unroll 16
+            for (int j = 0; j < Strips * vectors; ++j)
+                sum[i][j] = simd::fma(left, right[j], sum[i][j]);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < bases; ++i)
+            row[i] += a.depth_step;
+        strip += b.depth_step;
+    };
+    // The lines of C come in while the sums grow, one row a step: asked for all at once they would
+    // take the fill buffers from A and B.
+    const extent head = std::min<extent>(depth, Rows);
+    const float* output = c.data;
+    for (extent k = 0; k < head; ++k, output += c.stride) {
+#pragma GCC unroll 16
+        for (extent j = 0; j < Strips * strip_columns; j += 16)
+            __builtin_prefetch(output + j, 1);
+        step();
+    }
+#pragma GCC unroll 2
+    for (extent k = head; k < depth; ++k)
+        step();
+    if (c.columns >= Strips * strip_columns) {
+#pragma GCC unroll 12
+        for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+            for (int j = 0; j < Strips * vectors; ++j) {
+                float* p = c.data + i * c.stride + j * lane_count;
+                simd::store(p, c.accumulate ? simd::load(p) + sum[i][j] : sum[i][j]);
+            }
+        }
+        return;
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < Strips * vectors; ++j) {
+            const extent left = std::min(c.columns - j * lane_count, lane_count);
+            if (left <= 0) continue;
+            const auto count = static_cast<std::size_t>(left);
+            float* p = c.data + i * c.stride + j * lane_count;
+            store_lanes(p, c.accumulate ? load_lanes(p, count) + sum[i][j] : sum[i][j], count);
+        }
+    }
+}
+
+using tile_function = void (*)(extent, const left_operand&, const strip_operand&,
+                               const tile_target&);
+
+/// Strips that a tile of few rows takes at once, so that enough independent sums are in flight to
+/// hide the latency of fma (4 cycles, 2 a cycle: at least 8) within the registers there are.
+constexpr int strips_at_once(int rows) {
+    if (simd::lanes == 16) return rows <= 2 ? 4 : rows <= 6 ? 2 : 1;
+    if (simd::lanes == 1) return 1;
+    return rows == 1 ? 4 : rows == 2 ? 2 : 1;
+}
+
+template <std::size_t... Index>
+constexpr std::array<tile_function, sizeof...(Index)> wide_tiles(std::index_sequence<Index...>) {
+    return {&multiply_tile<static_cast<int>(Index) + 1,
+                           strips_at_once(static_cast<int>(Index) + 1)>...};
+}
+template <std::size_t... Index>
+constexpr std::array<tile_function, sizeof...(Index)> narrow_tiles(std::index_sequence<Index...>) {
+    return {&multiply_tile<static_cast<int>(Index) + 1, 1>...};
+}
+
+/// The tile of `rows` rows that takes strips_at_once(rows) strips, and the one that takes one.
+inline constexpr auto tiles_wide = wide_tiles(std::make_index_sequence<tile_rows>{});
+inline constexpr auto tiles_narrow = narrow_tiles(std::make_index_sequence<tile_rows>{});
+
+/// How rows are dealt out to tiles: evenly, so that 64 rows make four tiles of 11 and two of 10,
+/// not five of 12 and one of 4.
+struct row_tiles {
+    extent count;
+    extent least;   ///< rows of a small tile
+    extent larger;  ///< the first so many tiles have one row more
+
+    explicit row_tiles(extent rows)
+        : count((rows + tile_rows - 1) / tile_rows), least(rows / count), larger(rows % count) {}
+    [[nodiscard]] extent begin(extent tile) const { return tile * least + std::min(tile, larger); }
+};
+
+/// One block: `rows` rows times `strips` strips over one slab of k.
+struct block_sizes {
+    extent rows;
+    extent strips;
+    extent depth;
+};
+
+/// Multiplies one block. `tile_done(row, column, rows, columns)` is called on each finished tile
+/// while it is still in the first-level cache.
+template <class TileDone>
+void multiply_block(block_sizes size, left_operand a, strip_operand b, tile_target c,
+                    const TileDone& tile_done) {
+    const row_tiles tiles(size.rows);
+    const auto one = [&](extent tile, extent strip, int strips, const auto& functions) {
+        const extent first = tiles.begin(tile);
+        const extent rows = tiles.begin(tile + 1) - first;
+        const extent column = strip * strip_columns;
+        const extent columns = std::min(c.columns - column, strips * strip_columns);
+        functions[static_cast<std::size_t>(rows - 1)](
+            size.depth, a.tile(first, rows, size.depth), b.at(strip),
+            {c.data + first * c.stride + column, c.stride, columns, c.accumulate});
+        tile_done(first, column, rows, columns);
+    };
+    if (tiles.count == 1) {
+        const int wide = strips_at_once(static_cast<int>(size.rows));
+        extent strip = 0;
+        for (; strip + wide <= size.strips; strip += wide)
+            one(0, strip, wide, tiles_wide);
+        for (; strip < size.strips; ++strip)
+            one(0, strip, 1, tiles_narrow);
+        return;
+    }
+    // A tile of rows runs along a group of strips that stays in the second-level cache: A of the
+    // tile stays in the first, and C is written in long runs.
+    constexpr extent run_floats = 96 * 1024;
+    const extent group = std::max<extent>(1, run_floats / (size.depth * strip_columns));
+    for (extent first = 0; first < size.strips; first += group)
+        for (extent tile = 0; tile < tiles.count; ++tile)
+            for (extent s = first; s < std::min(first + group, size.strips); ++s)
+                one(tile, s, 1, tiles_narrow);
+}
+
+}  // namespace tare::kernels::detail
