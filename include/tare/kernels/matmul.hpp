@@ -5,6 +5,7 @@
 // (kernels/prepared_matrix.hpp). The plain version is matmul_reference.
 
 #include <tare/kernels/matmul_block.hpp>
+#include <tare/kernels/matmul_dot.hpp>
 #include <tare/kernels/matmul_reference.hpp>
 
 namespace tare::kernels {
@@ -24,8 +25,9 @@ void finish_empty_sums(matrix_view<float> c, bool accumulate, const Finish& fini
 
 /// C = finish(op(A) op(B)), or C = finish(C + op(A) op(B)) with `accumulate`.
 /// **Shapes** op(A) (M,K), op(B) (K,N), C (M,N), any strides; any size may be 0 (K = 0: zeros).
-/// **Rounding/NaN** one chain of fma over k for each slab of at most 1024, slabs added in order; the
-/// plain build rounds products too. NaN and infinity propagate.
+/// **Rounding/NaN** one chain of fma over k for each slab of at most 1024, slabs added in order
+/// (few rows against a transposed B: one chain a lane); the plain build rounds products too. NaN
+/// and infinity propagate.
 /// **Accuracy** |c - exact| <= (K + K / 1024 + 1) 2^-24 sum_k |a| |b| to first order.
 /// **Cost** M N K multiplications and M N (K - 1) additions.
 /// **Throws** tare::error on shapes that do not fit, null, short-stride and overlapping views.
@@ -40,9 +42,18 @@ void matmul(matrix_view<const float> a, matrix_view<const float> b, matrix_view<
         detail::finish_empty_sums(c, how.accumulate, finish);
         return;
     }
+    if (how.transpose_b && !how.transpose_a && detail::dots_pay(size)) {
+        detail::for_each_cell(size, [&](detail::cell where) {
+            detail::multiply_dots(where, a, b, c, how.accumulate, finish);
+        });
+        return;
+    }
     const bool in_place = !how.transpose_b && size.m <= detail::tile_rows;
-    detail::multiply(size, {a, how.transpose_a}, detail::fresh_right{{b, how.transpose_b}, in_place},
-                     c, how.accumulate, finish);
+    const detail::fresh_right right{{b, how.transpose_b}, in_place};
+    detail::for_each_cell(size, [&](detail::cell where) {
+        detail::multiply_cell(where, size.k, {a, how.transpose_a}, right, c, how.accumulate,
+                              finish);
+    });
 }
 
 }  // namespace tare::kernels

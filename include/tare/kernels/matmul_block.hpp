@@ -147,11 +147,10 @@ void multiply_cell(cell where, extent depth, stored_left a, const Right& b, matr
     }
 }
 
-/// Deals a product out to the threads: a grid of cells, chosen so that the largest is smallest.
-/// Cutting between strips is preferred, for then B is packed only once.
-template <class Right, epilogue Finish>
-void multiply(matmul_sizes size, stored_left a, const Right& b, matrix_view<float> c,
-              bool accumulate, const Finish& finish) {
+/// Deals C out to the threads, a grid of cells chosen so that the largest is smallest; `body(cell)`
+/// computes one. Cuts between strips are preferred, for then B is packed only once.
+template <class Body>
+void for_each_cell(matmul_sizes size, const Body& body) {
     const extent tiles = (size.m + tile_rows - 1) / tile_rows;
     const extent strips = strips_of(size.n);
     const extent work = size.m * size.n * size.k / multiplications_per_unit;
@@ -174,8 +173,7 @@ void multiply(matmul_sizes size, stored_left a, const Right& b, matrix_view<floa
             const extent y = i / across;
             const cell where{size.m * y / down, size.m * (y + 1) / down, strips * x / across,
                              strips * (x + 1) / across};
-            if (where.row < where.row_end && where.strip < where.strip_end)
-                multiply_cell(where, size.k, a, b, c, accumulate, finish);
+            if (where.row < where.row_end && where.strip < where.strip_end) body(where);
         }
     });
 }

@@ -58,8 +58,8 @@ inline void pack_strips(right_operand b, extent k0, extent depth, extent first, 
 
 /// Packs rows [row, row + rows) of A^T, stored as `a` (K,M), over [k0, k0 + depth) into panels, one
 /// for each tile of row_tiles(rows).
-inline void pack_panels(matrix_view<const float> a, extent row, extent rows, extent k0, extent depth,
-                        float* to) {
+inline void pack_panels(matrix_view<const float> a, extent row, extent rows, extent k0,
+                        extent depth, float* to) {
     static_assert(tile_rows <= lane_count || simd::lanes == 1);
     const row_tiles tiles(rows);
     // A few rows of `a` at a time: they are read in long runs, and the panels are written in
@@ -75,8 +75,8 @@ inline void pack_panels(matrix_view<const float> a, extent row, extent rows, ext
                 const float* from = &a(k0 + k, row + begin);
                 for (extent i = 0; i < width; i += lane_count) {
                     const auto count = static_cast<std::size_t>(std::min(width - i, lane_count));
-                    simd::store_partial(panel + k * width + i,
-                                        simd::load_partial(from + i, count), count);
+                    simd::store_partial(panel + k * width + i, simd::load_partial(from + i, count),
+                                        count);
                 }
             }
         }

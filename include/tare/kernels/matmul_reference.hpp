@@ -4,6 +4,8 @@
 // tested against (with double), and what counts operations (with a scalar that counts its own).
 // One output needs K products and K - 1 sums, K sums when it accumulates; nothing is added to zero.
 
+#include <type_traits>
+
 #include <tare/kernels/matmul_check.hpp>
 
 namespace tare::kernels {
@@ -14,8 +16,9 @@ namespace tare::kernels {
 /// Cost      M N K multiplications; M N (K - 1) additions, M N K with `accumulate`.
 /// Throws    tare::error on shapes that do not fit, null, short-stride and overlapping views.
 template <class Scalar>
-void matmul_reference(matrix_view<const Scalar> a, matrix_view<const Scalar> b,
-                      matrix_view<Scalar> c, matmul_options how = {}) {
+void matmul_reference(std::type_identity_t<matrix_view<const Scalar>> a,
+                      std::type_identity_t<matrix_view<const Scalar>> b, matrix_view<Scalar> c,
+                      matmul_options how = {}) {
     const auto [m, n, depth] = detail::check_matmul("matmul_reference", a, b, c, how);
     for (extent i = 0; i < m; ++i) {
         for (extent j = 0; j < n; ++j) {
@@ -35,13 +38,6 @@ void matmul_reference(matrix_view<const Scalar> a, matrix_view<const Scalar> b,
             c(i, j) = sum;
         }
     }
-}
-
-/// The same on mutable views of A and B.
-template <class Scalar>
-void matmul_reference(matrix_view<Scalar> a, matrix_view<Scalar> b, matrix_view<Scalar> c,
-                      matmul_options how = {}) {
-    matmul_reference<Scalar>(matrix_view<const Scalar>(a), matrix_view<const Scalar>(b), c, how);
 }
 
 }  // namespace tare::kernels

@@ -19,7 +19,8 @@
 namespace tare::kernels::detail {
 
 inline constexpr extent lane_count = static_cast<extent>(simd::lanes);
-/// Registers across a strip. The plain build keeps a strip of 16 scalars the compiler may vectorise.
+/// Registers across a strip. The plain build keeps a strip of 16 scalars the compiler may
+/// vectorise.
 inline constexpr int strip_vectors = simd::lanes == 1 ? 16 : 2;
 /// Columns of a strip: B is packed as [strip][k][strip_columns].
 inline constexpr extent strip_columns = strip_vectors * lane_count;
@@ -65,20 +66,9 @@ struct tile_target {
 
 /// Computes Rows x (Strips * strip_columns) outputs over `depth` values of k.
 template <int Rows, int Strips>
-[[gnu::noinline]] void multiply_tile(extent depth, left_operand a, strip_operand b,
-                                     tile_target c) {
+[[gnu::noinline]] void multiply_tile(extent depth, const left_operand& a, const strip_operand& b,
+                                     const tile_target& c) {
     constexpr int vectors = strip_vectors;
-    simd::floats sum[Rows][Strips * vectors];
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 16
-        for (int j = 0; j < Strips * vectors; ++j)
-            sum[i][j] = simd::broadcast(0.0F);
-    }
-    // The lines of C come in while the sums are built.
-    for (int i = 0; i < Rows; ++i)
-        for (extent j = 0; j < Strips * strip_columns && j < c.columns; j += 16)
-            __builtin_prefetch(c.data + i * c.stride + j, 1);
     // A pointer for every third row: x86 addresses base, base + step and base + 2 step.
     constexpr int bases = (Rows + 2) / 3;
     const float* row[bases];
@@ -86,7 +76,20 @@ template <int Rows, int Strips>
     for (int i = 0; i < bases; ++i)
         row[i] = a.data + 3 * i * a.row_step;
     const float* strip = b.data;
-    for (extent k = 0; k < depth; ++k) {
+    simd::floats sum[Rows][Strips * vectors];
+#pragma GCC unroll 12
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+        for (int j = 0; j < Strips * vectors; ++j)
+            sum[i][j] = simd::broadcast(0.0F);
+    }
+    // Strips in the third-level cache come late without being asked for. A tile of several strips
+    // reads enough streams for the hardware to see them.
+    const extent ahead = 16 * b.depth_step;
+    const auto step = [&] {
+        if constexpr (Strips == 1)
+            for (extent j = 0; j < strip_columns; j += 16)
+                __builtin_prefetch(strip + ahead + j);
         simd::floats right[Strips * vectors];
 #pragma GCC unroll 16
         for (int j = 0; j < Strips * vectors; ++j)
@@ -102,7 +105,20 @@ template <int Rows, int Strips>
         for (int i = 0; i < bases; ++i)
             row[i] += a.depth_step;
         strip += b.depth_step;
+    };
+    // The lines of C come in while the sums grow, one row a step: asked for all at once they would
+    // take the fill buffers from A and B.
+    const extent head = std::min<extent>(depth, Rows);
+    const float* output = c.data;
+    for (extent k = 0; k < head; ++k, output += c.stride) {
+#pragma GCC unroll 16
+        for (extent j = 0; j < Strips * strip_columns; j += 16)
+            __builtin_prefetch(output + j, 1);
+        step();
     }
+#pragma GCC unroll 2
+    for (extent k = head; k < depth; ++k)
+        step();
     if (c.columns >= Strips * strip_columns) {
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
@@ -127,7 +143,8 @@ template <int Rows, int Strips>
     }
 }
 
-using tile_function = void (*)(extent, left_operand, strip_operand, tile_target);
+using tile_function = void (*)(extent, const left_operand&, const strip_operand&,
+                               const tile_target&);
 
 /// Strips that a tile of few rows takes at once, so that enough independent sums are in flight to
 /// hide the latency of fma (4 cycles, 2 a cycle: at least 8) within the registers there are.
@@ -139,7 +156,8 @@ constexpr int strips_at_once(int rows) {
 
 template <std::size_t... Index>
 constexpr std::array<tile_function, sizeof...(Index)> wide_tiles(std::index_sequence<Index...>) {
-    return {&multiply_tile<static_cast<int>(Index) + 1, strips_at_once(static_cast<int>(Index) + 1)>...};
+    return {&multiply_tile<static_cast<int>(Index) + 1,
+                           strips_at_once(static_cast<int>(Index) + 1)>...};
 }
 template <std::size_t... Index>
 constexpr std::array<tile_function, sizeof...(Index)> narrow_tiles(std::index_sequence<Index...>) {
@@ -150,14 +168,16 @@ constexpr std::array<tile_function, sizeof...(Index)> narrow_tiles(std::index_se
 inline constexpr auto tiles_wide = wide_tiles(std::make_index_sequence<tile_rows>{});
 inline constexpr auto tiles_narrow = narrow_tiles(std::make_index_sequence<tile_rows>{});
 
-/// How rows are dealt out to tiles: evenly, so that 64 rows make six tiles of 10 or 11, not five of
-/// 12 and one of 4.
+/// How rows are dealt out to tiles: evenly, so that 64 rows make four tiles of 11 and two of 10,
+/// not five of 12 and one of 4.
 struct row_tiles {
-    extent rows;
     extent count;
+    extent least;   ///< rows of a small tile
+    extent larger;  ///< the first so many tiles have one row more
 
-    explicit row_tiles(extent rows_) : rows(rows_), count((rows_ + tile_rows - 1) / tile_rows) {}
-    [[nodiscard]] extent begin(extent tile) const { return rows * tile / count; }
+    explicit row_tiles(extent rows)
+        : count((rows + tile_rows - 1) / tile_rows), least(rows / count), larger(rows % count) {}
+    [[nodiscard]] extent begin(extent tile) const { return tile * least + std::min(tile, larger); }
 };
 
 /// One block: `rows` rows times `strips` strips over one slab of k.
@@ -192,22 +212,14 @@ void multiply_block(block_sizes size, left_operand a, strip_operand b, tile_targ
             one(0, strip, 1, tiles_narrow);
         return;
     }
-    // With short sums the output is what costs: a tile of rows runs along a group of strips that
-    // stays in the second-level cache, and C is written in long runs. Otherwise a strip stays in
-    // the cache and the rows of A pass by.
-    constexpr extent short_depth = 128;
-    constexpr extent run_floats = 64 * 1024;
-    if (size.depth <= short_depth) {
-        const extent group = std::max<extent>(1, run_floats / (size.depth * strip_columns));
-        for (extent first = 0; first < size.strips; first += group)
-            for (extent tile = 0; tile < tiles.count; ++tile)
-                for (extent s = first; s < std::min(first + group, size.strips); ++s)
-                    one(tile, s, 1, tiles_narrow);
-        return;
-    }
-    for (extent s = 0; s < size.strips; ++s)
+    // A tile of rows runs along a group of strips that stays in the second-level cache: A of the
+    // tile stays in the first, and C is written in long runs.
+    constexpr extent run_floats = 96 * 1024;
+    const extent group = std::max<extent>(1, run_floats / (size.depth * strip_columns));
+    for (extent first = 0; first < size.strips; first += group)
         for (extent tile = 0; tile < tiles.count; ++tile)
-            one(tile, s, 1, tiles_narrow);
+            for (extent s = first; s < std::min(first + group, size.strips); ++s)
+                one(tile, s, 1, tiles_narrow);
 }
 
 }  // namespace tare::kernels::detail

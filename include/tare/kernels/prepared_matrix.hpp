@@ -55,8 +55,11 @@ void matmul(matrix_view<const float> a, const prepared_matrix& b, matrix_view<fl
         detail::finish_empty_sums(c, how.accumulate, finish);
         return;
     }
-    detail::multiply(size, {a, how.transpose_a}, detail::packed_right{b.strips().data(), b.depth()},
-                     c, how.accumulate, finish);
+    const detail::packed_right packed{b.strips().data(), b.depth()};
+    detail::for_each_cell(size, [&](detail::cell where) {
+        detail::multiply_cell(where, size.k, {a, how.transpose_a}, packed, c, how.accumulate,
+                              finish);
+    });
 }
 
 }  // namespace tare::kernels
