@@ -134,6 +134,11 @@ using mask_pack = group<masks>;
     return detail::each([](floats x, floats y) { return multiply_power(x, y); }, v, n);
 }
 
+/// v * 2^n, see multiply_near_power(floats, floats).
+[[gnu::always_inline]] inline pack multiply_near_power(const pack& v, const pack& shifted) {
+    return detail::each([](floats x, floats y) { return multiply_near_power(x, y); }, v, shifted);
+}
+
 [[gnu::always_inline]] inline mask_pack operator<(const pack& a, const pack& b) {
     return detail::each([](floats x, floats y) -> masks { return x < y; }, a, b);
 }
@@ -142,6 +147,10 @@ using mask_pack = group<masks>;
 }
 [[gnu::always_inline]] inline mask_pack operator==(const pack& a, const pack& b) {
     return detail::each([](floats x, floats y) -> masks { return x == y; }, a, b);
+}
+/// Lanes where a < b does not hold: also those with a NaN.
+[[gnu::always_inline]] inline mask_pack not_less(const pack& a, const pack& b) {
+    return detail::each([](floats x, floats y) { return not_less(x, y); }, a, b);
 }
 /// Lanes where a or b is NaN.
 [[gnu::always_inline]] inline mask_pack unordered(const pack& a, const pack& b) {
