@@ -203,6 +203,9 @@ using mask_pack = group<masks>;
 [[gnu::always_inline]] inline int_pack operator|(const int_pack& a, const int_pack& b) {
     return detail::each([](ints x, ints y) -> ints { return x | y; }, a, b);
 }
+[[gnu::always_inline]] inline int_pack operator^(const int_pack& a, const int_pack& b) {
+    return detail::each([](ints x, ints y) -> ints { return x ^ y; }, a, b);
+}
 [[gnu::always_inline]] inline int_pack shift_left(const int_pack& v, int bits) {
     return detail::each([bits](ints x) { return shift_left(x, bits); }, v);
 }

@@ -26,7 +26,7 @@
 #include <xsimd/xsimd.hpp>
 #endif
 
-// Which intrinsics the helpers below may use; undefined again at the end of the file.
+// Which intrinsics may be used, here and by core/lanes.hpp: all of these or none.
 #if !defined(TARE_NO_SIMD) && defined(__AVX512F__) && defined(__AVX512DQ__) &&                     \
     defined(__AVX512BW__) && defined(__AVX512VL__)
 #define TARE_SIMD_512
@@ -348,8 +348,6 @@ inline floats reciprocal(floats v) {
 
 }  // namespace tare::simd
 
-#undef TARE_SIMD_512
-#undef TARE_SIMD_256
 #ifndef TARE_NO_SIMD
 #pragma GCC diagnostic pop
 #endif
