@@ -134,6 +134,11 @@ using mask_pack = group<masks>;
     return detail::each([](floats x, floats y) { return multiply_power(x, y); }, v, n);
 }
 
+/// v * 2^n, see multiply_near_power(floats, floats).
+[[gnu::always_inline]] inline pack multiply_near_power(const pack& v, const pack& shifted) {
+    return detail::each([](floats x, floats y) { return multiply_near_power(x, y); }, v, shifted);
+}
+
 [[gnu::always_inline]] inline mask_pack operator<(const pack& a, const pack& b) {
     return detail::each([](floats x, floats y) -> masks { return x < y; }, a, b);
 }
@@ -142,6 +147,10 @@ using mask_pack = group<masks>;
 }
 [[gnu::always_inline]] inline mask_pack operator==(const pack& a, const pack& b) {
     return detail::each([](floats x, floats y) -> masks { return x == y; }, a, b);
+}
+/// Lanes where a < b does not hold: also those with a NaN.
+[[gnu::always_inline]] inline mask_pack not_less(const pack& a, const pack& b) {
+    return detail::each([](floats x, floats y) { return not_less(x, y); }, a, b);
 }
 /// Lanes where a or b is NaN.
 [[gnu::always_inline]] inline mask_pack unordered(const pack& a, const pack& b) {
@@ -193,6 +202,9 @@ using mask_pack = group<masks>;
 }
 [[gnu::always_inline]] inline int_pack operator|(const int_pack& a, const int_pack& b) {
     return detail::each([](ints x, ints y) -> ints { return x | y; }, a, b);
+}
+[[gnu::always_inline]] inline int_pack operator^(const int_pack& a, const int_pack& b) {
+    return detail::each([](ints x, ints y) -> ints { return x ^ y; }, a, b);
 }
 [[gnu::always_inline]] inline int_pack shift_left(const int_pack& v, int bits) {
     return detail::each([bits](ints x) { return shift_left(x, bits); }, v);

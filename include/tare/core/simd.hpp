@@ -26,7 +26,7 @@
 #include <xsimd/xsimd.hpp>
 #endif
 
-// Which intrinsics the helpers below may use; undefined again at the end of the file.
+// Which intrinsics may be used, here and by core/lanes.hpp: all of these or none.
 #if !defined(TARE_NO_SIMD) && defined(__AVX512F__) && defined(__AVX512DQ__) &&                     \
     defined(__AVX512BW__) && defined(__AVX512VL__)
 #define TARE_SIMD_512
@@ -310,6 +310,17 @@ inline masks unordered(floats a, floats b) {
 #endif
 }
 
+/// Lanes where a < b does not hold: also those with a NaN.
+inline masks not_less(floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return masks(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ));
+#elif defined(TARE_SIMD_256)
+    return masks(_mm256_cmp_ps(a, b, _CMP_NLT_UQ));
+#else
+    return !(a < b);
+#endif
+}
+
 /// v where m, zero elsewhere.
 inline floats keep(masks m, floats v) {
 #if defined(TARE_SIMD_512)
@@ -335,6 +346,17 @@ inline floats multiply_power(floats v, floats n) {
     const floats first = as_floats(add(shift_left(half, 23), one));
     const floats second = as_floats(add(shift_left(whole - half, 23), one));
     return v * first * second;
+#endif
+}
+
+/// v * 2^n for shifted = n + 1.5 * 2^23 and integral -126 <= n <= 127; cheaper than multiply_power
+/// where the machine has no instruction for it. NaN in v stays.
+inline floats multiply_near_power(floats v, floats shifted) {
+#if defined(TARE_SIMD_512)
+    return _mm512_scalef_ps(v, shifted - broadcast(0x1.8p23F));
+#else
+    // The low bits of `shifted` are n: moved onto the exponent of 1 they make 2^n.
+    return v * as_floats(add(shift_left(as_ints(shifted), 23), as_ints(broadcast(1.0F))));
 #endif
 }
 
@@ -382,8 +404,6 @@ inline floats reciprocal(floats v) {
 
 }  // namespace tare::simd
 
-#undef TARE_SIMD_512
-#undef TARE_SIMD_256
 #ifndef TARE_NO_SIMD
 #pragma GCC diagnostic pop
 #endif

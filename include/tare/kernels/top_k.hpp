@@ -1,0 +1,173 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The k largest values of every row with their positions, in falling order.
+// The maxima of 2k or more interleaved groups of a part of the row give a bound that k values
+// reach; one vector compare per sixteen values then passes over nearly everything, and the few
+// candidates are sorted at the end. Order: NaN before numbers, larger before smaller, ties by
+// position.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include <tare/core/pack.hpp>
+#include <tare/core/parallel.hpp>
+#include <tare/core/view.hpp>
+#include <tare/kernels/arguments.hpp>
+#include <tare/kernels/row.hpp>
+
+namespace tare::kernels {
+
+namespace detail {
+
+template <class Scalar>
+struct candidate {
+    Scalar value;
+    std::int32_t index;
+};
+
+/// The order of results: NaN first, then falling values, then rising positions.
+template <class Scalar>
+bool goes_before(const candidate<Scalar>& a, const candidate<Scalar>& b) {
+    const bool a_nan = !(a.value == a.value);
+    const bool b_nan = !(b.value == b.value);
+    if (a_nan != b_nan) return a_nan;
+    if (!a_nan && b.value < a.value) return true;
+    if (!a_nan && a.value < b.value) return false;
+    return a.index < b.index;
+}
+
+}  // namespace detail
+
+namespace plain {
+
+/// By a partial sort; k is the number of columns of `indices`.
+template <class Scalar>
+void top_k(matrix_view<const Scalar> x, matrix_view<std::type_identity_t<Scalar>> values,
+           matrix_view<std::int32_t> indices) {
+    std::vector<kernels::detail::candidate<Scalar>> row(static_cast<std::size_t>(x.columns));
+    for (extent r = 0; r < x.rows; ++r) {
+        for (std::size_t c = 0; c < row.size(); ++c)
+            row[c] = {x.row(r)[c], static_cast<std::int32_t>(c)};
+        std::partial_sort(row.begin(), row.begin() + indices.columns, row.end(),
+                          kernels::detail::goes_before<Scalar>);
+        for (extent j = 0; j < indices.columns; ++j) {
+            const auto& found = row[static_cast<std::size_t>(j)];
+            indices(r, j) = found.index;
+            if (values.data != nullptr) values(r, j) = found.value;
+        }
+    }
+}
+
+}  // namespace plain
+
+namespace detail {
+
+/// A value that at least k values of the row reach (-inf if the row is too short to tell).
+inline float reached_by(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups) {
+    const std::size_t width = (2 * k + 63) / 64 * 64;
+    // An eighth of a long row is enough: about ten k candidates then pass.
+    const std::size_t part = std::min(n, std::max(16 * width, n / 8)) / width * width;
+    if (part < 4 * width) return -std::numeric_limits<float>::infinity();
+    groups.assign(width, -std::numeric_limits<float>::infinity());
+    for (std::size_t g = 0; g < width; g += 64) {
+        pack best[4];
+        for (std::size_t u = 0; u < 4; ++u)
+            best[u] = load_pack(groups.data() + g + 16 * u);
+        for (std::size_t i = g; i < part; i += width) {
+#pragma GCC unroll 4
+            for (std::size_t u = 0; u < 4; ++u)
+                best[u] = max(load_pack(x + i + 16 * u), best[u]);
+        }
+        for (std::size_t u = 0; u < 4; ++u)
+            store(groups.data() + g + 16 * u, best[u]);
+    }
+    const auto kth = groups.begin() + static_cast<std::ptrdiff_t>(k - 1);
+    std::nth_element(groups.begin(), kth, groups.end(), std::greater<>());
+    return *kth;
+}
+
+/// Keeps the first k candidates in order.
+inline void keep_best(std::vector<candidate<float>>& found, std::size_t k) {
+    const auto kth = found.begin() + static_cast<std::ptrdiff_t>(k);
+    std::nth_element(found.begin(), kth - 1, found.end(), goes_before<float>);
+    found.erase(kth, found.end());
+}
+
+/// Candidates of one row; `found` holds the k best afterwards, sorted.
+inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups,
+                      std::vector<candidate<float>>& found) {
+    const std::size_t capacity = std::max<std::size_t>(512, 4 * k);
+    found.clear();
+    // Values at the bound itself count, so compare with the next lower number.
+    float bound =
+        std::nextafter(reached_by(x, n, k, groups), -std::numeric_limits<float>::infinity());
+    bool all = std::isinf(bound) && bound < 0;  // -inf itself may be among the k largest
+    const auto offer = [&](std::size_t i) {
+        found.push_back({x[i], static_cast<std::int32_t>(i)});
+        if (found.size() < capacity) return;
+        keep_best(found, k);
+        all = false;
+        // From here on only better values matter: equal ones lose by position.
+        bound = std::numeric_limits<float>::infinity();
+        for (const auto& c : found)
+            bound = std::isnan(c.value) ? bound : std::min(bound, c.value);
+    };
+    std::size_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        const pack limit = pack_of(bound);
+        std::uint64_t hits = ~std::uint64_t{0};
+        if (!all) {
+            hits = 0;
+            for (std::size_t u = 0; u < 4; ++u) {
+                // Not "x <= bound": a NaN is a hit.
+                const auto low = load_pack(x + i + 16 * u) <= limit;
+                hits |= std::uint64_t{mask_bits(low) ^ 0xFFFFU} << (16 * u);
+            }
+        }
+        for (; hits != 0; hits &= hits - 1)
+            offer(i + static_cast<std::size_t>(std::countr_zero(hits)));
+    }
+    for (; i < n; ++i) {
+        if (all || !(x[i] <= bound)) offer(i);
+    }
+    if (found.size() > k) keep_best(found, k);
+    std::sort(found.begin(), found.end(), goes_before<float>);
+}
+
+}  // namespace detail
+
+/// indices(r, j), values(r, j) = position and value of the j-th in order of row r.
+/// Shapes x (R, C), indices (R, k) with 1 <= k <= C, values (R, k) or a view without memory.
+/// Bit-exact. Throws on shapes that do not fit.
+inline void top_k(matrix_view<const float> x, matrix_view<float> values,
+                  matrix_view<std::int32_t> indices) {
+    detail::require_view("top_k", "x", x);
+    detail::require_view("top_k", "indices", indices);
+    const extent k = indices.columns;
+    if (indices.rows != x.rows || k < 1 || k > x.columns)
+        fail("top_k: x is (", x.rows, ",", x.columns, ") and indices is (", indices.rows, ",", k,
+             "); rows must be equal and k between 1 and the number of columns");
+    if (x.columns > std::numeric_limits<std::int32_t>::max())
+        fail("top_k: rows of ", x.columns, " columns do not fit 32-bit positions");
+    if (values.data != nullptr)
+        detail::require_same_shape("top_k", "indices", indices, "values", values);
+    parallel_for(x.rows, 1, x.columns, [&](extent begin, extent end) {
+        std::vector<float> groups;
+        std::vector<detail::candidate<float>> found;
+        for (extent r = begin; r < end; ++r) {
+            detail::top_k_row(x.row(r).data(), static_cast<std::size_t>(x.columns),
+                              static_cast<std::size_t>(k), groups, found);
+            for (extent j = 0; j < k; ++j) {
+                indices(r, j) = found[static_cast<std::size_t>(j)].index;
+                if (values.data != nullptr) values(r, j) = found[static_cast<std::size_t>(j)].value;
+            }
+        }
+    });
+}
+
+}  // namespace tare::kernels
