@@ -8,7 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include <tare/core/random.hpp>
-#include <tare/kernels/segment_attention.hpp>
+#include <tare/kernels/segment_attention_backward.hpp>
 
 namespace {
 

@@ -258,18 +258,4 @@ void segment_attention_forward(const segment_layout& layout, const segment_input
     });
 }
 
-/// Gradients of attention from the saved probabilities.
-///
-/// **Shapes** probabilities (T*B*H, S+1) as the forward call wrote them; d_out (T*B, H*nv).
-/// **Throws** tare::error on shapes that do not fit and on overlap.
-template <class Points = no_attention_points>
-    requires(attention_points<Points, float>)
-void segment_attention_backward(const segment_layout& layout, const segment_inputs<float>& in,
-                                matrix_view<const float> probabilities,
-                                matrix_view<const float> d_out,
-                                const segment_gradients<float>& gradients,
-                                const Points& points = {}) {
-    segment_attention_backward_plain(layout, in, probabilities, d_out, gradients, points);
-}
-
 }  // namespace tare::kernels
