@@ -8,6 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include <tare/core/random.hpp>
+#include <tare/kernels/attention_step.hpp>
 #include <tare/kernels/segment_attention_backward.hpp>
 
 namespace {
@@ -91,6 +92,21 @@ void backward(benchmark::State& state) {
     rate(state, x.products(4 * x.layout.key_width + 2 * x.layout.value_width));
 }
 
+void step(benchmark::State& state) {
+    operands x(1024);
+    const position_table table(x.inputs().positions);
+    attention_cache cache(x.layout);
+    cache.assign(x.inputs().memory);
+    extent t = 0;
+    for (auto _ : state) {
+        attention_step(cache, table, x.inputs().qkv.rows_between(t, t + 1),
+                       x.outputs(x.out).rows_between(t, t + 1));
+        t = (t + 1) % x.layout.tokens;
+    }
+    rate(state, x.products(2 * x.layout.key_width + x.layout.value_width) /
+                    static_cast<double>(x.layout.tokens));
+}
+
 BENCHMARK_CAPTURE(forward, segment, false)
     ->Name("segment_attention/fp32/forward")
     ->ArgsProduct({{1152, 4032}, {1, 4}})
@@ -111,5 +127,7 @@ BENCHMARK(backward)
     ->ArgsProduct({{1152, 4032}, {1, 4}})
     ->ArgNames({"tokens", "threads"})
     ->UseRealTime();
+
+BENCHMARK(step)->Name("attention_step/fp32/97x24x8");
 
 }  // namespace
