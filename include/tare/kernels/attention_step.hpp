@@ -11,7 +11,7 @@
 // copy of the window every `slack` steps and spares every step the seam of a ring.
 
 #include <tare/core/parallel.hpp>
-#include <tare/kernels/attention_tile.hpp>
+#include <tare/kernels/attention_rows.hpp>
 #include <tare/kernels/segment_attention_plain.hpp>
 
 namespace tare::kernels {
@@ -186,9 +186,7 @@ inline void step_values(const float* p, extent stride, const row_scales* scales,
                         const float* values, extent value_stride, extent head_width, float* out,
                         extent heads, extent columns) {
     simd::floats sum[tile_rows][Vectors];
-    for (auto& row : sum)
-        for (auto& s : row)
-            s = simd::broadcast(0.0F);
+    clear(sum);
     const auto add = [&](int h, extent j) {
         const simd::floats weight = simd::broadcast(p[h * stride + j]);
         for (int v = 0; v < Vectors; ++v)
@@ -261,21 +259,10 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
             const float* values = cache.values(b) + h0 * layout.value_width + c;
             float* o = out + h0 * layout.value_width + c;
             const extent columns = layout.value_width - c;
-            const auto weigh = [&](auto vectors) {
+            with_vectors(columns, [&](auto vectors) {
                 step_values<vectors>(p, stride, divide, entries, values, cache.value_stride(),
                                      layout.value_width, o, heads, columns);
-            };
-            switch (std::min<extent>((columns + lanes - 1) / lanes, tile_vectors)) {
-            case 1:
-                weigh(std::integral_constant<int, 1>{});
-                break;
-            case 2:
-                weigh(std::integral_constant<int, 2>{});
-                break;
-            default:
-                weigh(std::integral_constant<int, 3>{});
-                break;
-            }
+            });
         }
         if constexpr (Points::changes_output)
             for (extent i = 0; i < heads; ++i)

@@ -13,13 +13,11 @@
 // its block begins: results depend on neither blocks nor threads.
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/view.hpp>
-#include <tare/kernels/vector_math.hpp>
 
 namespace tare::kernels::detail {
 
@@ -31,6 +29,12 @@ inline constexpr int tile_vectors = 3;
 
 constexpr extent round_up(extent n, extent step) {
     return (n + step - 1) / step * step;
+}
+
+/// Columns that a padded operand of `width` has: whole registers, and whole tiles of rows when the
+/// same operand is read across.
+constexpr extent padded_width(extent width) {
+    return round_up(width, std::max<extent>(lanes, tile_rows));
 }
 
 /// A leading dimension of at least n whose rows do not all fall into the same cache sets.
@@ -91,14 +95,18 @@ template <int N, class F>
     (std::make_integer_sequence<int, N>{});
 }
 
-/// sum[i] += sum over k of w(i, k) * x[k] with w(i, k) = w[i*ldw + k - i*Skew], each row over its
-/// own `entries` values of k: from i (Skew 1) or 0 (Skew 0). x has rows of Vectors registers.
-template <int Skew, int Vectors>
-[[gnu::always_inline]] inline void band_sum(const float* w, extent ldw, extent entries,
+/// Which keys the rows of a block sum over, given `entries`: each row the same ones (straight), row
+/// i those up to entries + i (causal), or row i those from i to entries + i (skewed).
+enum class band { straight, causal, skewed };
+
+/// sum[i] += sum over k of w[i * step + k] * x[k], over the keys that the band gives row i. x has
+/// rows of Vectors registers.
+template <band Shape, int Vectors>
+[[gnu::always_inline]] inline void band_sum(const float* w, extent step, extent entries,
                                             const float* x, extent ldx,
                                             simd::floats (&sum)[tile_rows][Vectors]) {
-    constexpr int edge = Skew == 0 ? 0 : tile_rows - 1;
-    const extent step = ldw - Skew;
+    constexpr int before = Shape == band::skewed ? tile_rows - 1 : 0;
+    constexpr int after = Shape == band::straight ? 0 : tile_rows - 1;
     const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors]) {
         const simd::floats weight = simd::broadcast(w[i * step + k]);
         for (int v = 0; v < Vectors; ++v)
@@ -109,7 +117,7 @@ template <int Skew, int Vectors>
             row[v] = simd::load(x + k * ldx + v * lanes);
     };
     simd::floats row[Vectors];
-    if (Skew == 1 && entries < edge) {
+    if (entries < before) {
         // Windows shorter than the block: no common part.
         unrolled<tile_rows>([&](auto i) {
             for (extent k = i; k < i + entries; ++k) {
@@ -119,18 +127,39 @@ template <int Skew, int Vectors>
         });
         return;
     }
-    unrolled<edge>([&](auto k) {
+    unrolled<before>([&](auto k) {
         load_row(k, row);
         unrolled<k + 1>([&](auto i) { add(i, k, row); });
     });
-    for (extent k = edge; k < entries; ++k) {
+    for (extent k = before; k < entries; ++k) {
         load_row(k, row);
         unrolled<tile_rows>([&](auto i) { add(i, k, row); });
     }
-    unrolled<edge>([&](auto past) {
+    unrolled<after>([&](auto past) {
         load_row(entries + past, row);
-        unrolled<edge - past>([&](auto i) { add(i + past + 1, entries + past, row); });
+        unrolled<after - past>([&](auto i) { add(i + past + 1, entries + past, row); });
     });
+}
+
+/// Registers that start at zero.
+template <int Vectors>
+[[gnu::always_inline]] inline void clear(simd::floats (&sum)[tile_rows][Vectors]) {
+    for (auto& row : sum)
+        for (auto& s : row)
+            s = simd::broadcast(0.0F);
+}
+
+/// Calls f(std::integral_constant<int, n>) for the number of registers, at most tile_vectors, that
+/// `columns` floats take.
+template <class F>
+void with_vectors(extent columns, F&& f) {
+    const extent vectors = (columns + lanes - 1) / lanes;
+    if (vectors == 1)
+        f(std::integral_constant<int, 1>{});
+    else if (vectors == 2)
+        f(std::integral_constant<int, 2>{});
+    else
+        f(std::integral_constant<int, tile_vectors>{});
 }
 
 /// Stores the first `columns` floats of Vectors registers.
@@ -144,59 +173,6 @@ template <int Vectors>
         else if (left > 0)
             simd::store_partial(to + v * lanes, x[v], static_cast<std::size_t>(left));
     }
-}
-
-/// Mask of the lanes below `count` of a pack.
-inline simd::mask_pack first_lanes(extent count) {
-    alignas(64) static constexpr float index[16] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                                    8, 9, 10, 11, 12, 13, 14, 15};
-    return simd::load_pack(index) < simd::pack_of(static_cast<float>(count));
-}
-
-/// What turns the exponentials of a row into its probabilities.
-struct row_scales {
-    float inverse[tile_rows];  ///< 1 / sum of the row
-};
-
-/// Exponentials of the rows of a block whose scores lie in p already, `entries` each: p is
-/// overwritten by e^(score - maximum), zeros fill the last pack. `top` holds the maxima by lane.
-/// Scores of -inf give 0; a NaN or +inf makes the whole row NaN.
-inline row_scales exponentials(float* p, extent stride, extent entries,
-                               const simd::pack (&top)[tile_rows]) {
-    const extent whole = (entries - 1) / pack_width * pack_width;
-    const simd::mask_pack valid = first_lanes(entries - whole);
-    // Rows are done side by side: each fold is a chain of slow steps, and they overlap.
-    float highest[tile_rows];
-    for (int i = 0; i < tile_rows; ++i)
-        highest[i] = simd::reduce_max(top[i]);
-    simd::pack total[tile_rows];
-    for (int i = 0; i < tile_rows; ++i) {
-        float* const row = p + i * stride;
-        const simd::pack high = simd::pack_of(highest[i]);
-        const simd::pack last =
-            simd::keep(valid, vector_math::exp_nonpositive(simd::load_pack(row + whole) - high));
-        simd::store(row + whole, last);
-        total[i] = last;
-        for (extent j = 0; j < whole; j += pack_width) {
-            const simd::pack e = vector_math::exp_nonpositive(simd::load_pack(row + j) - high);
-            simd::store(row + j, e);
-            total[i] = total[i] + e;
-        }
-    }
-    row_scales scales;
-    for (int i = 0; i < tile_rows; ++i)
-        scales.inverse[i] = 1.0F / simd::reduce_add(total[i]);
-    return scales;
-}
-
-/// to[j] = p[j] * factor for `entries` values; `to` may be p.
-inline void scale_row(const float* p, extent entries, float factor, float* to) {
-    const simd::pack f = simd::pack_of(factor);
-    extent j = 0;
-    for (; j + pack_width <= entries; j += pack_width)
-        simd::store(to + j, simd::load_pack(p + j) * f);
-    if (j < entries)
-        simd::store(to + j, simd::load_pack(p + j) * f, static_cast<std::size_t>(entries - j));
 }
 
 /// to[c * ld + n] = from[n * stride + c] for n < count, c < width.

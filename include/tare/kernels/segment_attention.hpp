@@ -9,7 +9,7 @@
 // softmax; values are padded to whole registers.
 
 #include <tare/core/parallel.hpp>
-#include <tare/kernels/attention_tile.hpp>
+#include <tare/kernels/attention_rows.hpp>
 #include <tare/kernels/segment_attention_plain.hpp>
 
 namespace tare::kernels {
@@ -128,17 +128,9 @@ class segment_forward {
                 const float* x = values + (t - begin) * value_stride + v * lanes;
                 float* o = &out_(t * layout_.batch + b, h * layout_.value_width + v * lanes);
                 const extent columns = layout_.value_width - v * lanes;
-                switch (std::min<extent>(value_vectors_ - v, tile_vectors)) {
-                case 1:
-                    weigh<1>(weights, scales, x, o, rows, columns);
-                    break;
-                case 2:
-                    weigh<2>(weights, scales, x, o, rows, columns);
-                    break;
-                default:
-                    weigh<3>(weights, scales, x, o, rows, columns);
-                    break;
-                }
+                with_vectors(columns, [&](auto vectors) {
+                    weigh<vectors>(weights, scales, x, o, rows, columns);
+                });
             }
             if constexpr (Points::changes_output)
                 for (extent i = 0; i < rows; ++i)
@@ -204,10 +196,10 @@ class segment_forward {
     void weigh(const float* w, const row_scales& scales, const float* x, float* o, extent rows,
                extent columns) const {
         simd::floats sum[tile_rows][Vectors];
-        for (auto& row : sum)
-            for (auto& s : row)
-                s = simd::broadcast(0.0F);
-        band_sum<1>(w, entry_vectors_ * lanes, layout_.entries(), x, value_vectors_ * lanes, sum);
+        clear(sum);
+        // A skewed band is a matrix whose rows begin one element early.
+        band_sum<band::skewed>(w, entry_vectors_ * lanes - 1, layout_.entries(), x,
+                               value_vectors_ * lanes, sum);
         for (extent i = 0; i < rows; ++i) {
             if constexpr (!Points::changes_probabilities)
                 for (auto& s : sum[i])
@@ -242,6 +234,7 @@ void segment_attention_forward(const segment_layout& layout, const segment_input
                                matrix_view<float> out, matrix_view<float> probabilities = {},
                                const Points& points = {}) {
     detail::require_segment("segment_attention_forward", layout, in);
+    detail::require_segment_results("segment_attention_forward", layout, in, out, probabilities);
     const auto positions = detail::padded_positions(in.positions);
     const extent stretches = (layout.tokens + detail::stretch_rows - 1) / detail::stretch_rows;
     const extent work = std::min(layout.tokens, detail::stretch_rows) * layout.entries() *

@@ -15,12 +15,6 @@ namespace tare::kernels {
 
 namespace detail {
 
-/// Columns that a padded operand of `width` has: whole registers, and whole tiles of rows when the
-/// same operand is read across.
-constexpr extent padded_width(extent width) {
-    return round_up(width, std::max<extent>(lanes, tile_rows));
-}
-
 /// One head of a chunk, all rows.
 template <class Points>
 class segment_backward {
@@ -150,71 +144,32 @@ class segment_backward {
                       values_ + (t - begin), value_stride_, content_, content_stride_,
                       band_vectors_);
         float* const ds = d_scores_ + at * band_stride_;
-        for (extent i = 0; i < rows; ++i)
-            score_gradients(content_ + i * (content_stride_ + 1), t + i, ds + i * band_stride_,
-                            weights_ + (at + i) * band_stride_);
+        for (extent i = 0; i < rows; ++i) {
+            const extent row = ((t + i) * layout_.batch + b_) * layout_.heads + h_;
+            score_gradients(points_, row, &probabilities_(row, 0),
+                            content_ + i * (content_stride_ + 1), layout_.entries(),
+                            static_cast<float>(layout_.factor()), ds + i * band_stride_,
+                            weights_ + (at + i) * band_stride_, row_);
+        }
         for (extent i = rows; i < tile_rows; ++i) {
             std::fill_n(ds + i * band_stride_, band_stride_, 0.0F);
             std::fill_n(weights_ + (at + i) * band_stride_, band_stride_, 0.0F);
         }
-        for (extent c = 0; c < layout_.key_width; c += tile_vectors * lanes) {
-            switch (std::min<extent>((layout_.key_width - c + lanes - 1) / lanes, tile_vectors)) {
-            case 1:
-                query_gradients<1>(ds, t, t - begin, c, rows);
-                break;
-            case 2:
-                query_gradients<2>(ds, t, t - begin, c, rows);
-                break;
-            default:
-                query_gradients<3>(ds, t, t - begin, c, rows);
-                break;
-            }
-        }
-    }
-
-    /// ds = p (dp - sum p dp) * scale and the weights of row t, from the gradients of its weights.
-    void score_gradients(const float* dw, extent t, float* ds, float* w) {
-        const extent row = (t * layout_.batch + b_) * layout_.heads + h_;
-        const extent entries = layout_.entries();
-        const auto size = static_cast<std::size_t>(entries);
-        const extent whole = (entries - 1) / pack_width * pack_width;
-        const float* const p = &probabilities_(row, 0);
-        if constexpr (Points::changes_probabilities) {
-            std::copy_n(p, entries, w);
-            points_.probabilities(std::span<float>(w, size), row);
-            std::copy_n(dw, entries, row_);
-            points_.d_probabilities(std::span<const float>(p, size), std::span<float>(row_, size),
-                                    row);
-            dw = row_;
-        }
-        const auto rest = static_cast<std::size_t>(entries - whole);
-        const simd::pack last_p = simd::load_pack(p + whole, rest);
-        const simd::pack last_dp = keep(first_lanes(entries - whole), simd::load_pack(dw + whole));
-        simd::pack total = last_p * last_dp;
-        for (extent j = 0; j < whole; j += pack_width)
-            total = fma(simd::load_pack(p + j), simd::load_pack(dw + j), total);
-        const simd::pack mean = simd::pack_of(simd::reduce_add(total));
-        const simd::pack factor = simd::pack_of(static_cast<float>(layout_.factor()));
-        for (extent j = 0; j < whole; j += pack_width) {
-            const simd::pack one = simd::load_pack(p + j);
-            simd::store(ds + j, one * (simd::load_pack(dw + j) - mean) * factor);
-            if constexpr (!Points::changes_probabilities) simd::store(w + j, one);
-        }
-        simd::store(ds + whole,
-                    keep(first_lanes(entries - whole), last_p * (last_dp - mean) * factor));
-        if constexpr (!Points::changes_probabilities) simd::store(w + whole, last_p);
+        for (extent c = 0; c < layout_.key_width; c += tile_vectors * lanes)
+            with_vectors(layout_.key_width - c, [&](auto vectors) {
+                query_gradients<vectors>(ds, t, t - begin, c, rows);
+            });
     }
 
     /// dq = sum over the window of ds (k + P), registers of columns from c on.
     template <int Vectors>
     void query_gradients(const float* ds, extent t, extent first, extent c, extent rows) {
         simd::floats sum[tile_rows][Vectors];
-        for (auto& row : sum)
-            for (auto& s : row)
-                s = simd::broadcast(0.0F);
-        band_sum<1>(ds, band_stride_, layout_.entries(), keys_ + first * key_columns_ + c,
-                    key_columns_, sum);
-        band_sum<0>(ds, band_stride_, layout_.entries(), positions_ + c, key_columns_, sum);
+        clear(sum);
+        band_sum<band::skewed>(ds, band_stride_ - 1, layout_.entries(),
+                               keys_ + first * key_columns_ + c, key_columns_, sum);
+        band_sum<band::straight>(ds, band_stride_, layout_.entries(), positions_ + c, key_columns_,
+                                 sum);
         for (extent i = 0; i < rows; ++i)
             store_columns(
                 &gradients_.qkv((t + i) * layout_.batch + b_, h_ * layout_.head_width() + c),
@@ -296,6 +251,8 @@ void segment_attention_backward(const segment_layout& layout, const segment_inpu
                                 const segment_gradients<float>& gradients,
                                 const Points& points = {}) {
     detail::require_segment("segment_attention_backward", layout, in);
+    detail::require_segment_gradients("segment_attention_backward", layout, in, probabilities,
+                                      d_out, gradients);
     const extent key_columns = detail::padded_width(layout.key_width);
     const extent entries = detail::round_up(layout.entries(), detail::pack_width);
     aligned_vector<float> transposed(static_cast<std::size_t>(layout.entries() * key_columns));
