@@ -130,15 +130,15 @@ TEST_CASE("rows of any stride are read and written in place") {
     const segment_layout layout{21, 2, 2, 5, 3, 9};
     segment_case<float> c(layout, true);
     forward(c, no_attention_points{});
-    const extent gap = 7;
-    const auto widen = [gap](tare::matrix_view<const float> m) {
+    constexpr extent gap = 7;
+    const auto widen = [](tare::matrix_view<const float> m) {
         std::vector<float> wide(static_cast<std::size_t>(m.rows * (m.columns + gap)), -7.0F);
         for (extent r = 0; r < m.rows; ++r)
             std::copy_n(&m(r, 0), m.columns,
                         &wide[static_cast<std::size_t>(r * (m.columns + gap))]);
         return wide;
     };
-    const auto view = [gap](std::vector<float>& v, auto like) {
+    const auto view = [](std::vector<float>& v, auto like) {
         return tare::matrix_view<float>(v.data(), like.rows, like.columns, like.columns + gap);
     };
     const auto in = c.inputs();
