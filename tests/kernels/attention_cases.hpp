@@ -47,6 +47,20 @@ double distance(const std::vector<A>& a, const std::vector<B>& b) {
     return worst;
 }
 
+/// Bounds on the distance between the float kernels and the plain form in double, for standard
+/// normal operands (largest |x| about 4.5). A score is a sum of `width` products of size up to 20
+/// with a factor near 1: its absolute error e is below width * 2^-24 * 20, and probabilities and
+/// outputs change by at most 2 e * 4.5. That is the worst case; errors walk at random, so the bound
+/// is generous but still 1e-3 of the values themselves.
+inline double forward_tolerance(double width) {
+    return width * 0x1p-24 * 20 * 2 * 4.5;
+}
+/// A gradient sums `terms` such values times another operand; errors of independent terms grow with
+/// the square root.
+inline double backward_tolerance(double width, double terms) {
+    return forward_tolerance(width) * 4.5 * std::sqrt(terms);
+}
+
 /// One call of segment attention with everything it reads and writes.
 template <class Scalar>
 struct segment_case {

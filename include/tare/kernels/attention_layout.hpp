@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include <tare/kernels/segment_layout.hpp>
 
@@ -86,6 +87,61 @@ void require_attention(const char* function, const attention_layout& layout,
                    layout.heads * layout.value_width);
     if (in.padding.data != nullptr)
         require_matrix(function, "padding", in.padding, layout.batch, layout.keys);
+}
+
+/// Throws unless the results of a forward call have their shapes and memory of their own.
+template <class Scalar>
+void require_attention_results(const char* function, const attention_layout& layout,
+                               const attention_inputs<Scalar>& in, matrix_view<Scalar> out,
+                               matrix_view<Scalar> probabilities,
+                               matrix_view<Scalar> mean_weights) {
+    const extent queries = layout.queries * layout.batch;
+    require_matrix(function, "out", out, queries, layout.heads * layout.value_width);
+    if (probabilities.data != nullptr)
+        require_matrix(function, "probabilities", probabilities, queries * layout.heads,
+                       layout.keys);
+    if (mean_weights.data != nullptr)
+        require_matrix(function, "mean_weights", mean_weights, queries, layout.keys);
+    for (const auto& [name, written] :
+         {std::pair("out", out), std::pair("probabilities", probabilities),
+          std::pair("mean_weights", mean_weights)}) {
+        require_apart(function, name, written, "queries", in.queries);
+        require_apart(function, name, written, "keys", in.keys);
+        require_apart(function, name, written, "values", in.values);
+    }
+    require_apart(function, "out", out, "probabilities", probabilities);
+    require_apart(function, "out", out, "mean_weights", mean_weights);
+    require_apart(function, "probabilities", probabilities, "mean_weights", mean_weights);
+}
+
+/// Throws unless what a backward call reads and writes has its shapes and memory of its own.
+template <class Scalar>
+void require_attention_gradients(const char* function, const attention_layout& layout,
+                                 const attention_inputs<Scalar>& in,
+                                 matrix_view<const Scalar> probabilities,
+                                 matrix_view<const Scalar> d_out,
+                                 const attention_gradients<Scalar>& gradients) {
+    const extent queries = layout.queries * layout.batch;
+    require_matrix(function, "probabilities", probabilities, queries * layout.heads, layout.keys);
+    require_matrix(function, "d_out", d_out, queries, layout.heads * layout.value_width);
+    const std::pair<const char*, matrix_view<const Scalar>> read[] = {
+        {"queries", in.queries},
+        {"keys", in.keys},
+        {"values", in.values},
+        {"probabilities", probabilities},
+        {"d_out", d_out}};
+    const std::pair<const char*, matrix_view<Scalar>> written[] = {
+        {"gradients.queries", gradients.queries},
+        {"gradients.keys", gradients.keys},
+        {"gradients.values", gradients.values}};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const auto& [name, to] = written[i];
+        require_matrix(function, name, to, read[i].second.rows, read[i].second.columns);
+        for (const auto& [other, from] : read)
+            require_apart(function, name, to, other, from);
+        for (std::size_t k = 0; k < i; ++k)
+            require_apart(function, name, to, written[k].first, written[k].second);
+    }
 }
 
 }  // namespace detail

@@ -23,6 +23,8 @@ void attention_forward_plain(const attention_layout& layout, const attention_inp
                              matrix_view<Scalar> mean_weights = {}, const Points& points = {}) {
     using std::exp;
     detail::require_attention("attention_forward_plain", layout, in);
+    detail::require_attention_results("attention_forward_plain", layout, in, out, probabilities,
+                                      mean_weights);
     const auto factor = static_cast<Scalar>(layout.factor());
     std::vector<Scalar> p(static_cast<std::size_t>(layout.keys), Scalar(0));
     for (extent i = 0; i < layout.queries; ++i)
@@ -90,6 +92,8 @@ void attention_backward_plain(const attention_layout& layout, const attention_in
                               const attention_gradients<Scalar>& gradients,
                               const Points& points = {}) {
     detail::require_attention("attention_backward_plain", layout, in);
+    detail::require_attention_gradients("attention_backward_plain", layout, in, probabilities,
+                                        d_out, gradients);
     for (const auto m : {gradients.queries, gradients.keys, gradients.values})
         for (extent r = 0; r < m.rows; ++r)
             for (Scalar& x : m.row(r))

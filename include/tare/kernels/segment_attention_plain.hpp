@@ -66,6 +66,8 @@ void segment_attention_forward_plain(const segment_layout& layout, const segment
                                      const Points& points = {}) {
     using std::exp;
     detail::require_segment("segment_attention_forward_plain", layout, in);
+    detail::require_segment_results("segment_attention_forward_plain", layout, in, out,
+                                    probabilities);
     const extent entries = layout.entries();
     std::vector<Scalar> p(static_cast<std::size_t>(entries), Scalar(0));
     for (extent t = 0; t < layout.tokens; ++t) {
@@ -124,6 +126,8 @@ void segment_attention_backward_plain(const segment_layout& layout,
                                       const segment_gradients<Scalar>& gradients,
                                       const Points& points = {}) {
     detail::require_segment("segment_attention_backward_plain", layout, in);
+    detail::require_segment_gradients("segment_attention_backward_plain", layout, in, probabilities,
+                                      d_out, gradients);
     const auto clear = [](matrix_view<Scalar> m) {
         for (extent r = 0; m.data != nullptr && r < m.rows; ++r)
             for (Scalar& x : m.row(r))

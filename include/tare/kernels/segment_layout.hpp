@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include <tare/core/error.hpp>
 #include <tare/core/view.hpp>
@@ -116,6 +117,61 @@ void require_segment(const char* function, const segment_layout& layout,
     if (in.memory.data != nullptr)
         require_matrix(function, "memory", in.memory, layout.window * layout.batch,
                        layout.heads * layout.memory_width());
+}
+
+/// Throws unless the results of a forward call have their shapes and memory of their own.
+template <class Scalar>
+void require_segment_results(const char* function, const segment_layout& layout,
+                             const segment_inputs<Scalar>& in, matrix_view<Scalar> out,
+                             matrix_view<Scalar> probabilities) {
+    const extent rows = layout.tokens * layout.batch;
+    require(out.data != nullptr || probabilities.data != nullptr, function,
+            ": neither out nor probabilities has data; there is nothing to compute");
+    if (out.data != nullptr)
+        require_matrix(function, "out", out, rows, layout.heads * layout.value_width);
+    if (probabilities.data != nullptr)
+        require_matrix(function, "probabilities", probabilities, rows * layout.heads,
+                       layout.entries());
+    for (const auto& [name, written] :
+         {std::pair("out", out), std::pair("probabilities", probabilities)}) {
+        require_apart(function, name, written, "qkv", in.qkv);
+        require_apart(function, name, written, "memory", in.memory);
+        require_apart(function, name, written, "positions", in.positions);
+    }
+    require_apart(function, "out", out, "probabilities", probabilities);
+}
+
+/// Throws unless what a backward call reads and writes has its shapes and memory of its own.
+template <class Scalar>
+void require_segment_gradients(const char* function, const segment_layout& layout,
+                               const segment_inputs<Scalar>& in,
+                               matrix_view<const Scalar> probabilities,
+                               matrix_view<const Scalar> d_out,
+                               const segment_gradients<Scalar>& gradients) {
+    const extent rows = layout.tokens * layout.batch;
+    require_matrix(function, "probabilities", probabilities, rows * layout.heads, layout.entries());
+    require_matrix(function, "d_out", d_out, rows, layout.heads * layout.value_width);
+    require_matrix(function, "gradients.qkv", gradients.qkv, rows,
+                   layout.heads * layout.head_width());
+    require_matrix(function, "gradients.positions", gradients.positions, layout.key_width,
+                   layout.entries());
+    if (gradients.memory.data != nullptr)
+        require_matrix(function, "gradients.memory", gradients.memory, layout.window * layout.batch,
+                       layout.heads * layout.memory_width());
+    for (const auto& [name, written] : {std::pair("gradients.qkv", gradients.qkv),
+                                        std::pair("gradients.positions", gradients.positions),
+                                        std::pair("gradients.memory", gradients.memory)}) {
+        require_apart(function, name, written, "qkv", in.qkv);
+        require_apart(function, name, written, "memory", in.memory);
+        require_apart(function, name, written, "positions", in.positions);
+        require_apart(function, name, written, "probabilities", probabilities);
+        require_apart(function, name, written, "d_out", d_out);
+    }
+    require_apart(function, "gradients.qkv", gradients.qkv, "gradients.positions",
+                  gradients.positions);
+    require_apart(function, "gradients.qkv", gradients.qkv, "gradients.memory", gradients.memory);
+    require_apart(function, "gradients.positions", gradients.positions, "gradients.memory",
+                  gradients.memory);
 }
 
 }  // namespace detail

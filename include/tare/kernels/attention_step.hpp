@@ -1,0 +1,305 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Attention with memory and relative positions (formulas in segment_layout.hpp) for one new token:
+// what segment_attention_forward computes for its last row, bit for bit, from a cache of keys and
+// values that rolls along.
+//
+// At one row everything is a stream of reads, so the cache is laid out for reading: keys transposed
+// per head, positions contiguous, so that scores are vectors along positions and meet the columns
+// of the position table at the same offset; values as rows of all heads. The window slides through
+// a buffer that is `slack` positions longer and moves back when it reaches the end, which costs a
+// copy of the window every `slack` steps and spares every step the seam of a ring.
+
+#include <tare/core/parallel.hpp>
+#include <tare/kernels/attention_rows.hpp>
+#include <tare/kernels/segment_attention_plain.hpp>
+
+namespace tare::kernels {
+
+/// A position table (nk, S+1) in the layout that steps read: rows padded to whole packs. Belongs to
+/// the weights of a layer; any number of caches may share it.
+class position_table {
+  public:
+    explicit position_table(matrix_view<const float> positions)
+        : key_width_(positions.rows),
+          entries_(positions.columns),
+          stride_(detail::round_up(positions.columns, detail::pack_width)) {
+        detail::require_matrix("position_table", "positions", positions, positions.rows,
+                               positions.columns);
+        require(key_width_ >= 1 && entries_ >= 2, "position_table: positions is (", key_width_, ',',
+                entries_, "); expected (key width, window + 1), both widths at least 1");
+        table_.resize(static_cast<std::size_t>(key_width_ * stride_));
+        detail::pack_padded(positions.data, positions.stride, key_width_, entries_, table_.data(),
+                            stride_);
+    }
+    [[nodiscard]] extent key_width() const { return key_width_; }
+    [[nodiscard]] extent entries() const { return entries_; }
+    [[nodiscard]] extent stride() const { return stride_; }
+    [[nodiscard]] const float* data() const { return table_.data(); }
+
+  private:
+    extent key_width_;
+    extent entries_;
+    extent stride_;
+    aligned_vector<float> table_;
+};
+
+/// Keys and values of the last S positions of `batch` streams, for one layer.
+class attention_cache {
+  public:
+    /// An empty cache: nothing before the first token (masked, or zeros with `attend_to_empty`).
+    /// `layout.tokens` plays no part. **Throws** tare::error on sizes below 1.
+    explicit attention_cache(const segment_layout& layout)
+        : layout_(layout),
+          key_stride_(detail::spread_stride(capacity() + detail::pack_width)),
+          value_stride_(layout.heads * layout.value_width) {
+        for (const extent size :
+             {layout.batch, layout.heads, layout.key_width, layout.value_width, layout.window})
+            require(size >= 1 && size < (extent{1} << 31), "attention_cache: batch ", layout.batch,
+                    ", heads ", layout.heads, ", key_width ", layout.key_width, ", value_width ",
+                    layout.value_width, ", window ", layout.window,
+                    "; each must be at least 1 and below 2^31");
+        require(std::isfinite(layout.scale), "attention_cache: scale is ", layout.scale,
+                "; it must be finite");
+        layout_.tokens = 1;
+        keys_.resize(static_cast<std::size_t>(layout.rows() * layout.key_width * key_stride_));
+        // The last vector of a head may read past its end.
+        values_.resize(static_cast<std::size_t>(layout.batch * capacity() * value_stride_ +
+                                                detail::pack_width));
+        clear();
+    }
+
+    /// Forgets everything.
+    void clear() {
+        std::fill(keys_.begin(), keys_.end(), 0.0F);
+        std::fill(values_.begin(), values_.end(), 0.0F);
+        next_ = layout_.window;
+        filled_ = 0;
+    }
+
+    /// Takes over the memory of a chunk (S*B, H*(nk+nv)) as segment_memory() wrote it.
+    /// **Throws** tare::error on another shape.
+    void assign(matrix_view<const float> memory) {
+        detail::require_matrix("attention_cache::assign", "memory", memory,
+                               layout_.window * layout_.batch,
+                               layout_.heads * layout_.memory_width());
+        next_ = 0;
+        for (extent s = 0; s < layout_.window; ++s, ++next_)
+            for (extent b = 0; b < layout_.batch; ++b)
+                put(b, &memory(s * layout_.batch + b, 0), layout_.memory_width());
+        filled_ = layout_.window;
+    }
+
+    /// Appends one position: rows (B, H*(2nk+nv)) of the layer's projection.
+    void append(matrix_view<const float> qkv) {
+        detail::require_matrix("attention_cache::append", "qkv", qkv, layout_.batch,
+                               layout_.heads * layout_.head_width());
+        if (next_ == capacity()) roll_back();
+        for (extent b = 0; b < layout_.batch; ++b)
+            put(b, &qkv(b, layout_.key_width), layout_.head_width());
+        ++next_;
+        filled_ = std::min(filled_ + 1, layout_.entries());
+    }
+
+    [[nodiscard]] const segment_layout& layout() const { return layout_; }
+    /// First window entry that the newest position may use.
+    [[nodiscard]] extent first() const {
+        return layout_.attend_to_empty ? 0 : layout_.entries() - filled_;
+    }
+    /// Keys of one head over the newest position's window: element (c, j) at c * key_stride() + j.
+    [[nodiscard]] const float* keys(extent b, extent h) const {
+        return keys_.data() + (b * layout_.heads + h) * layout_.key_width * key_stride_ + next_ -
+               layout_.entries();
+    }
+    [[nodiscard]] extent key_stride() const { return key_stride_; }
+    /// Values over the same window: element (j, h, c) at j * value_stride() + h * nv + c.
+    [[nodiscard]] const float* values(extent b) const {
+        return values_.data() + (b * capacity() + next_ - layout_.entries()) * value_stride_;
+    }
+    [[nodiscard]] extent value_stride() const { return value_stride_; }
+
+  private:
+    static constexpr extent slack = 64;
+    [[nodiscard]] extent capacity() const { return layout_.entries() + slack; }
+
+    /// Writes keys and values of stream b to the next position; a head's keys, then its values,
+    /// begin `width` after those of the head before.
+    void put(extent b, const float* from, extent width) {
+        float* key = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + next_;
+        float* value = values_.data() + (b * capacity() + next_) * value_stride_;
+        for (extent h = 0; h < layout_.heads; ++h, from += width) {
+            for (extent c = 0; c < layout_.key_width; ++c, key += key_stride_)
+                *key = from[c];
+            value = std::copy_n(from + layout_.key_width, layout_.value_width, value);
+        }
+    }
+
+    /// Moves the last S positions to the front of the buffer.
+    void roll_back() {
+        const extent from = next_ - layout_.window;
+        for (extent row = 0; row < layout_.rows() * layout_.key_width; ++row) {
+            float* const keys = keys_.data() + row * key_stride_;
+            std::copy_n(keys + from, layout_.window, keys);
+        }
+        for (extent b = 0; b < layout_.batch; ++b) {
+            float* const values = values_.data() + b * capacity() * value_stride_;
+            std::copy_n(values + from * value_stride_, layout_.window * value_stride_, values);
+        }
+        next_ = layout_.window;
+    }
+
+    segment_layout layout_;
+    extent key_stride_;
+    extent value_stride_;
+    extent next_ = 0;    ///< where the next position goes
+    extent filled_ = 0;  ///< positions held, the newest included, at most S+1
+    aligned_vector<float> keys_;
+    aligned_vector<float> values_;
+};
+
+namespace detail {
+
+/// Scores of one query over `Vectors` registers of window entries.
+template <int Vectors>
+[[gnu::always_inline]] inline void step_scores(const float* q, extent key_width, const float* keys,
+                                               extent key_stride, const float* positions,
+                                               extent position_stride, float factor, float* p) {
+    simd::floats content[Vectors];
+    simd::floats position[Vectors];
+    for (int v = 0; v < Vectors; ++v)
+        content[v] = position[v] = simd::broadcast(0.0F);
+    for (extent c = 0; c < key_width; ++c) {
+        const simd::floats x = simd::broadcast(q[c]);
+        for (int v = 0; v < Vectors; ++v) {
+            content[v] = simd::fma(x, simd::load(keys + c * key_stride + v * lanes), content[v]);
+            position[v] =
+                simd::fma(x, simd::load(positions + c * position_stride + v * lanes), position[v]);
+        }
+    }
+    for (int v = 0; v < Vectors; ++v)
+        simd::store(p + v * lanes, (content[v] + position[v]) * simd::broadcast(factor));
+}
+
+/// Weighted sums of the values of tile_rows heads that lie side by side.
+template <int Vectors>
+inline void step_values(const float* p, extent stride, const row_scales* scales, extent entries,
+                        const float* values, extent value_stride, extent head_width, float* out,
+                        extent heads, extent columns) {
+    simd::floats sum[tile_rows][Vectors];
+    clear(sum);
+    const auto add = [&](int h, extent j) {
+        const simd::floats weight = simd::broadcast(p[h * stride + j]);
+        for (int v = 0; v < Vectors; ++v)
+            sum[h][v] = simd::fma(
+                weight, simd::load(values + j * value_stride + h * head_width + v * lanes),
+                sum[h][v]);
+    };
+    if (heads == tile_rows) {
+        for (extent j = 0; j < entries; ++j)
+            unrolled<tile_rows>([&](auto h) { add(h, j); });
+    } else {
+        unrolled<tile_rows>([&](auto h) {
+            for (extent j = 0; h < heads && j < entries; ++j)
+                add(h, j);
+        });
+    }
+    for (extent h = 0; h < heads; ++h) {
+        if (scales != nullptr)
+            for (auto& s : sum[h])
+                s = s * simd::broadcast(scales->inverse[h]);
+        store_columns(out + h * head_width, sum[h], columns);
+    }
+}
+
+/// One stream's new row.
+template <class Points>
+void step_stream(const attention_cache& cache, const position_table& positions, extent b,
+                 const float* qkv, float* out, const Points& points) {
+    const segment_layout& layout = cache.layout();
+    const extent entries = layout.entries();
+    const extent stride = positions.stride();
+    const extent whole = (entries - 1) / pack_width * pack_width;
+    const auto factor = static_cast<float>(layout.factor());
+    const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
+    float* const p = scratch(tile_rows * stride);
+    for (extent h0 = 0; h0 < layout.heads; h0 += tile_rows) {
+        const extent heads = std::min<extent>(tile_rows, layout.heads - h0);
+        simd::pack top[tile_rows];
+        for (int i = 0; i < tile_rows; ++i) {
+            float* const row = p + i * stride;
+            top[i] = simd::pack_of(0.0F);
+            if (i >= heads) {
+                std::fill_n(row, stride, 0.0F);
+                continue;
+            }
+            const float* q = qkv + (h0 + i) * layout.head_width();
+            const float* k = cache.keys(b, h0 + i);
+            extent j = 0;
+            for (; j + 4 * lanes <= stride; j += 4 * lanes)
+                step_scores<4>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
+                               stride, factor, row + j);
+            for (; j < stride; j += lanes)
+                step_scores<1>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
+                               stride, factor, row + j);
+            std::fill_n(row, cache.first(), -std::numeric_limits<float>::infinity());
+            top[i] = select(first_lanes(entries - whole), simd::load_pack(row + whole), lowest);
+            for (j = 0; j < whole; j += pack_width)
+                top[i] = max(top[i], simd::load_pack(row + j));
+        }
+        const row_scales scales = exponentials(p, stride, entries, top);
+        if constexpr (Points::changes_probabilities)
+            for (extent i = 0; i < heads; ++i) {
+                scale_row(p + i * stride, entries, scales.inverse[i], p + i * stride);
+                points.probabilities(
+                    std::span<float>(p + i * stride, static_cast<std::size_t>(entries)),
+                    b * layout.heads + h0 + i);
+            }
+        const row_scales* divide = Points::changes_probabilities ? nullptr : &scales;
+        for (extent c = 0; c < layout.value_width; c += tile_vectors * lanes) {
+            const float* values = cache.values(b) + h0 * layout.value_width + c;
+            float* o = out + h0 * layout.value_width + c;
+            const extent columns = layout.value_width - c;
+            with_vectors(columns, [&](auto vectors) {
+                step_values<vectors>(p, stride, divide, entries, values, cache.value_stride(),
+                                     layout.value_width, o, heads, columns);
+            });
+        }
+        if constexpr (Points::changes_output)
+            for (extent i = 0; i < heads; ++i)
+                points.output(std::span<float>(out + (h0 + i) * layout.value_width,
+                                               static_cast<std::size_t>(layout.value_width)),
+                              b * layout.heads + h0 + i);
+    }
+}
+
+}  // namespace detail
+
+/// Attention of one new token per stream: appends its keys and values to the cache, then attends.
+///
+/// **Shapes** qkv (B, H*(2nk+nv)), one row of the layer's projection per stream; out (B, H*nv).
+/// **Accuracy** the bits of segment_attention_forward for the same history.
+/// **Throws** tare::error on shapes that do not fit and on overlap; the cache is then unchanged.
+/// **Complexity/threads** one pass over the window's keys and values; streams in parallel.
+template <class Points = no_attention_points>
+    requires(attention_points<Points, float>)
+void attention_step(attention_cache& cache, const position_table& positions,
+                    matrix_view<const float> qkv, matrix_view<float> out,
+                    const Points& points = {}) {
+    const segment_layout& layout = cache.layout();
+    require(positions.key_width() == layout.key_width && positions.entries() == layout.entries(),
+            "attention_step: the position table is (", positions.key_width(), ',',
+            positions.entries(), "), the cache expects (", layout.key_width, ',', layout.entries(),
+            ")");
+    detail::require_matrix("attention_step", "out", out, layout.batch,
+                           layout.heads * layout.value_width);
+    detail::require_apart("attention_step", "out", out, "qkv", qkv);
+    cache.append(qkv);
+    const extent work =
+        layout.heads * layout.entries() * (2 * layout.key_width + layout.value_width) / 8;
+    parallel_for(layout.batch, 1, work, [&](extent first, extent last) {
+        for (extent b = first; b < last; ++b)
+            detail::step_stream(cache, positions, b, &qkv(b, 0), &out(b, 0), points);
+    });
+}
+
+}  // namespace tare::kernels

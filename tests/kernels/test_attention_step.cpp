@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include <tare/kernels/attention_step.hpp>
+#include <tare/kernels/segment_attention.hpp>
+
+#include "attention_cases.hpp"
+
+using namespace tare::testing;
+using tare::extent;
+
+namespace {
+
+/// Outputs of the case's chunk, one token at a time.
+template <class Points = tare::kernels::no_attention_points>
+std::vector<float> stepped(segment_case<float>& c, const Points& points = {}) {
+    const tare::kernels::position_table table(c.inputs().positions);
+    tare::kernels::attention_cache cache(c.layout);
+    if (c.has_memory) cache.assign(c.inputs().memory);
+    std::vector<float> out(c.out.size());
+    for (extent t = 0; t < c.layout.tokens; ++t) {
+        const extent b = t * c.layout.batch;
+        tare::kernels::attention_step(cache, table,
+                                      c.inputs().qkv.rows_between(b, b + c.layout.batch),
+                                      c.out_like(out).rows_between(b, b + c.layout.batch), points);
+    }
+    return out;
+}
+
+}  // namespace
+
+TEST_CASE("stepping token by token gives the bits of the chunk") {
+    // More tokens than the cache has slack, so that it rolls back; heads in and out of whole tiles.
+    for (const bool has_memory : {false, true})
+        for (const bool empty : {false, true})
+            for (const auto& layout : {segment_layout{90, 1, 8, 24, 24, 96, 0.0, empty},
+                                       segment_layout{180, 2, 3, 5, 3, 7, 0.0, empty},
+                                       segment_layout{40, 1, 11, 1, 70, 16, 0.3, empty},
+                                       segment_layout{5, 3, 4, 17, 33, 1, 0.0, empty}}) {
+                segment_case<float> c(layout, has_memory);
+                tare::kernels::segment_attention_forward(layout, c.inputs(), c.out_like(c.out));
+                CHECK(stepped(c) == c.out);
+                const squaring_points points;
+                // The policy sees the row of the chunk there and the row of the token here.
+                if (layout.batch * layout.heads % 2 == 0) {
+                    tare::kernels::segment_attention_forward(layout, c.inputs(), c.out_like(c.out),
+                                                             {}, points);
+                    CHECK(stepped(c, points) == c.out);
+                }
+            }
+}
+
+TEST_CASE("a cache takes over the memory of a chunk") {
+    segment_case<float> c({50, 2, 2, 6, 4, 12}, true);
+    const extent half = 31 * c.layout.batch;
+    tare::kernels::segment_attention_forward(c.layout, c.inputs(), c.out_like(c.out));
+    auto head = c.layout;
+    head.tokens = 31;
+    auto in = c.inputs();
+    in.qkv = in.qkv.rows_between(0, half);
+    std::vector<float> next(c.memory.size());
+    tare::kernels::segment_memory(head, in, c.memory_like(next));
+
+    segment_case<float> rest({19, 2, 2, 6, 4, 12}, true);
+    rest.memory = next;
+    const auto width = static_cast<std::ptrdiff_t>(c.layout.heads * c.layout.head_width());
+    rest.qkv.assign(c.qkv.begin() + half * width, c.qkv.end());
+    const auto out_width = static_cast<std::ptrdiff_t>(c.layout.heads * c.layout.value_width);
+    CHECK(stepped(rest) == std::vector<float>(c.out.begin() + half * out_width, c.out.end()));
+}
+
+TEST_CASE("steps refuse what does not fit") {
+    const segment_layout layout{1, 1, 2, 4, 3, 5};
+    segment_case<float> c(layout, false);
+    tare::kernels::attention_cache cache(layout);
+    const tare::kernels::position_table table(c.inputs().positions);
+    const tare::kernels::position_table narrow(c.inputs().positions.columns_between(0, 5));
+    CHECK_THROWS_AS(tare::kernels::attention_step(cache, narrow, c.inputs().qkv, c.out_like(c.out)),
+                    tare::error);
+    CHECK_THROWS_AS(
+        tare::kernels::attention_step(cache, table, c.inputs().qkv, {c.qkv.data(), 1, 6}),
+        tare::error);
+    CHECK_THROWS_AS(tare::kernels::attention_cache({1, 0, 2, 4, 3, 5}), tare::error);
+    CHECK_THROWS_AS(cache.assign({c.memory.data(), 4, 14}), tare::error);
+}
