@@ -82,30 +82,30 @@ class attention_rows {
           probabilities_(probabilities),
           mean_weights_(mean_weights),
           points_(points),
-          reach_(round_up(layout.keys + tile_rows, pack_width)),
+          reach_(round_up(layout.keys + band_rows, pack_width)),
           key_stride_(spread_stride(reach_)),
           value_columns_(padded_width(layout.value_width)) {}
 
     void run(extent b, extent h, extent begin, extent end) {
         const attention_operands operands(layout_, in_, b);
         keys_ = scratch(layout_.key_width * key_stride_ + reach_ * value_columns_ +
-                        (tile_rows + 1) * reach_ + tile_rows * layout_.key_width + pack_width);
+                        (band_rows + 1) * reach_ + band_rows * layout_.key_width + pack_width);
         float* const values = keys_ + layout_.key_width * key_stride_;
         weights_ = values + reach_ * value_columns_;
-        float* const allowed = weights_ + tile_rows * reach_;
+        float* const allowed = weights_ + band_rows * reach_;
         float* const spare = allowed + reach_;
         operands.transposed(in_.keys, h, layout_.key_width, keys_, key_stride_);
         operands.padded(in_.values, h, layout_.value_width, values, value_columns_, reach_);
         for (extent j = 0; j < reach_; ++j)
             allowed[j] = j < layout_.keys && !operands.forbidden(j) ? 1.0F : 0.0F;
 
-        for (extent i = begin; i < end; i += tile_rows) {
-            const extent rows = std::min<extent>(tile_rows, end - i);
+        for (extent i = begin; i < end; i += band_rows) {
+            const extent rows = std::min<extent>(band_rows, end - i);
             const float* q = operands.head(in_.queries, i, h, layout_.key_width);
             extent q_stride = in_.queries.stride * layout_.batch;
-            if (rows < tile_rows) {
+            if (rows < band_rows) {
                 // The last rows are computed in a full block; the missing ones are zero queries.
-                std::fill_n(spare, tile_rows * layout_.key_width, 0.0F);
+                std::fill_n(spare, band_rows * layout_.key_width, 0.0F);
                 for (extent r = 0; r < rows; ++r)
                     std::copy_n(q + r * q_stride, layout_.key_width, spare + r * layout_.key_width);
                 q = spare;
@@ -148,8 +148,8 @@ class attention_rows {
         const simd::pack factor = simd::pack_of(static_cast<float>(layout_.factor()));
         const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
         const simd::pack zero = simd::pack_of(0.0F);
-        simd::pack top[tile_rows];
-        for (int r = 0; r < tile_rows; ++r) {
+        simd::pack top[band_rows];
+        for (int r = 0; r < band_rows; ++r) {
             float* const p = weights_ + r * reach_;
             const extent seen = visible_keys(layout_, i + std::min<extent>(r, rows - 1));
             const extent whole = seen / pack_width * pack_width;
@@ -202,7 +202,7 @@ class attention_rows {
     template <int Vectors>
     void weigh(const row_scales& scales, const float* x, extent i, extent rows, float* o,
                extent columns) const {
-        simd::floats sum[tile_rows][Vectors];
+        simd::floats sum[band_rows][Vectors];
         clear(sum);
         if (layout_.causal)
             band_sum<band::causal>(weights_, reach_, visible_keys(layout_, i), x, value_columns_,

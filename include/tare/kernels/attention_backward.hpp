@@ -26,7 +26,7 @@ class attention_gradient_rows {
           points_(points),
           key_columns_(padded_width(layout.key_width)),
           value_columns_(padded_width(layout.value_width)),
-          reach_(round_up(layout.keys + tile_rows, pack_width)),
+          reach_(round_up(layout.keys + band_rows, pack_width)),
           value_stride_(spread_stride(reach_)) {}
 
     void run(extent b, extent h) {
@@ -47,11 +47,11 @@ class attention_gradient_rows {
                         value_columns_);
             // A last block with fewer rows is computed whole: its missing rows have no gradient.
             std::fill(d_rows_ + count * value_columns_,
-                      d_rows_ + round_up(count, tile_rows) * value_columns_, 0.0F);
-            for (extent i = begin; i < end; i += tile_rows)
+                      d_rows_ + round_up(count, band_rows) * value_columns_, 0.0F);
+            for (extent i = begin; i < end; i += band_rows)
                 row_block(b, h, i, begin, end);
             const extent seen = visible_keys(layout_, end - 1);
-            for (extent j = 0; j < seen; j += tile_rows) {
+            for (extent j = 0; j < seen; j += band_rows) {
                 product<false>(count, d_scores_ + j, reach_, queries_, key_columns_,
                                d_keys_ + j * key_columns_, key_columns_,
                                (layout_.key_width + lanes - 1) / lanes, true);
@@ -82,7 +82,7 @@ class attention_gradient_rows {
                                 group * reach_,        group * reach_,
                                 reach_ * key_columns_, layout_.value_width * value_stride_,
                                 reach_ * key_columns_, reach_ * value_columns_,
-                                tile_rows * reach_,    reach_};
+                                band_rows * reach_,    reach_};
         float** const blocks[] = {&queries_, &d_rows_, &d_scores_, &weights_, &keys_,
                                   &values_,  &d_keys_, &d_values_, &raw_,     &row_};
         extent total = 0;
@@ -95,16 +95,16 @@ class attention_gradient_rows {
         }
     }
 
-    /// Queries i .. i + tile_rows - 1: gradients of their scores, and of themselves.
+    /// Queries i .. i + band_rows - 1: gradients of their scores, and of themselves.
     void row_block(extent b, extent h, extent i, extent begin, extent end) {
-        const extent rows = std::min<extent>(tile_rows, end - i);
+        const extent rows = std::min<extent>(band_rows, end - i);
         const extent seen = visible_keys(layout_, i + rows - 1);
         const extent width = round_up(seen, pack_width);
         product<true>(layout_.value_width, d_rows_ + (i - begin) * value_columns_, value_columns_,
                       values_, value_stride_, raw_, reach_, width / lanes);
         float* const ds = d_scores_ + (i - begin) * reach_;
         float* const w = weights_ + (i - begin) * reach_;
-        for (extent r = 0; r < tile_rows; ++r) {
+        for (extent r = 0; r < band_rows; ++r) {
             // Columns beyond a row's last visible key must be zero: the group sums over them.
             std::fill_n(ds + r * reach_, reach_, 0.0F);
             std::fill_n(w + r * reach_, reach_, 0.0F);
@@ -116,7 +116,7 @@ class attention_gradient_rows {
         }
         for (extent c = 0; c < layout_.key_width; c += tile_vectors * lanes)
             with_vectors(layout_.key_width - c, [&](auto vectors) {
-                simd::floats sum[tile_rows][vectors];
+                simd::floats sum[band_rows][vectors];
                 clear(sum);
                 if (layout_.causal)
                     band_sum<band::causal>(ds, reach_, visible_keys(layout_, i), keys_ + c,

@@ -22,22 +22,22 @@ inline simd::mask_pack first_lanes(extent count) {
 
 /// What turns the exponentials of a row into its probabilities.
 struct row_scales {
-    float inverse[tile_rows];  ///< 1 / sum of the row
+    float inverse[band_rows];  ///< 1 / sum of the row
 };
 
 /// Exponentials of the rows of a block whose scores lie in p already, `entries` each: p is
 /// overwritten by e^(score - maximum), zeros fill the last pack. `top` holds the maxima by lane.
 /// Scores of -inf give 0; a NaN or +inf makes the whole row NaN.
 inline row_scales exponentials(float* p, extent stride, extent entries,
-                               const simd::pack (&top)[tile_rows]) {
+                               const simd::pack (&top)[band_rows]) {
     const extent whole = (entries - 1) / pack_width * pack_width;
     const simd::mask_pack valid = first_lanes(entries - whole);
     // Rows are done side by side: each fold is a chain of slow steps, and they overlap.
-    float highest[tile_rows];
-    for (int i = 0; i < tile_rows; ++i)
+    float highest[band_rows];
+    for (int i = 0; i < band_rows; ++i)
         highest[i] = simd::reduce_max(top[i]);
-    simd::pack total[tile_rows];
-    for (int i = 0; i < tile_rows; ++i) {
+    simd::pack total[band_rows];
+    for (int i = 0; i < band_rows; ++i) {
         float* const row = p + i * stride;
         const simd::pack high = simd::pack_of(highest[i]);
         const simd::pack last =
@@ -51,7 +51,7 @@ inline row_scales exponentials(float* p, extent stride, extent entries,
         }
     }
     row_scales scales;
-    for (int i = 0; i < tile_rows; ++i)
+    for (int i = 0; i < band_rows; ++i)
         scales.inverse[i] = 1.0F / simd::reduce_add(total[i]);
     return scales;
 }

@@ -180,12 +180,12 @@ template <int Vectors>
         simd::store(p + v * lanes, (content[v] + position[v]) * simd::broadcast(factor));
 }
 
-/// Weighted sums of the values of tile_rows heads that lie side by side.
+/// Weighted sums of the values of band_rows heads that lie side by side.
 template <int Vectors>
 inline void step_values(const float* p, extent stride, const row_scales* scales, extent entries,
                         const float* values, extent value_stride, extent head_width, float* out,
                         extent heads, extent columns) {
-    simd::floats sum[tile_rows][Vectors];
+    simd::floats sum[band_rows][Vectors];
     clear(sum);
     const auto add = [&](int h, extent j) {
         const simd::floats weight = simd::broadcast(p[h * stride + j]);
@@ -194,11 +194,11 @@ inline void step_values(const float* p, extent stride, const row_scales* scales,
                 weight, simd::load(values + j * value_stride + h * head_width + v * lanes),
                 sum[h][v]);
     };
-    if (heads == tile_rows) {
+    if (heads == band_rows) {
         for (extent j = 0; j < entries; ++j)
-            unrolled<tile_rows>([&](auto h) { add(h, j); });
+            unrolled<band_rows>([&](auto h) { add(h, j); });
     } else {
-        unrolled<tile_rows>([&](auto h) {
+        unrolled<band_rows>([&](auto h) {
             for (extent j = 0; h < heads && j < entries; ++j)
                 add(h, j);
         });
@@ -221,11 +221,11 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
     const extent whole = (entries - 1) / pack_width * pack_width;
     const auto factor = static_cast<float>(layout.factor());
     const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
-    float* const p = scratch(tile_rows * stride);
-    for (extent h0 = 0; h0 < layout.heads; h0 += tile_rows) {
-        const extent heads = std::min<extent>(tile_rows, layout.heads - h0);
-        simd::pack top[tile_rows];
-        for (int i = 0; i < tile_rows; ++i) {
+    float* const p = scratch(band_rows * stride);
+    for (extent h0 = 0; h0 < layout.heads; h0 += band_rows) {
+        const extent heads = std::min<extent>(band_rows, layout.heads - h0);
+        simd::pack top[band_rows];
+        for (int i = 0; i < band_rows; ++i) {
             float* const row = p + i * stride;
             top[i] = simd::pack_of(0.0F);
             if (i >= heads) {

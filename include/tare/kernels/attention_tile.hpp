@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 // The small products that attention is made of, on blocks that fit the registers.
 //
-// A block is `tile_rows` query rows of one head. Their windows are shifted by one position each, so
+// A block is `band_rows` query rows of one head. Their windows are shifted by one position each, so
 // that scores and weights form a skewed band: row i of the block covers positions i .. i+S of it. A
 // skewed band is a matrix whose leading dimension is one less than that of its storage, so the
 // ordinary product serves it; sums over a band walk the common part with all rows in registers and
@@ -24,7 +24,7 @@ namespace tare::kernels::detail {
 inline constexpr extent lanes = static_cast<extent>(simd::lanes);
 inline constexpr extent pack_width = static_cast<extent>(simd::pack_lanes);
 /// Query rows in a block: with 32 registers 8 rows by 3 vectors of accumulators fit, with 16 half.
-inline constexpr int tile_rows = simd::lanes == 16 ? 8 : 4;
+inline constexpr int band_rows = simd::lanes == 16 ? 8 : 4;
 inline constexpr int tile_vectors = 3;
 
 constexpr extent round_up(extent n, extent step) {
@@ -34,7 +34,7 @@ constexpr extent round_up(extent n, extent step) {
 /// Columns that a padded operand of `width` has: whole registers, and whole tiles of rows when the
 /// same operand is read across.
 constexpr extent padded_width(extent width) {
-    return round_up(width, std::max<extent>(lanes, tile_rows));
+    return round_up(width, std::max<extent>(lanes, band_rows));
 }
 
 /// A leading dimension of at least n whose rows do not all fall into the same cache sets.
@@ -74,15 +74,15 @@ inline void product_tile(extent depth, const float* a, extent lda, const float* 
             simd::store(c + i * ldc + v * lanes, sum[i][v]);
 }
 
-/// The same for tile_rows rows and any number of vectors.
+/// The same for band_rows rows and any number of vectors.
 template <bool ByRow>
 inline void product(extent depth, const float* a, extent lda, const float* b, extent ldb, float* c,
                     extent ldc, extent vectors, bool accumulate = false) {
     for (; vectors >= 3 && vectors != 4; vectors -= 3, b += 3 * lanes, c += 3 * lanes)
-        product_tile<tile_rows, 3, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
+        product_tile<band_rows, 3, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
     for (; vectors >= 2; vectors -= 2, b += 2 * lanes, c += 2 * lanes)
-        product_tile<tile_rows, 2, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
-    if (vectors == 1) product_tile<tile_rows, 1, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
+        product_tile<band_rows, 2, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
+    if (vectors == 1) product_tile<band_rows, 1, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
 }
 
 /// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
@@ -104,9 +104,9 @@ enum class band { straight, causal, skewed };
 template <band Shape, int Vectors>
 [[gnu::always_inline]] inline void band_sum(const float* w, extent step, extent entries,
                                             const float* x, extent ldx,
-                                            simd::floats (&sum)[tile_rows][Vectors]) {
-    constexpr int before = Shape == band::skewed ? tile_rows - 1 : 0;
-    constexpr int after = Shape == band::straight ? 0 : tile_rows - 1;
+                                            simd::floats (&sum)[band_rows][Vectors]) {
+    constexpr int before = Shape == band::skewed ? band_rows - 1 : 0;
+    constexpr int after = Shape == band::straight ? 0 : band_rows - 1;
     const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors]) {
         const simd::floats weight = simd::broadcast(w[i * step + k]);
         for (int v = 0; v < Vectors; ++v)
@@ -119,7 +119,7 @@ template <band Shape, int Vectors>
     simd::floats row[Vectors];
     if (entries < before) {
         // Windows shorter than the block: no common part.
-        unrolled<tile_rows>([&](auto i) {
+        unrolled<band_rows>([&](auto i) {
             for (extent k = i; k < i + entries; ++k) {
                 load_row(k, row);
                 add(i, k, row);
@@ -133,7 +133,7 @@ template <band Shape, int Vectors>
     });
     for (extent k = before; k < entries; ++k) {
         load_row(k, row);
-        unrolled<tile_rows>([&](auto i) { add(i, k, row); });
+        unrolled<band_rows>([&](auto i) { add(i, k, row); });
     }
     unrolled<after>([&](auto past) {
         load_row(entries + past, row);
@@ -143,7 +143,7 @@ template <band Shape, int Vectors>
 
 /// Registers that start at zero.
 template <int Vectors>
-[[gnu::always_inline]] inline void clear(simd::floats (&sum)[tile_rows][Vectors]) {
+[[gnu::always_inline]] inline void clear(simd::floats (&sum)[band_rows][Vectors]) {
     for (auto& row : sum)
         for (auto& s : row)
             s = simd::broadcast(0.0F);

@@ -29,18 +29,19 @@ inline aligned_vector<float> padded_positions(matrix_view<const float> positions
     return out;
 }
 
-/// Lays out keys (or values) of positions [begin, end) of one head by `pack(from, stride, count,
+/// Lays out keys (or values) of positions [begin, end) of one head by `lay_out(from, stride, count,
 /// first)`, first counting from `begin`; positions without data are left out.
-template <class Pack>
+template <class LayOut>
 void pack_history(const segment_layout& layout, const segment_inputs<float>& in, extent b, extent h,
-                  extent offset, extent begin, extent end, Pack&& pack) {
+                  extent offset, extent begin, extent end, LayOut&& lay_out) {
     const extent chunk = std::max<extent>(begin, 0);
-    if (begin < 0 && in.memory.data != nullptr)
-        pack(&in.memory((begin + layout.window) * layout.batch + b,
-                        h * layout.memory_width() + offset),
-             in.memory.stride * layout.batch, std::min<extent>(end, 0) - begin, extent{0});
+    const extent known = remembered(layout, in.memory);
+    const extent old = std::max(begin, -known);
+    if (old < std::min<extent>(end, 0))
+        lay_out(&in.memory((old + known) * layout.batch + b, h * layout.memory_width() + offset),
+                in.memory.stride * layout.batch, std::min<extent>(end, 0) - old, old - begin);
     if (end > chunk)
-        pack(&in.qkv(chunk * layout.batch + b, h * layout.head_width() + layout.key_width + offset),
+        lay_out(&in.qkv(chunk * layout.batch + b, h * layout.head_width() + layout.key_width + offset),
              in.qkv.stride * layout.batch, end - chunk, chunk - begin);
 }
 
@@ -59,18 +60,18 @@ class segment_forward {
           points_(points),
           factor_(static_cast<float>(layout.factor())),
           entry_vectors_(round_up(layout.entries(), pack_width) / lanes),
-          band_vectors_((layout.window + tile_rows + lanes - 1) / lanes),
+          band_vectors_((layout.window + band_rows + lanes - 1) / lanes),
           value_vectors_(round_up(layout.value_width, lanes) / lanes) {}
 
     void run(extent b, extent h, extent begin, extent end) {
         const extent first = begin - layout_.window;
-        const extent reach = round_up(end - begin, tile_rows) + layout_.window + pack_width;
+        const extent reach = round_up(end - begin, band_rows) + layout_.window + pack_width;
         key_stride_ = spread_stride(reach);
         const extent value_stride = value_vectors_ * lanes;
         const extent content_stride = band_vectors_ * lanes + pack_width;
         const extent entry_stride = entry_vectors_ * lanes;
         float* next = scratch(layout_.key_width * key_stride_ + reach * value_stride +
-                              tile_rows * (content_stride + 2 * entry_stride + layout_.key_width) +
+                              band_rows * (content_stride + 2 * entry_stride + layout_.key_width) +
                               pack_width);
         const auto take = [&next](extent count) {
             float* const block = next;
@@ -79,13 +80,13 @@ class segment_forward {
         };
         float* const keys = take(layout_.key_width * key_stride_);
         float* const values = take(reach * value_stride);
-        float* const content = take(tile_rows * content_stride);
-        float* const position = take(tile_rows * entry_stride);
-        float* const weights = take(tile_rows * entry_stride);
-        float* const spare = take(tile_rows * layout_.key_width + pack_width);
+        float* const content = take(band_rows * content_stride);
+        float* const position = take(band_rows * entry_stride);
+        float* const weights = take(band_rows * entry_stride);
+        float* const spare = take(band_rows * layout_.key_width + pack_width);
 
         // Positions before an empty memory and after the stretch read as zeros.
-        const extent empty = in_.memory.data == nullptr && first < 0 ? -first : 0;
+        const extent empty = std::max<extent>(0, -remembered(layout_, in_.memory) - first);
         const extent filled = end - first;
         for (extent c = 0; c < layout_.key_width; ++c) {
             std::fill_n(keys + c * key_stride_, std::min(empty, filled), 0.0F);
@@ -104,13 +105,13 @@ class segment_forward {
                                      values + to * value_stride, value_stride);
                      });
 
-        for (extent t = begin; t < end; t += tile_rows) {
-            const extent rows = std::min<extent>(tile_rows, end - t);
+        for (extent t = begin; t < end; t += band_rows) {
+            const extent rows = std::min<extent>(band_rows, end - t);
             const float* q = &in_.qkv(t * layout_.batch + b, h * layout_.head_width());
             extent q_stride = in_.qkv.stride * layout_.batch;
-            if (rows < tile_rows) {
+            if (rows < band_rows) {
                 // The last rows are computed in a full block; the missing ones are zero queries.
-                std::fill_n(spare, tile_rows * layout_.key_width, 0.0F);
+                std::fill_n(spare, band_rows * layout_.key_width, 0.0F);
                 pack_padded(q, q_stride, rows, layout_.key_width, spare, layout_.key_width);
                 q = spare;
                 q_stride = layout_.key_width;
@@ -151,8 +152,8 @@ class segment_forward {
         const extent stride = entry_vectors_ * lanes;
         const extent whole = (entries - 1) / pack_width * pack_width;
         const simd::mask_pack valid = first_lanes(entries - whole);
-        simd::pack top[tile_rows];
-        for (int i = 0; i < tile_rows; ++i) {
+        simd::pack top[band_rows];
+        for (int i = 0; i < band_rows; ++i) {
             // Row i's window starts i positions into the block's band.
             const float* const c = content + i * (content_stride + 1);
             const float* const q = position + i * stride;
@@ -167,8 +168,8 @@ class segment_forward {
                 top[i] = max(top[i], s);
             }
         }
-        for (int i = 0; i < tile_rows; ++i) {
-            const extent first = first_entry(layout_, in_.memory.data != nullptr, t + i);
+        for (int i = 0; i < band_rows; ++i) {
+            const extent first = first_entry(layout_, remembered(layout_, in_.memory), t + i);
             if (first == 0) continue;
             float* const row = p + i * stride;
             std::fill_n(row, first, -std::numeric_limits<float>::infinity());
@@ -195,7 +196,7 @@ class segment_forward {
     template <int Vectors>
     void weigh(const float* w, const row_scales& scales, const float* x, float* o, extent rows,
                extent columns) const {
-        simd::floats sum[tile_rows][Vectors];
+        simd::floats sum[band_rows][Vectors];
         clear(sum);
         // A skewed band is a matrix whose rows begin one element early.
         band_sum<band::skewed>(w, entry_vectors_ * lanes - 1, layout_.entries(), x,

@@ -32,10 +32,10 @@ class segment_backward {
           points_(points),
           key_columns_(padded_width(layout.key_width)),
           value_columns_(padded_width(layout.value_width)),
-          band_vectors_((layout.window + tile_rows + lanes - 1) / lanes),
-          band_stride_(round_up(layout.entries() + tile_rows - 1, pack_width)),
-          history_(round_up(layout.window, tile_rows)),
-          group_(round_up(std::max<extent>(2 * layout.window, 128), tile_rows)) {}
+          band_vectors_((layout.window + band_rows + lanes - 1) / lanes),
+          band_stride_(round_up(layout.entries() + band_rows - 1, pack_width)),
+          history_(round_up(layout.window, band_rows)),
+          group_(round_up(std::max<extent>(2 * layout.window, 128), band_rows)) {}
 
     /// Gradients of head h of stream b; its share of dP goes to `d_positions`, (padded nk, padded
     /// S+1) with rows of `position_stride`.
@@ -46,16 +46,16 @@ class segment_backward {
         for (extent begin = 0; begin < layout_.tokens; begin += group_) {
             const extent end = std::min(begin + group_, layout_.tokens);
             load_group(begin, end);
-            for (extent t = begin; t < end; t += tile_rows)
+            for (extent t = begin; t < end; t += band_rows)
                 row_block(t, begin, end);
-            for (extent c = 0; c < layout_.key_width; c += tile_rows)
+            for (extent c = 0; c < layout_.key_width; c += band_rows)
                 product<false>(end - begin, queries_ + history_ * key_columns_ + c, key_columns_,
                                d_scores_ + history_ * band_stride_, band_stride_,
                                d_positions + c * position_stride, position_stride,
                                round_up(layout_.entries(), pack_width) / lanes, begin > 0);
             // Positions whose last reader, S rows later, lies before `end`.
             const extent done = end == layout_.tokens ? end : end - history_;
-            for (extent p = begin - history_; p < done; p += tile_rows)
+            for (extent p = begin - history_; p < done; p += band_rows)
                 if (p >= 0 || gradients_.memory.data != nullptr) key_block(p, begin);
         }
     }
@@ -73,8 +73,8 @@ class segment_backward {
                                 rows * band_stride_,
                                 reach * key_columns_,
                                 layout_.value_width * value_stride_,
-                                tile_rows * content_stride,
-                                tile_rows * std::max(key_columns_, value_columns_),
+                                band_rows * content_stride,
+                                band_rows * std::max(key_columns_, value_columns_),
                                 band_stride_};
         float** const blocks[] = {&queries_, &d_rows_,  &d_scores_, &weights_, &keys_,
                                   &values_,  &content_, &sums_,     &row_};
@@ -111,12 +111,13 @@ class segment_backward {
                     d_rows_ + history_ * value_columns_, value_columns_);
         // A last block with fewer rows is computed whole: its missing rows have no gradient.
         std::fill(d_rows_ + (history_ + count) * value_columns_,
-                  d_rows_ + (history_ + round_up(count, tile_rows)) * value_columns_, 0.0F);
+                  d_rows_ + (history_ + round_up(count, band_rows)) * value_columns_, 0.0F);
 
         const extent first = begin - layout_.window;
         const extent filled = end - first;
         const extent reach = layout_.window + group_ + pack_width;
-        const extent empty = in_.memory.data == nullptr && first < 0 ? std::min(-first, filled) : 0;
+        const extent empty =
+            std::clamp<extent>(-remembered(layout_, in_.memory) - first, 0, filled);
         for (extent c = 0; c < layout_.value_width; ++c) {
             std::fill_n(values_ + c * value_stride_, empty, 0.0F);
             std::fill(values_ + c * value_stride_ + filled, values_ + c * value_stride_ + reach,
@@ -136,9 +137,9 @@ class segment_backward {
                      });
     }
 
-    /// Rows t .. t + tile_rows - 1: gradients of their scores, and of their queries.
+    /// Rows t .. t + band_rows - 1: gradients of their scores, and of their queries.
     void row_block(extent t, extent begin, extent end) {
-        const extent rows = std::min<extent>(tile_rows, end - t);
+        const extent rows = std::min<extent>(band_rows, end - t);
         const extent at = history_ + t - begin;
         product<true>(layout_.value_width, d_rows_ + at * value_columns_, value_columns_,
                       values_ + (t - begin), value_stride_, content_, content_stride_,
@@ -151,7 +152,7 @@ class segment_backward {
                             static_cast<float>(layout_.factor()), ds + i * band_stride_,
                             weights_ + (at + i) * band_stride_, row_);
         }
-        for (extent i = rows; i < tile_rows; ++i) {
+        for (extent i = rows; i < band_rows; ++i) {
             std::fill_n(ds + i * band_stride_, band_stride_, 0.0F);
             std::fill_n(weights_ + (at + i) * band_stride_, band_stride_, 0.0F);
         }
@@ -164,7 +165,7 @@ class segment_backward {
     /// dq = sum over the window of ds (k + P), registers of columns from c on.
     template <int Vectors>
     void query_gradients(const float* ds, extent t, extent first, extent c, extent rows) {
-        simd::floats sum[tile_rows][Vectors];
+        simd::floats sum[band_rows][Vectors];
         clear(sum);
         band_sum<band::skewed>(ds, band_stride_ - 1, layout_.entries(),
                                keys_ + first * key_columns_ + c, key_columns_, sum);
@@ -176,10 +177,10 @@ class segment_backward {
                 sum[i], layout_.key_width - c);
     }
 
-    /// Gradients of keys and values of positions p .. p + tile_rows - 1.
+    /// Gradients of keys and values of positions p .. p + band_rows - 1.
     void key_block(extent p, extent begin) {
         const extent first = std::max<extent>(p, 0);
-        const extent last = std::min(p + tile_rows + layout_.window, layout_.tokens);
+        const extent last = std::min(p + band_rows + layout_.window, layout_.tokens);
         if (last <= first) return;
         const extent at = history_ + first - begin;
         const extent skew = at * band_stride_ + p - first + layout_.window;
@@ -193,14 +194,15 @@ class segment_backward {
                      extent width, extent p, extent offset) {
         product<false>(depth, band, band_stride_ - 1, rows, columns, sums_, columns,
                        (width + lanes - 1) / lanes);
-        for (extent i = 0; i < tile_rows; ++i) {
+        const extent known = remembered(layout_, gradients_.memory);
+        for (extent i = 0; i < band_rows; ++i) {
             const extent position = p + i;
-            if (position < -layout_.window || position >= layout_.tokens) continue;
+            if (position < -known || position >= layout_.tokens) continue;
             float* const to =
                 position >= 0
                     ? &gradients_.qkv(position * layout_.batch + b_,
                                       h_ * layout_.head_width() + layout_.key_width + offset)
-                    : &gradients_.memory((position + layout_.window) * layout_.batch + b_,
+                    : &gradients_.memory((position + known) * layout_.batch + b_,
                                          h_ * layout_.memory_width() + offset);
             if (position >= 0 || gradients_.memory.data != nullptr)
                 std::copy_n(sums_ + i * columns, width, to);
@@ -217,7 +219,7 @@ class segment_backward {
     extent key_columns_;
     extent value_columns_;
     extent band_vectors_;
-    extent band_stride_;  ///< S+1 entries and at least tile_rows - 1 zeros
+    extent band_stride_;  ///< S+1 entries and at least band_rows - 1 zeros
     extent history_;      ///< rows kept from the group before
     extent group_;        ///< rows of a group
     extent b_ = 0;

@@ -31,8 +31,9 @@ struct segment_history {
     Scalar* key(extent position) const {
         if (position >= 0)
             return &qkv(position * layout.batch + b, h * layout.head_width() + layout.key_width);
-        if (memory.data == nullptr) return nullptr;
-        return &memory((position + layout.window) * layout.batch + b, h * layout.memory_width());
+        const extent known = remembered(layout, memory);
+        if (position < -known) return nullptr;
+        return &memory((position + known) * layout.batch + b, h * layout.memory_width());
     }
     Scalar* value(extent position) const {
         Scalar* const k = key(position);
@@ -43,13 +44,16 @@ struct segment_history {
 template <class Scalar>
 Scalar segment_score(const segment_layout& layout, const Scalar* q, const Scalar* k,
                      matrix_view<const Scalar> positions, extent j) {
-    Scalar content(0);
-    Scalar position(0);
-    for (extent c = 0; c < layout.key_width; ++c) {
-        if (k != nullptr) content = content + q[c] * k[c];
+    // Nothing is added to zero: what is executed here is what the accounting charges.
+    Scalar position = q[0] * positions(0, j);
+    for (extent c = 1; c < layout.key_width; ++c)
         position = position + q[c] * positions(c, j);
-    }
-    return (content + position) * static_cast<Scalar>(layout.factor());
+    const auto factor = static_cast<Scalar>(layout.factor());
+    if (k == nullptr) return position * factor;
+    Scalar content = q[0] * k[0];
+    for (extent c = 1; c < layout.key_width; ++c)
+        content = content + q[c] * k[c];
+    return (content + position) * factor;
 }
 
 }  // namespace detail
@@ -68,10 +72,11 @@ void segment_attention_forward_plain(const segment_layout& layout, const segment
     detail::require_segment("segment_attention_forward_plain", layout, in);
     detail::require_segment_results("segment_attention_forward_plain", layout, in, out,
                                     probabilities);
+    const extent known = detail::remembered(layout, in.memory);
     const extent entries = layout.entries();
     std::vector<Scalar> p(static_cast<std::size_t>(entries), Scalar(0));
     for (extent t = 0; t < layout.tokens; ++t) {
-        const extent first = detail::first_entry(layout, in.memory.data != nullptr, t);
+        const extent first = detail::first_entry(layout, known, t);
         for (extent r = 0; r < layout.rows(); ++r) {
             const extent b = r / layout.heads;
             const extent h = r % layout.heads;
@@ -91,7 +96,7 @@ void segment_attention_forward_plain(const segment_layout& layout, const segment
             Scalar sum(0);
             for (extent j = first; j < entries; ++j) {
                 at(j) = exp(at(j) - top);
-                sum = sum + at(j);
+                sum = j == first ? at(j) : sum + at(j);
             }
             for (extent j = first; j < entries; ++j)
                 at(j) = at(j) / sum;
@@ -104,10 +109,14 @@ void segment_attention_forward_plain(const segment_layout& layout, const segment
             Scalar* o = &out(t * layout.batch + b, h * layout.value_width);
             for (extent c = 0; c < layout.value_width; ++c)
                 o[c] = Scalar(0);
-            for (extent j = first; j < entries; ++j)
-                if (const Scalar* v = past.value(t - layout.window + j); v != nullptr)
-                    for (extent c = 0; c < layout.value_width; ++c)
-                        o[c] = o[c] + at(j) * v[c];
+            bool started = false;
+            for (extent j = first; j < entries; ++j) {
+                const Scalar* v = past.value(t - layout.window + j);
+                if (v == nullptr) continue;
+                for (extent c = 0; c < layout.value_width; ++c)
+                    o[c] = started ? o[c] + at(j) * v[c] : at(j) * v[c];
+                started = true;
+            }
             points.output(std::span<Scalar>(o, static_cast<std::size_t>(layout.value_width)), row);
         }
     }
@@ -137,13 +146,14 @@ void segment_attention_backward_plain(const segment_layout& layout,
     clear(gradients.positions);
     clear(gradients.memory);
 
+    const extent known = detail::remembered(layout, in.memory);
     const auto factor = static_cast<Scalar>(layout.factor());
     const auto entries = static_cast<std::size_t>(layout.entries());
     std::vector<Scalar> w(entries, Scalar(0));
     std::vector<Scalar> dp(entries, Scalar(0));
     for (extent t = 0; t < layout.tokens; ++t) {
         const auto first =
-            static_cast<std::size_t>(detail::first_entry(layout, in.memory.data != nullptr, t));
+            static_cast<std::size_t>(detail::first_entry(layout, known, t));
         for (extent r = 0; r < layout.rows(); ++r) {
             const extent b = r / layout.heads;
             const extent h = r % layout.heads;

@@ -9,6 +9,7 @@
 // The table P is shared by the heads; column S is distance 0.
 // Source: Dai et al. 2019, "Transformer-XL", section 3, with the position terms reduced to q . P.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <utility>
@@ -42,8 +43,8 @@ struct segment_layout {
 };
 
 /// What attention reads.
-/// **Shapes** qkv (T*B, H*(2nk+nv)), row t*B+b, inside a head q, k, v; memory (S*B, H*(nk+nv)), row
-/// s*B+b, keys then values, oldest first, or no data for none; positions (nk, S+1).
+/// **Shapes** qkv (T*B, H*(2nk+nv)), row t*B+b, inside a head q, k, v; memory (M*B, H*(nk+nv)), M <= S,
+/// row m*B+b, keys then values, oldest first, or no data for none; positions (nk, S+1).
 template <class Scalar>
 struct segment_inputs {
     matrix_view<const Scalar> qkv;
@@ -62,10 +63,16 @@ struct segment_gradients {
 
 namespace detail {
 
-/// First window entry that position t may use.
-constexpr extent first_entry(const segment_layout& layout, bool has_memory, extent t) {
-    if (has_memory || layout.attend_to_empty || t >= layout.window) return 0;
-    return layout.window - t;
+/// Positions that a memory holds: M <= S.
+template <class Scalar>
+constexpr extent remembered(const segment_layout& layout, matrix_view<Scalar> memory) {
+    return memory.data == nullptr ? 0 : memory.rows / layout.batch;
+}
+
+/// First window entry that position t may use when `known` positions precede the chunk.
+constexpr extent first_entry(const segment_layout& layout, extent known, extent t) {
+    if (layout.attend_to_empty) return 0;
+    return std::max<extent>(0, layout.window - known - t);
 }
 
 template <class Scalar>
@@ -114,9 +121,13 @@ void require_segment(const char* function, const segment_layout& layout,
     require_matrix(function, "qkv", in.qkv, layout.tokens * layout.batch,
                    layout.heads * layout.head_width());
     require_matrix(function, "positions", in.positions, layout.key_width, layout.entries());
-    if (in.memory.data != nullptr)
-        require_matrix(function, "memory", in.memory, layout.window * layout.batch,
+    if (in.memory.data != nullptr) {
+        const extent known = remembered(layout, in.memory);
+        require(known <= layout.window, function, ": memory holds ", known,
+                " positions, the window ", layout.window, "; pass the last ones only");
+        require_matrix(function, "memory", in.memory, known * layout.batch,
                        layout.heads * layout.memory_width());
+    }
 }
 
 /// Throws unless the results of a forward call have their shapes and memory of their own.
@@ -156,7 +167,8 @@ void require_segment_gradients(const char* function, const segment_layout& layou
     require_matrix(function, "gradients.positions", gradients.positions, layout.key_width,
                    layout.entries());
     if (gradients.memory.data != nullptr)
-        require_matrix(function, "gradients.memory", gradients.memory, layout.window * layout.batch,
+        require_matrix(function, "gradients.memory", gradients.memory,
+                       in.memory.data != nullptr ? in.memory.rows : layout.window * layout.batch,
                        layout.heads * layout.memory_width());
     for (const auto& [name, written] : {std::pair("gradients.qkv", gradients.qkv),
                                         std::pair("gradients.positions", gradients.positions),
@@ -178,32 +190,30 @@ void require_segment_gradients(const char* function, const segment_layout& layou
 
 /// The memory that the next chunk starts from: keys and values of the last S positions.
 ///
-/// **Shapes** next (S*B, H*(nk+nv)). With T < S the older rows come from `in.memory`; where there
-/// is none they are zero, and a later call that is given them attends to them.
+/// **Shapes** next (N*B, H*(nk+nv)), N = min(S, M + T): with T < S the older rows come from
+/// `in.memory`, as far as it reaches.
 /// **Throws** tare::error on shapes that do not fit and on overlap.
 template <class Scalar>
 void segment_memory(const segment_layout& layout, const segment_inputs<Scalar>& in,
                     matrix_view<Scalar> next) {
     constexpr auto name = "segment_memory";
     detail::require_segment(name, layout, in);
-    detail::require_matrix(name, "next", next, layout.window * layout.batch,
+    const extent known = detail::remembered(layout, in.memory);
+    const extent kept = std::min(layout.window, known + layout.tokens);
+    detail::require_matrix(name, "next", next, kept * layout.batch,
                            layout.heads * layout.memory_width());
     detail::require_apart(name, "next", next, "memory", in.memory);
     detail::require_apart(name, "next", next, "qkv", in.qkv);
-    for (extent s = 0; s < layout.window; ++s) {
-        const extent t = layout.tokens - layout.window + s;
+    for (extent s = 0; s < kept; ++s) {
+        const extent t = layout.tokens - kept + s;
         for (extent b = 0; b < layout.batch; ++b) {
             Scalar* to = &next(s * layout.batch + b, 0);
             for (extent h = 0; h < layout.heads; ++h, to += layout.memory_width()) {
-                const Scalar* from = nullptr;
-                if (t >= 0)
-                    from =
-                        &in.qkv(t * layout.batch + b, h * layout.head_width() + layout.key_width);
-                else if (in.memory.data != nullptr)
-                    from = &in.memory((t + layout.window) * layout.batch + b,
-                                      h * layout.memory_width());
-                for (extent c = 0; c < layout.memory_width(); ++c)
-                    to[c] = from != nullptr ? from[c] : Scalar(0);
+                const Scalar* from =
+                    t >= 0 ? &in.qkv(t * layout.batch + b,
+                                     h * layout.head_width() + layout.key_width)
+                           : &in.memory((t + known) * layout.batch + b, h * layout.memory_width());
+                std::copy_n(from, layout.memory_width(), to);
             }
         }
     }

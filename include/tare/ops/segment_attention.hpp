@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include <tare/kernels/segment_attention.hpp>
+#include <tare/kernels/segment_attention_backward.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/softmax_price.hpp>
 #include <tare/readings/apply.hpp>
