@@ -11,6 +11,7 @@
 #include <cmath>
 #include <vector>
 
+#include <tare/core/scalar.hpp>
 #include <tare/kernels/attention_points.hpp>
 #include <tare/kernels/segment_layout.hpp>
 
@@ -48,7 +49,7 @@ Scalar segment_score(const segment_layout& layout, const Scalar* q, const Scalar
     Scalar position = q[0] * positions(0, j);
     for (extent c = 1; c < layout.key_width; ++c)
         position = position + q[c] * positions(c, j);
-    const auto factor = static_cast<Scalar>(layout.factor());
+    const auto factor = constant<Scalar>(layout.factor());
     if (k == nullptr) return position * factor;
     Scalar content = q[0] * k[0];
     for (extent c = 1; c < layout.key_width; ++c)
@@ -147,7 +148,7 @@ void segment_attention_backward_plain(const segment_layout& layout,
     clear(gradients.memory);
 
     const extent known = detail::remembered(layout, in.memory);
-    const auto factor = static_cast<Scalar>(layout.factor());
+    const auto factor = constant<Scalar>(layout.factor());
     const auto entries = static_cast<std::size_t>(layout.entries());
     std::vector<Scalar> w(entries, Scalar(0));
     std::vector<Scalar> dp(entries, Scalar(0));

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <tare/ops/concept.hpp>
@@ -171,7 +173,10 @@ struct cache_log_probability {
     struct block {
         extent begin, end, first, last;
     };
-    static constexpr extent block_rows = 64;
+    /// The plain form goes row by row and computes the row's own entries only; in float, rows share
+    /// one product over the union of their windows.
+    template <class Scalar>
+    static constexpr extent block_rows = std::is_same_v<Scalar, float> ? 64 : 1;
 
     /// Entries, numbered through stored ones and the chunk's own, that row t sees.
     [[nodiscard]] constexpr std::pair<extent, extent> window(extent t) const {
@@ -189,8 +194,8 @@ struct cache_log_probability {
     void for_each_block(input_views<Scalar> in, Visit&& visit) const {
         const extent rows = in[0].extents[0];
         const extent stored = static_cast<extent>(stored_words.size());
-        for (extent begin = 0; begin < rows; begin += block_rows) {
-            const extent end = std::min(rows, begin + block_rows);
+        for (extent begin = 0; begin < rows; begin += block_rows<Scalar>) {
+            const extent end = std::min(rows, begin + block_rows<Scalar>);
             const block b{begin, end, window(begin).first, window(end - 1).second};
             basic_tensor<Scalar> buffer(shape{end - begin, b.last - b.first});
             const matrix_view<Scalar> scores = buffer.mutable_view().matrix();

@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 
+#include <tare/core/scalar.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
@@ -37,7 +38,7 @@ struct layer_norm {
                                 {mean.mutable_values(), inverse.mutable_values()});
         } else {
             kernels::plain::layer_norm<Scalar>(in[0].matrix(), in[1].span(), in[2].span(),
-                                               Scalar(static_cast<float>(epsilon)), out.matrix(),
+                                               constant<Scalar>(epsilon), out.matrix(),
                                                {mean.mutable_values(), inverse.mutable_values()});
         }
         if (keep.wanted) keep.tensors = {mean, inverse};

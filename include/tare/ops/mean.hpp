@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <tare/core/scalar.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -21,13 +22,13 @@ struct mean {
     /// Pairwise summation: error O(log n) and one fixed tree for any number of threads.
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        out[0] = sum(in[0].span()) / Scalar(static_cast<float>(in[0].size()));
+        out[0] = sum(in[0].span()) / constant<Scalar>(static_cast<double>(in[0].size()));
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        const Scalar share = grad_out[0] / Scalar(static_cast<float>(in[0].size()));
+        const Scalar share = grad_out[0] / constant<Scalar>(static_cast<double>(in[0].size()));
         for (extent i = 0; i < grad_in[0].size(); ++i)
             grad_in[0][i] = grad_in[0][i] + share;
     }

@@ -4,6 +4,7 @@
 
 #include <span>
 
+#include <tare/core/scalar.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -19,14 +20,14 @@ struct scale_by {
     constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        const Scalar f(static_cast<float>(factor));
+        const auto f = constant<Scalar>(factor);
         for (extent i = 0; i < out.size(); ++i)
             out[i] = in[0][i] * f;
     }
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        const Scalar f(static_cast<float>(factor));
+        const auto f = constant<Scalar>(factor);
         for (extent i = 0; i < grad_in[0].size(); ++i)
             grad_in[0][i] = grad_in[0][i] + grad_out[i] * f;
     }
