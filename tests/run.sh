@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Set-up and all tests. With arguments: other presets of CMakePresets.json instead of "release",
+# for example  tests/run.sh clang avx2 plain asan-ubsan tsan
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. examples/setup.sh
+
+presets=("$@")
+[ ${#presets[@]} -gt 0 ] || presets=(release)
+extra=()
+for preset in "${presets[@]}"; do
+    case "$preset" in clang | tsan) extra=(clang-14 libomp-14-dev libclang-rt-14-dev) ;; esac
+done
+install_packages "${extra[@]}"
+
+for preset in "${presets[@]}"; do
+    echo "== $preset"
+    cmake --preset "$preset" -DTARE_BENCH=OFF >/dev/null
+    cmake --build --preset "$preset" -j "$(nproc)"
+    ctest --test-dir "build/$preset" --output-on-failure -j "$(nproc)"
+done
