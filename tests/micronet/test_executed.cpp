@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <tare/micronet/weigh.hpp>
+#include <tare/ops/convolution.hpp>
+#include <tare/ops/image.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/testing/counted.hpp>
 
@@ -80,6 +82,22 @@ TEST_CASE("every operation executes what it charges") {
         check(op::reshape{shape{3, n}}, values({n, 3}));
         check(op::merge_rows{{{0}, {1}}}, values({1, n}), values({1, n}, 2));
     }
+}
+
+TEST_CASE("operations of vision networks execute what they charge") {
+    for (const bool same : {true, false})
+        for (const extent stride : {1, 2})
+            for (const extent k : {1, 2, 3}) {
+                const window_options window{stride, same};
+                check(op::convolution{window}, values({5, 4, 2}), values({k, k, 2, 3}),
+                      values({3}));
+                check(op::convolution{window}, values({5, 4, 2}), values({k, k, 2, 1}));
+                check(op::depthwise_convolution{window}, values({5, 4, 2}), values({k, k, 2, 1}),
+                      values({2}));
+            }
+    check(op::global_average{}, values({3, 2, 4}));
+    check(op::channel_scale{}, values({3, 2, 4}), values({1, 1, 4}));
+    check(op::swish{}, values({3, 2, 4}));
 }
 
 TEST_CASE("attention executes what it charges, with every length of memory") {
