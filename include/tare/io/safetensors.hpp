@@ -28,6 +28,7 @@
 #include <tare/core/shape.hpp>
 #include <tare/io/atomic_file.hpp>
 #include <tare/io/input_file.hpp>
+#include <tare/io/little_endian.hpp>
 #include <tare/io/safetensors_header.hpp>
 
 namespace tare::io {
@@ -141,20 +142,6 @@ inline constexpr std::string_view safetensors_checksum_key = "tare.crc32";
 // The limit of the format's own reader; it keeps a damaged length from asking for a huge header.
 inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;
 
-inline std::uint64_t load_little64(std::span<const std::byte, 8> bytes) {
-    std::uint64_t value = 0;
-    for (std::size_t i = 8; i-- > 0;)
-        value = value << 8 | std::to_integer<std::uint64_t>(bytes[i]);
-    return value;
-}
-
-inline std::array<std::byte, 8> store_little64(std::uint64_t value) {
-    std::array<std::byte, 8> out{};
-    for (std::size_t i = 0; i < 8; ++i)
-        out[i] = static_cast<std::byte>(value >> (8 * i));
-    return out;
-}
-
 /// CRC-32 over everything a reader relies on: tensors in file order with name, type, shape and
 /// bytes, then the metadata. Zero bytes keep neighbouring strings apart. Eight hexadecimal digits.
 inline std::string safetensors_checksum(const std::vector<const tensor_ref*>& tensors,
@@ -189,7 +176,7 @@ inline std::string safetensors_checksum(const std::vector<const tensor_ref*>& te
     const input_file file(path);
     std::array<std::byte, 8> prefix{};
     file.read(0, prefix);
-    const std::uint64_t length = detail::load_little64(prefix);
+    const std::uint64_t length = load_little(prefix, 0, prefix.size());
     const std::uint64_t rest = file.size() - prefix.size();
     if (length > rest || length > detail::safetensors_header_limit)
         detail::fail_at(path, 0, "header length ", length, ", but ", rest,
@@ -275,7 +262,8 @@ inline void save_safetensors(const std::string& path, std::span<const tensor_ref
                 "save_safetensors: ", tensors.size(), " tensors need a header of ", text.size(),
                 " bytes, at most ", detail::safetensors_header_limit, " are allowed");
         atomic_file file(path);
-        file.write(detail::store_little64(text.size()));
+        std::string prefix;
+        file.write(append_little(prefix, text.size(), 8));
         file.write(text);
         for (const tensor_ref* tensor : order)
             file.write(tensor->bytes);
