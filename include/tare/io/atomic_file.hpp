@@ -108,8 +108,8 @@ class atomic_file {
     // The rename itself must survive a power cut. File systems that cannot flush a folder say
     // EINVAL; there is nothing more to be done there.
     void flush_folder() {
-        std::string folder = std::filesystem::path(path_).parent_path().string();
-        if (folder.empty()) folder = ".";
+        const std::filesystem::path parent = std::filesystem::path(path_).parent_path();
+        const std::string folder = parent.empty() ? std::string(1, '.') : parent.string();
         const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (handle < 0) return;
         const int code = ::fsync(handle) == 0 ? 0 : errno;
