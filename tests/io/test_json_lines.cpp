@@ -41,7 +41,7 @@ TEST_CASE("a torn last line is cut off, a whole one completed") {
 TEST_CASE("a file that is no log is refused and left alone") {
     const tare::testing::scratch_folder folder;
     const std::string path = folder.file("f");
-    for (const std::string other :
+    for (const std::string& other :
          {std::string("weights\n and more"), std::string("{\n  \"a\": 1\n}"),
           "{" + std::string((1 << 20) + 5, 'x')}) {
         tare::testing::dump(path, other);

@@ -64,7 +64,8 @@ TEST_CASE("the plan for sparsity 0.358 holds the published table") {
 
 TEST_CASE("names and patterns are assigned to tensors, each once") {
     const std::vector<std::string> tensors{"layers.0.qkv.weight", "layers.1.qkv.weight", "bias"};
-    const auto all = plan_of(plan(half + "    weights: ['layers\\.\\d+\\.qkv\\.weight', bias]\n"));
+    const auto all =
+        plan_of(plan(half + "    weights: ['layers\\.[0-9]+\\.qkv\\.weight', bias]\n"));
     const auto rules = assign_rules(all, tensors);
     CHECK(rules.size() == 3);
     CHECK(rules.at("layers.1.qkv.weight").is_pattern);

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <map>
-#include <regex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -19,12 +19,13 @@
 #include <tare/io/yaml_config.hpp>
 #include <tare/io/yaml_map.hpp>
 #include <tare/text/edit_distance.hpp>
+#include <tare/text/name_pattern.hpp>
 
 namespace tare::io {
 
 /// One tensor of a plan, or several by a regular expression.
 struct pruning_rule {
-    std::string tensor;  ///< name, or pattern that must match whole names
+    std::string tensor;  ///< name, or pattern (see text::name_pattern)
     bool is_pattern = false;
     double initial_sparsity = 0;  ///< share of zeros at starting_epoch
     double final_sparsity = 0;    ///< share of zeros from ending_epoch - 1 on
@@ -124,14 +125,12 @@ inline std::vector<pruning_rule> read_pruner(const yaml_document& document, cons
                           " is not a tensor name");
         rule.tensor = weight.Scalar();
         rule.line = yaml_document::line(weight);
-        // A point is part of ordinary names and no sign of a pattern.
-        rule.is_pattern = rule.tensor.find_first_of("*+?[](){}|^$\\") != std::string::npos;
+        rule.is_pattern = text::name_pattern::is_pattern(rule.tensor);
         if (rule.is_pattern) {
             try {
-                (void)std::regex(rule.tensor);
-            } catch (const std::regex_error& reason) {
-                document.fail(weight, "pruners.", name, ".weights: \"", rule.tensor,
-                              "\" is not a regular expression: ", reason.what());
+                (void)text::name_pattern(rule.tensor);
+            } catch (const error& reason) {
+                document.fail(weight, "pruners.", name, ".weights: ", reason.what());
             }
         }
         out.push_back(rule);
@@ -252,10 +251,10 @@ assign_rules(const pruning_plan& plan, const std::vector<std::string>& tensors) 
     std::map<std::string, pruning_rule> out;
     for (const pruning_rule& rule : plan.rules) {
         bool fits = false;
-        const std::regex pattern(rule.is_pattern ? rule.tensor : std::string());
+        std::optional<text::name_pattern> pattern;
+        if (rule.is_pattern) pattern.emplace(rule.tensor);
         for (const std::string& tensor : tensors) {
-            if (rule.is_pattern ? !std::regex_match(tensor, pattern) : tensor != rule.tensor)
-                continue;
+            if (pattern.has_value() ? !pattern->matches(tensor) : tensor != rule.tensor) continue;
             fits = true;
             const auto [other, fresh] = out.emplace(tensor, rule);
             if (!fresh)
