@@ -8,12 +8,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
-#include <filesystem>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -85,12 +85,15 @@ class atomic_file {
     [[nodiscard]] std::uint64_t written() const noexcept { return written_; }
 
   private:
+    // A link to a file that does not exist yet has no target to resolve: the link is replaced.
     static std::string resolve(const std::string& path) {
-        std::error_code ignored;
-        const auto status = std::filesystem::symlink_status(path, ignored);
-        if (ignored || !std::filesystem::is_symlink(status)) return path;
-        const auto target = std::filesystem::canonical(path, ignored);
-        return ignored ? path : target.string();
+        struct stat status {};
+        if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
+        char* const target = ::realpath(path.c_str(), nullptr);
+        if (target == nullptr) return path;
+        std::string out(target);
+        std::free(target);
+        return out;
     }
 
     void discard() noexcept {
@@ -108,8 +111,9 @@ class atomic_file {
     // The rename itself must survive a power cut. File systems that cannot flush a folder say
     // EINVAL; there is nothing more to be done there.
     void flush_folder() {
-        const std::filesystem::path parent = std::filesystem::path(path_).parent_path();
-        const std::string folder = parent.empty() ? std::string(1, '.') : parent.string();
+        const std::size_t slash = path_.rfind('/');
+        const std::string folder =
+            slash == std::string::npos ? std::string(1, '.') : path_.substr(0, slash + 1);
         const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (handle < 0) return;
         const int code = ::fsync(handle) == 0 ? 0 : errno;

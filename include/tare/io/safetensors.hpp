@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -242,21 +243,24 @@ inline void save_safetensors(const std::string& path, std::span<const tensor_ref
     strings.erase(std::string(detail::safetensors_checksum_key));
     strings[std::string(detail::safetensors_checksum_key)] =
         detail::safetensors_checksum(order, strings);
-    nlohmann::ordered_json header;
-    std::uint64_t offset = 0;
+    std::set<std::string_view> names;
     try {
-        header["__metadata__"] = strings;
+        // The order of the tensors is that of their bytes; only strings need JSON's escapes.
+        const auto quoted = [](const std::string& raw) { return nlohmann::json(raw).dump(); };
+        std::string text = "{\"__metadata__\":" + nlohmann::json(strings).dump();
+        std::uint64_t offset = 0;
         for (const tensor_ref* tensor : order) {
-            require(!header.contains(tensor->name), "save_safetensors: two tensors are named \"",
+            require(names.insert(tensor->name).second, "save_safetensors: two tensors are named \"",
                     tensor->name, '"');
+            text += message(',', quoted(tensor->name), ":{\"dtype\":\"", tensor->dtype,
+                            "\",\"shape\":[");
+            for (std::size_t axis = 0; axis < tensor->extents.rank(); ++axis)
+                text += message(axis == 0 ? "" : ",", tensor->extents[axis]);
             const std::uint64_t end = offset + tensor->bytes.size();
-            header[tensor->name] = {{"dtype", tensor->dtype},
-                                    {"shape", std::vector<extent>(tensor->extents.extents().begin(),
-                                                                  tensor->extents.extents().end())},
-                                    {"data_offsets", {offset, end}}};
+            text += message("],\"data_offsets\":[", offset, ',', end, "]}");
             offset = end;
         }
-        std::string text = header.dump();
+        text += '}';
         text.resize((text.size() + 7) / 8 * 8, ' ');  // the payload starts on 8 bytes
         require(text.size() <= detail::safetensors_header_limit,
                 "save_safetensors: ", tensors.size(), " tensors need a header of ", text.size(),
