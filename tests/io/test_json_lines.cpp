@@ -42,8 +42,8 @@ TEST_CASE("a file that is no log is refused and left alone") {
     const tare::testing::scratch_folder folder;
     const std::string path = folder.file("f");
     for (const std::string& other :
-         {std::string("weights\n and more"), std::string("{\n  \"a\": 1\n}"),
-          "{" + std::string((1 << 20) + 5, 'x')}) {
+         {std::string("weights\n and more"), std::string("x\n{\"torn"),
+          std::string("{\n  \"a\": 1\n}"), "{" + std::string((1 << 20) + 5, 'x')}) {
         tare::testing::dump(path, other);
         CHECK_THROWS_AS(json_lines{path}, tare::file_error);
         CHECK(read_text(path) == other);

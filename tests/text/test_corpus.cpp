@@ -97,11 +97,11 @@ TEST_CASE("binary data are refused with their offset") {
         {"ab\xE2\x82", "byte 4: the text ends inside a UTF-8 character"},
         {"", "holds no token"},
     };
-    for (const auto& [text, expected] : cases) {
+    for (const auto& c : cases) {
         const std::string said =
-            raised<tare::file_error>([&] { (void)joined(memory_source(text)); });
+            raised<tare::file_error>([&] { (void)joined(memory_source(c.first)); });
         CAPTURE(said);
-        CHECK(said.find(expected) != std::string::npos);
+        CHECK(said.find(c.second) != std::string::npos);
     }
     CHECK(joined(memory_source("\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF")).size() > 10);
 }
