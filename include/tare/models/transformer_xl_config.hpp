@@ -3,7 +3,6 @@
 // The sizes of a Transformer-XL language model with adaptive embedding, adaptive softmax and cache,
 // as a constant-expression value, and the presets that have names.
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <initializer_list>
@@ -25,7 +24,8 @@ class size_list {
     constexpr explicit size_list(std::span<const extent> sizes) : count_(sizes.size()) {
         require(sizes.size() <= capacity, "size_list: ", sizes.size(), " sizes; at most ",
                 capacity, " are supported");
-        std::copy(sizes.begin(), sizes.end(), sizes_.begin());
+        for (std::size_t i = 0; i < count_; ++i)
+            sizes_[i] = sizes[i];
     }
     [[nodiscard]] constexpr std::size_t size() const noexcept { return count_; }
     [[nodiscard]] constexpr bool empty() const noexcept { return count_ == 0; }
