@@ -45,8 +45,8 @@ micronet::bin_counts bin_counts_of(const options& o, const transformer_xl_config
 
 ledger weigh(const options& o, const described_model& m) {
     if (o.tokens.empty()) return micronet::weigh(m.config, m.how, bin_counts_of(o, m.config));
-    const text::vocabulary words = io::build_vocabulary({o.tokens}, 0,
-                                                        static_cast<std::size_t>(m.config.vocabulary));
+    const text::vocabulary words =
+        io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary));
     const std::vector<token> stream = io::read_corpus(o.tokens, words);
     const auto begin = std::chrono::steady_clock::now();
     ledger book = micronet::weigh(m.config, m.how, std::span<const token>(stream));
@@ -125,8 +125,8 @@ int run(const options& o) {
     const ledger book = weigh(o, m);
     const std::string published(micronet::published_hanlab::name);
     if (!o.diff.empty()) {
-        const bool known = o.diff.size() == 2 && o.diff[0] == published &&
-                           o.diff[1] == micronet::official::name;
+        const bool known =
+            o.diff.size() == 2 && o.diff[0] == published && o.diff[1] == micronet::official::name;
         require(known, "--diff takes ", published, " ", micronet::official::name);
         print_diff(book, m.how.bits);
         return done;
@@ -143,26 +143,29 @@ int run(const options& o) {
          micronet::official_16_bit::name, ", ", published);
 }
 
-const registration count{{"count", [](CLI::App& app) {
-    auto o = std::make_shared<options>();
-    CLI::App* sub = app.add_subcommand("count", "Weigh a model: parameters, operations, score");
-    o->model.add(*sub);
-    sub->add_option("--rules", o->rules,
-                    "micronet_2019, micronet_2019_16bit or hanlab_published")
-        ->capture_default_str();
-    sub->add_option("--diff", o->diff, "Explain two rule sets: hanlab_published micronet_2019")
-        ->expected(2);
-    sub->add_option("--tokens", o->tokens,
-                    "Text file (.gz too): count these tokens one at a time, caches empty at first")
-        ->check(CLI::ExistingFile);
-    sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
-        ->delimiter(',');
-    sub->add_flag("--count-softmax-maximum", o->count_softmax_maximum,
-                  "Count the subtraction of the maximum in every softmax");
-    sub->add_option("--json", o->json, "Write the report as JSON; - for standard output");
-    sub->add_option("--csv", o->csv, "Write one row per charge as CSV; - for standard output");
-    sub->add_option("--limit", o->limit, "Exit with 1 when the score is above this");
-    return std::function<int()>([o] { return run(*o); });
-}}};
+const registration count{
+    {"count", [](CLI::App& app) {
+         auto o = std::make_shared<options>();
+         CLI::App* sub =
+             app.add_subcommand("count", "Weigh a model: parameters, operations, score");
+         o->model.add(*sub);
+         sub->add_option("--rules", o->rules,
+                         "micronet_2019, micronet_2019_16bit or hanlab_published")
+             ->capture_default_str();
+         sub->add_option("--diff", o->diff, "Explain two rule sets: hanlab_published micronet_2019")
+             ->expected(2);
+         sub->add_option(
+                "--tokens", o->tokens,
+                "Text file (.gz too): count these tokens one at a time, caches empty at first")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
+             ->delimiter(',');
+         sub->add_flag("--count-softmax-maximum", o->count_softmax_maximum,
+                       "Count the subtraction of the maximum in every softmax");
+         sub->add_option("--json", o->json, "Write the report as JSON; - for standard output");
+         sub->add_option("--csv", o->csv, "Write one row per charge as CSV; - for standard output");
+         sub->add_option("--limit", o->limit, "Exit with 1 when the score is above this");
+         return std::function<int()>([o] { return run(*o); });
+     }}};
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// tare: the command line tool. Results go to standard output, progress and errors to standard error.
+// tare: the command line tool. Results go to standard output, progress and errors to standard
+// error.
 #include <algorithm>
 #include <exception>
 #include <iostream>

@@ -45,7 +45,8 @@ struct described_model {
     micronet::compression how;
 };
 
-/// The published champion: 8 layers of 256, cache of 3000, plan 0.358 at its final sparsity, 9 bits.
+/// The published champion: 8 layers of 256, cache of 3000, plan 0.358 at its final sparsity, 9
+/// bits.
 [[nodiscard]] inline transformer_xl_config champion_config() {
     transformer_xl_config c;
     c.cache = {3000, false, 0.02021162425847724, 0.15391452339546033, false};
@@ -55,19 +56,17 @@ struct described_model {
 /// Final sparsity of the champion's plan, tensor by tensor.
 [[nodiscard]] inline const std::map<std::string, double>& champion_plan() {
     static const std::map<std::string, double> plan = [] {
-        std::map<std::string, double> p{{"embed.layers.0.weight", 0.165},
-                                        {"embed.layers.1.weight", 0.3},
-                                        {"embed.layers.2.weight", 0.3375},
-                                        {"embed.projections.0.weight", 0.4425},
-                                        {"loss.layers.1.bias", 0.75},
-                                        {"loss.layers.2.bias", 0.75},
-                                        {"loss.projections.0.weight", 0.3375}};
+        std::map<std::string, double> p{
+            {"embed.layers.0.weight", 0.165},     {"embed.layers.1.weight", 0.3},
+            {"embed.layers.2.weight", 0.3375},    {"embed.projections.0.weight", 0.4425},
+            {"loss.layers.1.bias", 0.75},         {"loss.layers.2.bias", 0.75},
+            {"loss.projections.0.weight", 0.3375}};
         // fc.0, fc.3, out, qkv of each layer.
         constexpr double layers[8][4] = {
-            {0.3, 0.255, 0.4425, 0.3375},    {0.375, 0.375, 0.6, 0.4125},
+            {0.3, 0.255, 0.4425, 0.3375},     {0.375, 0.375, 0.6, 0.4125},
             {0.4125, 0.4725, 0.5325, 0.3375}, {0.4125, 0.5025, 0.5775, 0.4425},
-            {0.4125, 0.4425, 0.555, 0.4125}, {0.4125, 0.4125, 0.5325, 0.4125},
-            {0.375, 0.375, 0.6, 0.4425},     {0.255, 0.3, 0.4425, 0.3375}};
+            {0.4125, 0.4425, 0.555, 0.4125},  {0.4125, 0.4125, 0.5325, 0.4125},
+            {0.375, 0.375, 0.6, 0.4425},      {0.255, 0.3, 0.4425, 0.3375}};
         constexpr const char* parts[4] = {".fc.0.weight", ".fc.3.weight", ".out.weight",
                                           ".qkv.weight"};
         for (int l = 0; l < 8; ++l)
@@ -135,9 +134,9 @@ class model_options {
         }
         for (const auto& [label, share] : sparsity) {
             const extent size = sizes.at(label);
-            m.how.sparse.push_back(
-                {short_text(label),
-                 size - static_cast<extent>(share * static_cast<double>(size)), -1});
+            m.how.sparse.push_back({short_text(label),
+                                    size - static_cast<extent>(share * static_cast<double>(size)),
+                                    -1});
         }
         return m;
     }

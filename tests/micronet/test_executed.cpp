@@ -47,8 +47,7 @@ void check(const Op& op, const Tensors&... inputs) {
     const counted_tensor out = apply(op, inputs...);
     const operation_tally executed = counted::tally();
     const std::array<operand, sizeof...(Tensors)> operands{operand::dense(inputs.shape())...};
-    const operation_tally priced =
-        sum_of(op.cost(operands, operand::dense(out.shape())).charges());
+    const operation_tally priced = sum_of(op.cost(operands, operand::dense(out.shape())).charges());
     CHECK(executed.multiplications == priced.multiplications);
     CHECK(executed.additions == priced.additions);
     CHECK(executed.others == priced.others);

@@ -44,10 +44,10 @@ struct builder {
             const bool dense = kind == "FullyConnected";
             const extent outputs = dense ? k[1] : k[kind == "Conv2D" ? 3 : 2];
             std::vector<cost> inputs;
-            inputs.emplace_back(
-                book, operand::dense(dense ? shape{1, k[0]} : shape{size, size, k[2]}));
-            inputs.push_back(parameter(label + ".weight", dense ? shape{k[1], k[0]}
-                                                                : shape{k[0], k[1], k[2], k[3]}));
+            inputs.emplace_back(book,
+                                operand::dense(dense ? shape{1, k[0]} : shape{size, size, k[2]}));
+            inputs.push_back(parameter(label + ".weight",
+                                       dense ? shape{k[1], k[0]} : shape{k[0], k[1], k[2], k[3]}));
             if (o["use_bias"]) inputs.push_back(parameter(label + ".bias", shape{outputs}));
             std::vector<const cost*> views;
             for (const cost& c : inputs)
@@ -55,7 +55,7 @@ struct builder {
             const std::span<const cost* const> all(views);
             const window_options window{o.value("strides", std::vector<extent>{1})[0],
                                         o.value("padding", "same") == "same"};
-            const cost y = dense            ? apply_all(op::linear{}, all)
+            const cost y = dense              ? apply_all(op::linear{}, all)
                            : kind == "Conv2D" ? apply_all(op::convolution{window}, all)
                                               : apply_all(op::depthwise_convolution{window}, all);
             activation(y, o["activation"]);
@@ -101,9 +101,9 @@ TEST_CASE("every row of the organisers' counter is reproduced") {
         };
         const micronet::official_counter counter(number("sparsity"),
                                                  static_cast<int>(number("param_bits")));
-        const micronet::counter_totals t =
-            row.at("op") == "total" ? counter.tally(book)
-                                    : counter.module(book, book.module(row.at("op")));
+        const micronet::counter_totals t = row.at("op") == "total"
+                                               ? counter.tally(book)
+                                               : counter.module(book, book.module(row.at("op")));
         const bool exact = number("sparsity") == 0.0;
         const auto same = [&](double got, double want) {
             return exact ? got == want : std::abs(got - want) <= digits * std::abs(want);

@@ -21,8 +21,12 @@ namespace {
 
 using row = std::map<std::string, std::string>;
 
-double number(const row& r, const char* column) { return std::strtod(r.at(column).c_str(), nullptr); }
-extent integer(const row& r, const char* column) { return std::stoll(r.at(column)); }
+double number(const row& r, const char* column) {
+    return std::strtod(r.at(column).c_str(), nullptr);
+}
+extent integer(const row& r, const char* column) {
+    return std::stoll(r.at(column));
+}
 
 size_list sizes(const std::string& text) {
     std::vector<extent> out;
@@ -74,7 +78,8 @@ TEST_CASE("every row of the published tally comes out to the last digit") {
         const bool dense_operations = r.at("variant") == "dense_ops";
         micronet::compression how{bits, {}};
         std::vector<micronet::nominal_nonzeros> nominal;
-        for (const auto& [label, nonzeros] : counts.at(r.at("name") + "|" + r.at("variant")).items()) {
+        for (const auto& [label, nonzeros] :
+             counts.at(r.at("name") + "|" + r.at("variant")).items()) {
             how.sparse.push_back({short_text(label), nonzeros.get<extent>(), -1});
             nominal.push_back({short_text(label), nonzeros.get<double>()});
         }
@@ -160,9 +165,11 @@ TEST_CASE("published tallies without public weights agree with their printed spa
             const ledger book =
                 micronet::weigh(config_of(r), how, micronet::wikitext103_test_bins());
             const auto t = micronet::published_hanlab(how.bits).tally(book);
-            for (const auto& [column, value] :
-                 {std::pair{"total_size", t.total_size()}, {"total_ops", t.operations()},
-                  {"muls", t.multiplications}, {"adds", t.additions}, {"score", t.score()}})
+            for (const auto& [column, value] : {std::pair{"total_size", t.total_size()},
+                                                {"total_ops", t.operations()},
+                                                {"muls", t.multiplications},
+                                                {"adds", t.additions},
+                                                {"score", t.score()}})
                 CHECK(std::abs(value / number(published, column) - 1.0) < printed_digits);
             ++compared;
         }
@@ -199,7 +206,8 @@ TEST_CASE("the audit names every departure and leaves nothing unexplained") {
     const auto published = micronet::published_hanlab(9).tally(book);
     const double with_rules = published.operations() + audit.sum("operations/rule");
     const double stored = published.total_size() + audit.sum("parameters/rule");
-    CHECK(same(published.operations(), sums.at("operations: published formula at the target density")));
+    CHECK(same(published.operations(),
+               sums.at("operations: published formula at the target density")));
     CHECK(same(with_rules, sums.at("operations: plus every rule item")));
     CHECK(same(with_rules + audit.sum("operations/overcounted"),
                sums.at("operations: plus rule items minus over-counts")));
@@ -215,6 +223,7 @@ TEST_CASE("the audit names every departure and leaves nothing unexplained") {
     CHECK(same(strict.operations(), with_rules + audit.sum("operations/overcounted") - filling +
                                         audit.sum(micronet::unlisted_group)));
     CHECK(same(strict.parameters(), stored + audit.sum("parameters/overcounted")));
-    const auto everything = micronet::tally(book, micronet::official{.count_softmax_maximum = true});
+    const auto everything =
+        micronet::tally(book, micronet::official{.count_softmax_maximum = true});
     CHECK(same(everything.operations() - strict.operations(), 553822.0));
 }

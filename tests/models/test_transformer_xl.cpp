@@ -66,7 +66,8 @@ struct comparison {
                 distance = std::max(distance, description.value("float64_max_abs_diff", 0.0));
         const double bound = std::max(distance_factor * distance, ulps * largest);
         for (std::size_t i = 0; i < values.size(); ++i)
-            REQUIRE(std::abs(static_cast<double>(got[i]) - static_cast<double>(values[i])) <= bound);
+            REQUIRE(std::abs(static_cast<double>(got[i]) - static_cast<double>(values[i])) <=
+                    bound);
     }
     bool has(const std::string& name) const { return archive.contains(name); }
     std::vector<token> words(const std::string& name) const {
@@ -85,9 +86,8 @@ struct parameters_of_case {
 
     tensor parameter(std::string_view label, const shape& extents, const initial& start) const {
         const auto scalar = [&](const char* name) {
-            return archive->contains(name)
-                       ? tensor(shape{}, testing::values<float>(*archive, name))
-                       : tensor(shape{}, static_cast<float>(start.constant));
+            return archive->contains(name) ? tensor(shape{}, testing::values<float>(*archive, name))
+                                           : tensor(shape{}, static_cast<float>(start.constant));
         };
         if (label.starts_with("loss.cache_theta")) return scalar("theta_raw");
         if (label.starts_with("loss.cache_lambda")) return scalar("lambda_raw");
@@ -133,9 +133,9 @@ void run_case(const std::string& file) {
         const extent batch = testing::array(golden.archive, head + "inputs").extents[1];
         // The reference pads with word 0 up to a whole number of segments and cuts afterwards.
         const std::size_t used = words.size();
-        words.resize(static_cast<std::size_t>(
-            (static_cast<extent>(used) / batch + config.window - 1) / config.window *
-            config.window * batch));
+        words.resize(
+            static_cast<std::size_t>((static_cast<extent>(used) / batch + config.window - 1) /
+                                     config.window * config.window * batch));
 
         const tensor hidden = plain.hidden(words, batch, plain_state);
         golden.check(head + "layer" + std::to_string(config.layers - 1) + "_out", hidden.values());
@@ -189,8 +189,18 @@ void run_case(const std::string& file) {
 
 }  // namespace
 
-TEST_CASE("the plain model equals the reference") { run_case("lm_plain"); }
-TEST_CASE("a batch of streams equals the reference") { run_case("lm_batch"); }
-TEST_CASE("a trained cache equals the reference") { run_case("lm_cache_trained"); }
-TEST_CASE("a fixed cache equals the reference") { run_case("lm_cache_fixed"); }
-TEST_CASE("streams that share a cache equal the reference") { run_case("lm_cache_batch"); }
+TEST_CASE("the plain model equals the reference") {
+    run_case("lm_plain");
+}
+TEST_CASE("a batch of streams equals the reference") {
+    run_case("lm_batch");
+}
+TEST_CASE("a trained cache equals the reference") {
+    run_case("lm_cache_trained");
+}
+TEST_CASE("a fixed cache equals the reference") {
+    run_case("lm_cache_fixed");
+}
+TEST_CASE("streams that share a cache equal the reference") {
+    run_case("lm_cache_batch");
+}

@@ -89,8 +89,9 @@ class audit_hanlab {
                              ? other_heads(e) * per_token(line.count) * bits_ / 32.0
                              : 0.0;
               }));
-        enter(rule, "q*pos_emb: one head counted, 8 executed - additions (dot products and the sum "
-                    "with q*k)",
+        enter(rule,
+              "q*pos_emb: one head counted, 8 executed - additions (dot products and the sum "
+              "with q*k)",
               over_lines(attention, [&](const auto&, const auto& e, const charge& line) {
                   return is(line, "position", math::addition) ||
                                  is(line, "position sum", math::addition)
@@ -162,11 +163,11 @@ class audit_hanlab {
 
     constexpr void overcounted() {
         // density (in - 1) out was counted, nnz - out is needed.
-        const double sums =
-            over_lines("linear", [&](const ledger_module& m, const ledger_entry& e,
-                                     const charge& line) {
+        const double sums = over_lines(
+            "linear", [&](const ledger_module& m, const ledger_entry& e, const charge& line) {
                 if (line.role != "sum" || m.label.view() == "loss.cache") return 0.0;
-                const double products = static_cast<double>(e.find("product", math::multiplication)->count);
+                const double products =
+                    static_cast<double>(e.find("product", math::multiplication)->count);
                 const double in = static_cast<double>(e.inner);
                 return (static_cast<double>(line.count) - products * (in - 1.0) / in) /
                        static_cast<double>(book_.tokens());

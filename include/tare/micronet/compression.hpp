@@ -60,12 +60,11 @@ class compressed_parameters {
         const int bits = stays_at_32_bits(label) ? 32 : how_->bits;
         operand what = operand::dense(extents, bits);
         if (const remaining* left = how_->find(label)) {
-            require(left->nonzeros >= 0 && left->nonzeros <= extents.size(), "compression: ",
-                    label, " of shape ", extents, " cannot have ", left->nonzeros, " non-zeros");
+            require(left->nonzeros >= 0 && left->nonzeros <= extents.size(), "compression: ", label,
+                    " of shape ", extents, " cannot have ", left->nonzeros, " non-zeros");
             what.nonzeros = left->nonzeros;
-            what.filled_rows = left->filled_rows >= 0
-                                   ? left->filled_rows
-                                   : std::min(what.filled_rows, what.nonzeros);
+            what.filled_rows = left->filled_rows >= 0 ? left->filled_rows
+                                                      : std::min(what.filled_rows, what.nonzeros);
         }
         storage_cost stored;
         stored.value_bits = what.nonzeros * bits;

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include <tare/core/error.hpp>
-#include <tare/core/short_text.hpp>
 #include <tare/core/shape.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -41,7 +41,8 @@ struct ledger_entry {
     }
 };
 
-/// A module, labelled with its full name ("layers.0.qkv"): its entries, in order of first execution, and its parts.
+/// A module, labelled with its full name ("layers.0.qkv"): its entries, in order of first
+/// execution, and its parts.
 struct ledger_module {
     short_text label;
     std::size_t parent = 0;

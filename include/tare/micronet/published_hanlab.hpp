@@ -22,12 +22,12 @@ namespace tare::micronet {
 
 /// Sums of the published tally, named as its notebook names them.
 struct published_totals {
-    double nonzeros = 0.0;           ///< of all parameters but layer norms
+    double nonzeros = 0.0;  ///< of all parameters but layer norms
     double elements = 0.0;
-    double mask_size = 0.0;          ///< 32-bit parameters
+    double mask_size = 0.0;  ///< 32-bit parameters
     double quantization_size = 0.0;
     double parameter_size = 0.0;
-    double multiplications = 0.0;    ///< per token, unscaled
+    double multiplications = 0.0;  ///< per token, unscaled
     double additions = 0.0;
     double others = 0.0;
     int bits = 32;

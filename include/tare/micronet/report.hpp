@@ -21,7 +21,7 @@ struct report_row {
     int depth = 0;
     extent parameters = 0;  ///< elements stored under this name
     extent nonzeros = 0;
-    int bits = 0;  ///< width of the stored values; 0 where nothing is stored
+    int bits = 0;   ///< width of the stored values; 0 where nothing is stored
     totals sums{};  ///< storage of these tensors, operations of this module alone
 };
 
@@ -46,15 +46,38 @@ struct report {
 
 namespace detail {
 
-/// A tensor belongs to the module whose label it extends; "a.b.weight" to "a.b".
-inline std::string owner(std::string_view tensor) {
-    const std::size_t dot = tensor.rfind('.');
-    return std::string(dot == std::string_view::npos ? std::string_view{} : tensor.substr(0, dot));
+/// The module a stored tensor is shown under: the executed one with the longest label that the
+/// tensor's name extends ("a.b.weight" belongs to "a.b", else to "a", else to the model).
+inline std::size_t owner(const ledger& book, std::string_view tensor) {
+    for (std::size_t dot = tensor.rfind('.'); dot != std::string_view::npos;
+         dot = tensor.rfind('.')) {
+        tensor = tensor.substr(0, dot);
+        for (std::size_t m = 1; m < book.modules().size(); ++m)
+            if (book.modules()[m].label.view() == tensor) return m;
+    }
+    return 0;
+}
+
+/// Parts of the model in the order in which their kinds ("embed", "layers", "loss") first ran.
+inline std::vector<std::size_t> grouped_parts(const ledger& book) {
+    const auto kind = [&book](std::size_t m) {
+        const std::string_view label = book.modules()[m].label;
+        return label.substr(0, label.find('.'));
+    };
+    std::vector<std::size_t> out;
+    const std::vector<std::size_t>& parts = book.modules()[0].parts;
+    for (const std::size_t first : parts) {
+        if (std::any_of(out.begin(), out.end(), [&](std::size_t m) { return m == first; }))
+            continue;
+        for (const std::size_t other : parts)
+            if (kind(other) == kind(first)) out.push_back(other);
+    }
+    return out;
 }
 
 }  // namespace detail
 
-/// The report of a ledger. Parameters that no executed module is named after get a row of their own.
+/// The report of a ledger under a rule set.
 template <rule_set Rules>
 [[nodiscard]] report make_report(const ledger& book, const Rules& rules, const baseline& task) {
     report out;
@@ -62,23 +85,13 @@ template <rule_set Rules>
     out.task = task;
     out.sums = tally(book, rules);
     out.peak_activation_bits = book.peak_bits();
-    std::vector<bool> stored(book.items().size());
-    const auto take_items = [&](report_row& row) {
-        for (std::size_t i = 0; i < book.items().size(); ++i) {
-            const ledger_item& item = book.items()[i];
-            if (stored[i] || detail::owner(item.label) != row.label) continue;
-            stored[i] = true;
-            row.sums.storage_bits += static_cast<double>(rules.storage_bits(item));
-            if (item.label.view().ends_with(".range")) continue;
-            row.parameters += item.what.extents.size();
-            row.nonzeros += item.what.nonzeros;
-            row.bits = std::max(row.bits, item.what.bits);
-        }
-    };
+    std::vector<std::size_t> owners;
+    for (const ledger_item& item : book.items())
+        owners.push_back(detail::owner(book, item.label));
     const auto visit = [&](auto& self, std::size_t index, int depth) -> void {
         const ledger_module& m = book.modules()[index];
         report_row row;
-        row.label = std::string(m.label.view());
+        row.label = index == 0 ? "(model)" : std::string(m.label.view());
         row.depth = depth;
         row.sums.tokens = book.tokens();
         for (const ledger_entry& e : m.entries)
@@ -88,21 +101,25 @@ template <rule_set Rules>
                 if (line.kind == math::addition) row.sums.addition_bits += bits;
                 if (line.kind == math::other) row.sums.other_bits += bits;
             }
-        if (!row.label.empty()) take_items(row);
-        const bool silent = row.sums.operations() == 0.0 && row.sums.storage_bits == 0.0;
-        if (!row.label.empty() && !silent) out.rows.push_back(row);
-        for (const std::size_t part : m.parts)
-            self(self, part, row.label.empty() ? depth : depth + 1);
+        for (std::size_t i = 0; i < owners.size(); ++i) {
+            if (owners[i] != index) continue;
+            const ledger_item& item = book.items()[i];
+            row.sums.storage_bits += static_cast<double>(rules.storage_bits(item));
+            if (item.label.view().ends_with(".range")) continue;
+            row.parameters += item.what.extents.size();
+            row.nonzeros += item.what.nonzeros;
+            row.bits = std::max(row.bits, item.what.bits);
+        }
+        if (row.sums.operations() != 0.0 || row.sums.storage_bits != 0.0) out.rows.push_back(row);
+        if (index == 0) {
+            for (const std::size_t part : detail::grouped_parts(book))
+                self(self, part, 0);
+        } else {
+            for (const std::size_t part : m.parts)
+                self(self, part, depth + 1);
+        }
     };
     visit(visit, 0, 0);
-    for (std::size_t i = 0; i < book.items().size(); ++i) {
-        if (stored[i]) continue;
-        report_row row;
-        row.label = detail::owner(book.items()[i].label);
-        row.sums.tokens = book.tokens();
-        take_items(row);
-        out.rows.push_back(row);
-    }
 
     // What the official rules leave open.
     const official strict{};
@@ -124,8 +141,8 @@ template <rule_set Rules>
     char digits[64];
     std::snprintf(digits, sizeof digits, "%.0f", value);
     std::string out(digits);
-    for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(out.size()) - 3; i > (out[0] == '-' ? 1 : 0);
-         i -= 3)
+    for (std::ptrdiff_t i = static_cast<std::ptrdiff_t>(out.size()) - 3;
+         i > (out[0] == '-' ? 1 : 0); i -= 3)
         out.insert(static_cast<std::size_t>(i), 1, ',');
     return out;
 }
@@ -133,17 +150,16 @@ template <rule_set Rules>
 /// The report as an aligned table with totals, score and assumptions.
 [[nodiscard]] inline std::string to_table(const report& r) {
     std::string out;
-    const auto line = [&out](const std::string& label, const std::string& parameters,
-                             const std::string& bits, const std::string& nonzeros,
-                             const std::string& storage, const std::string& mul,
-                             const std::string& add, const std::string& other,
-                             const std::string& share) {
-        char text[256];
-        std::snprintf(text, sizeof text, "%-28s %11s %4s %11s %11s %11s %11s %9s %7s\n",
-                      label.c_str(), parameters.c_str(), bits.c_str(), nonzeros.c_str(),
-                      storage.c_str(), mul.c_str(), add.c_str(), other.c_str(), share.c_str());
-        out += text;
-    };
+    const auto line =
+        [&out](const std::string& label, const std::string& parameters, const std::string& bits,
+               const std::string& nonzeros, const std::string& storage, const std::string& mul,
+               const std::string& add, const std::string& other, const std::string& share) {
+            char text[256];
+            std::snprintf(text, sizeof text, "%-28s %11s %4s %11s %11s %11s %11s %9s %7s\n",
+                          label.c_str(), parameters.c_str(), bits.c_str(), nonzeros.c_str(),
+                          storage.c_str(), mul.c_str(), add.c_str(), other.c_str(), share.c_str());
+            out += text;
+        };
     const auto percent = [&](const totals& t) {
         char text[32];
         std::snprintf(text, sizeof text, "%.2f%%", 100.0 * t.score(r.task) / r.score());
@@ -166,23 +182,23 @@ template <rule_set Rules>
         nonzeros += row.nonzeros;
     }
     out += rule + "\n";
-    line("total", grouped(static_cast<double>(parameters)), "", grouped(static_cast<double>(nonzeros)),
-         grouped(r.sums.parameters()), grouped(r.sums.multiplications()),
-         grouped(r.sums.additions()), grouped(r.sums.others()), "100%");
+    line("total", grouped(static_cast<double>(parameters)), "",
+         grouped(static_cast<double>(nonzeros)), grouped(r.sums.parameters()),
+         grouped(r.sums.multiplications()), grouped(r.sums.additions()), grouped(r.sums.others()),
+         "100%");
     out += message("\nrules ", r.rules, ", task ", r.task.task, "; storage in 32-bit parameters, ",
                    "mul, add and other in 32-bit operations per token\n");
     char text[256];
-    std::snprintf(text, sizeof text,
-                  "parameters %.3f / %.0f + operations %.3f / %.0f = score %.6f\n",
-                  r.sums.parameters(), r.task.parameters, r.sums.operations(), r.task.operations,
-                  r.score());
+    std::snprintf(
+        text, sizeof text, "parameters %.3f / %.0f + operations %.3f / %.0f = score %.6f\n",
+        r.sums.parameters(), r.task.parameters, r.sums.operations(), r.task.operations, r.score());
     out += text;
     out += message("peak transient activations ",
                    grouped(static_cast<double>(r.peak_activation_bits) / 8.0), " bytes\n");
     for (const assumption& a : r.assumptions) {
-        std::snprintf(text, sizeof text, "assumption %s: %s (counting them: %+.0f operations, score %+.6f)\n",
-                      std::string(a.id).c_str(), std::string(a.choice).c_str(), a.operations,
-                      a.score_effect);
+        std::snprintf(
+            text, sizeof text, "assumption %s: %s (counting them: %+.0f operations, score %+.6f)\n",
+            std::string(a.id).c_str(), std::string(a.choice).c_str(), a.operations, a.score_effect);
         out += text;
     }
     return out;

@@ -56,8 +56,7 @@ struct official {
     [[nodiscard]] constexpr extent operation_bits(const ledger_module&, const ledger_entry&,
                                                   const charge& line) const {
         if (!counts(line)) return 0;
-        return line.count *
-               (line.kind == math::addition ? line.accumulator_bits : line.input_bits);
+        return line.count * (line.kind == math::addition ? line.accumulator_bits : line.input_bits);
     }
     [[nodiscard]] constexpr extent storage_bits(const ledger_item& item) const {
         return item.cost.total_bits();
@@ -83,8 +82,10 @@ struct official_16_bit {
     }
     [[nodiscard]] constexpr extent storage_bits(const ledger_item& item) const {
         require(item.what.bits >= 16, name, ": ", item.label.view(), " is stored at ",
-                item.what.bits, " bits; the 16-bit rule is for entries that quantize nothing "
-                "below 16. Use ", official::name);
+                item.what.bits,
+                " bits; the 16-bit rule is for entries that quantize nothing "
+                "below 16. Use ",
+                official::name);
         const extent values = item.cost.value_bits;
         return strict.storage_bits(item) - values +
                (item.what.bits > 16 ? values / item.what.bits * 16 : values);
@@ -101,7 +102,9 @@ struct totals {
 
     /// 32-bit parameters.
     [[nodiscard]] constexpr double parameters() const { return storage_bits / 32.0; }
-    [[nodiscard]] constexpr double multiplications() const { return per_token(multiplication_bits); }
+    [[nodiscard]] constexpr double multiplications() const {
+        return per_token(multiplication_bits);
+    }
     [[nodiscard]] constexpr double additions() const { return per_token(addition_bits); }
     [[nodiscard]] constexpr double others() const { return per_token(other_bits); }
     /// 32-bit operations per token.

@@ -15,12 +15,14 @@ namespace tare::micronet {
 using bin_counts = std::vector<extent>;
 
 /// WikiText-103's test split under cutoffs 3500 and 25000.
-[[nodiscard]] inline constexpr bin_counts wikitext103_test_bins() { return {198232, 35479, 11858}; }
+[[nodiscard]] inline constexpr bin_counts wikitext103_test_bins() {
+    return {198232, 35479, 11858};
+}
 
 /// One token of a stream: hidden state, whole distribution.
 template <class T, class Weight>
-constexpr T step(const transformer_xl<T, Weight>& model, token word,
-                 transformer_xl_state<T>& state, const neural_cache<T>* cache, T& hidden) {
+constexpr T step(const transformer_xl<T, Weight>& model, token word, transformer_xl_state<T>& state,
+                 const neural_cache<T>* cache, T& hidden) {
     const std::vector<token> one{word};
     hidden = model.hidden(one, 1, state);
     return model.softmax().distribution(hidden, cache);
@@ -43,9 +45,10 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word,
         const cost warm = model.hidden(
             std::vector<token>(static_cast<std::size_t>(config.window), token{0}), 1, state);
         if (config.cache.capacity > 0)
-            cache.push(cost(book, operand::dense(shape{config.cache.capacity, config.width},
-                                                 warm.what().bits)),
-                       std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
+            cache.push(
+                cost(book,
+                     operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
+                std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
         book.forget_peak();
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             book.repeat(counts[bin]);
@@ -74,8 +77,7 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word,
         const bool cached = config.cache.capacity > 0;
         for (std::size_t t = 0; t < stream.size(); ++t) {
             cost hidden;
-            static_cast<void>(
-                step(model, stream[t], state, cached ? &cache : nullptr, hidden));
+            static_cast<void>(step(model, stream[t], state, cached ? &cache : nullptr, hidden));
             if (cached && t + 1 < stream.size()) cache.push(hidden, stream.subspan(t + 1, 1));
             book.end_token();
         }

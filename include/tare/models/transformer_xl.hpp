@@ -29,8 +29,10 @@ class transformer_xl {
     /// Asks `source` for every parameter. Throws on impossible sizes and what the source throws.
     template <class Source>
     constexpr transformer_xl(Source& source, const transformer_xl_config& config)
-        : config_(checked(config)), embedding_(source, config_),
-          layers_(make_layers(source, config_)), softmax_(source, config_, embedding_),
+        : config_(checked(config)),
+          embedding_(source, config_),
+          layers_(make_layers(source, config_)),
+          softmax_(source, config_, embedding_),
           final_point_(point_from<T>(source, "final")) {}
 
     /// Hidden states of a chunk.

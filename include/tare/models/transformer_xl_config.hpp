@@ -22,8 +22,8 @@ class size_list {
     constexpr size_list(std::initializer_list<extent> sizes)
         : size_list(std::span<const extent>(sizes.begin(), sizes.size())) {}
     constexpr explicit size_list(std::span<const extent> sizes) : count_(sizes.size()) {
-        require(sizes.size() <= capacity, "size_list: ", sizes.size(), " sizes; at most ",
-                capacity, " are supported");
+        require(sizes.size() <= capacity, "size_list: ", sizes.size(), " sizes; at most ", capacity,
+                " are supported");
         for (std::size_t i = 0; i < count_; ++i)
             sizes_[i] = sizes[i];
     }
@@ -42,22 +42,22 @@ class size_list {
 
 /// What the non-parametric cache is.
 struct cache_config {
-    extent capacity = 0;       ///< pairs; 0 for no cache
-    bool trained = false;      ///< theta and lambda are parameters
-    double theta = 0.016;      ///< scale of the scores (initial value if trained)
-    double lambda = 0.07;      ///< weight of the cache's distribution (initial value if trained)
-    bool shared = false;       ///< all streams of a batch share one cache, interleaved
+    extent capacity = 0;   ///< pairs; 0 for no cache
+    bool trained = false;  ///< theta and lambda are parameters
+    double theta = 0.016;  ///< scale of the scores (initial value if trained)
+    double lambda = 0.07;  ///< weight of the cache's distribution (initial value if trained)
+    bool shared = false;   ///< all streams of a batch share one cache, interleaved
 };
 
 /// Sizes of the model. Bin i of the vocabulary holds the words from cutoffs[i-1] to cutoffs[i].
 struct transformer_xl_config {
     extent layers = 8;
-    extent width = 256;          ///< d, of the residual stream
+    extent width = 256;  ///< d, of the residual stream
     extent heads = 8;
-    extent key_width = 24;       ///< per head
-    extent value_width = 24;     ///< per head
-    extent inner = 768;          ///< of the feed-forward network
-    extent window = 96;          ///< positions before the own one that are attended to
+    extent key_width = 24;    ///< per head
+    extent value_width = 24;  ///< per head
+    extent inner = 768;       ///< of the feed-forward network
+    extent window = 96;       ///< positions before the own one that are attended to
     extent vocabulary = 267735;
     size_list cutoffs{3500, 25000};
     size_list widths{256, 64, 4};  ///< embedding width of each bin; the first equals `width`

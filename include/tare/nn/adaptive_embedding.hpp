@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include <tare/core/short_text.hpp>
 #include <tare/core/root.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/ops/gather.hpp>

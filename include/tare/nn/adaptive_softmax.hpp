@@ -39,8 +39,8 @@ class adaptive_softmax {
             linear_layer<T, Weight> layer;
             layer.label = join("loss.layers.", bin);
             layer.weight = embedding.table(bin);  // tied
-            layer.bias = source.parameter(join(layer.label, ".bias"),
-                                          shape{config.bin_size(bin)}, initial::zeros());
+            layer.bias = source.parameter(join(layer.label, ".bias"), shape{config.bin_size(bin)},
+                                          initial::zeros());
             layers_.push_back(layer);
         }
         for (std::size_t bin = 1; bin <= tails; ++bin)
@@ -113,7 +113,8 @@ class adaptive_softmax {
     }
 
   private:
-    [[nodiscard]] constexpr T model_log_probability(const T& h, std::span<const token> words) const {
+    [[nodiscard]] constexpr T model_log_probability(const T& h,
+                                                    std::span<const token> words) const {
         const extent frequent = config_.bin_size(0);
         const std::size_t tails = projections_.size();
         std::vector<token> head_target(words.size());
@@ -121,8 +122,9 @@ class adaptive_softmax {
         std::vector<std::vector<token>> target(tails);
         for (std::size_t r = 0; r < words.size(); ++r) {
             const std::size_t bin = config_.bin_of(words[r]);
-            head_target[r] = bin == 0 ? words[r]
-                                      : static_cast<token>(frequent + static_cast<extent>(tails - bin));
+            head_target[r] = bin == 0
+                                 ? words[r]
+                                 : static_cast<token>(frequent + static_cast<extent>(tails - bin));
             if (bin == 0) continue;
             rows[bin - 1].push_back(static_cast<token>(r));
             target[bin - 1].push_back(static_cast<token>(words[r] - config_.bin_begin(bin)));

@@ -4,8 +4,8 @@
 
 #include <string_view>
 
-#include <tare/core/short_text.hpp>
 #include <tare/core/root.hpp>
+#include <tare/core/short_text.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/ops/linear.hpp>
 

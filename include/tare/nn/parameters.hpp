@@ -31,10 +31,10 @@ struct initial {
 
 /// A source hands out parameters of type T.
 template <class Source, class T>
-concept parameter_source =
-    requires(Source& source, std::string_view label, const shape& extents, const initial& start) {
-        { source.parameter(label, extents, start) } -> std::same_as<T>;
-    };
+concept parameter_source = requires(Source& source, std::string_view label, const shape& extents,
+                                    const initial& start) {
+    { source.parameter(label, extents, start) } -> std::same_as<T>;
+};
 
 /// Random parameters for the value reading. A parameter's numbers depend on the seed and its name
 /// alone, not on the order in which a model asks.

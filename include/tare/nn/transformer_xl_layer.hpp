@@ -51,16 +51,18 @@ class transformer_xl_layer {
     template <class Source>
     constexpr transformer_xl_layer(Source& source, const transformer_xl_config& config,
                                    std::string_view label)
-        : label_(label), heads_(config.heads), key_width_(config.key_width),
-          value_width_(config.value_width), window_(config.window),
+        : label_(label),
+          heads_(config.heads),
+          key_width_(config.key_width),
+          value_width_(config.value_width),
+          window_(config.window),
           positions_(source.parameter(join(label, ".pos_emb"),
                                       shape{config.key_width, config.window + 1},
                                       initial::normal(0.02))),
           ln1_(source, join(label, ".ln1"), config.width),
           qkv_(source, join(label, ".qkv"), config.width,
                config.heads * (2 * config.key_width + config.value_width), true),
-          out_(source, join(label, ".out"), config.heads * config.value_width, config.width,
-               false),
+          out_(source, join(label, ".out"), config.heads * config.value_width, config.width, false),
           ln2_(source, join(label, ".ln2"), config.width),
           fc0_(source, join(label, ".fc.0"), config.width, config.inner, true),
           fc3_(source, join(label, ".fc.3"), config.inner, config.width, true),
@@ -79,8 +81,7 @@ class transformer_xl_layer {
         const T qkv = qkv_point_(qkv_(ln1_point_(ln1_(x))));
         const T attended = attention_point_(attend(qkv, memory));
         const T middle = add(x, out_(attended));
-        return add(middle,
-                   fc3_point_(fc3_(relu_point_(relu(fc0_(ln2_point_(ln2_(middle))))))));
+        return add(middle, fc3_point_(fc3_(relu_point_(relu(fc0_(ln2_point_(ln2_(middle))))))));
     }
 
     /// Calls visitor(name, parameter) for every parameter, in the order of the published model.
@@ -99,8 +100,8 @@ class transformer_xl_layer {
     [[nodiscard]] constexpr T attend(const T& qkv, T& memory) const {
         [[maybe_unused]] const auto here = scope(qkv, join(label_, ".attn"));
         const auto rows = probability_point_.rows();
-        const op::segment_attention<std::decay_t<decltype(rows)>> attention{
-            heads_, key_width_, value_width_, rows};
+        const op::segment_attention<std::decay_t<decltype(rows)>> attention{heads_, key_width_,
+                                                                            value_width_, rows};
         const op::attention_memory next{heads_, key_width_, value_width_, window_};
         if (!memory.exists()) {
             memory = apply(next, detach(qkv));

@@ -24,7 +24,8 @@ namespace tare {
 namespace op {
 
 /// Inputs: head logits (N, c_1), cluster logits (N, m) if there are tails, m tails (N, n_i), and,
-/// with a cache, its scores (N, entries), unless it is empty, and lambda (a single number). Result (N, vocabulary).
+/// with a cache, its scores (N, entries), unless it is empty, and lambda (a single number). Result
+/// (N, vocabulary).
 struct adaptive_distribution {
     static constexpr std::string_view name = "adaptive_distribution";
     std::size_t tails = 0;
@@ -41,10 +42,9 @@ struct adaptive_distribution {
             words += in[2 + i].columns();
         require(tails == 0 || in[1].columns() == static_cast<extent>(tails), name,
                 ": cluster logits are ", in[1 % in.size()], " for ", tails, " tails");
-        require(!with_cache || in[expected - 1].size() == 1, name, ": lambda is ",
-                in[expected - 1], "; it must be a single number");
-        require(!looked_up ||
-                    in[expected - 2].columns() == static_cast<extent>(cache_words.size()),
+        require(!with_cache || in[expected - 1].size() == 1, name, ": lambda is ", in[expected - 1],
+                "; it must be a single number");
+        require(!looked_up || in[expected - 2].columns() == static_cast<extent>(cache_words.size()),
                 name, ": cache scores are ", in[expected - 2], " for ", cache_words.size(),
                 " entries");
         return shape{in[0].rows(), words};
@@ -66,8 +66,10 @@ struct adaptive_distribution {
         if (tails > 0) p.others("cluster factor", rows * static_cast<extent>(tails));
         if (with_cache) {
             const extent entries = static_cast<extent>(cache_words.size());
-            p.additions("mixture factors", rows).others("mixture factors", rows * (entries > 0 ? 2 : 1));
-            if (entries > 0) charge_softmax(p, rows, entries).additions("cache mass", rows * entries);
+            p.additions("mixture factors", rows)
+                .others("mixture factors", rows * (entries > 0 ? 2 : 1));
+            if (entries > 0)
+                charge_softmax(p, rows, entries).additions("cache mass", rows * entries);
         }
         return p;
     }
@@ -126,8 +128,7 @@ struct adaptive_distribution {
         if (with_cache && !cache_words.empty()) {
             const auto scores = row(in.size() - 2);
             std::vector<Scalar> mass(scores.size());
-            const Scalar total =
-                exponentials(scores, maximum(scores), std::span<Scalar>(mass));
+            const Scalar total = exponentials(scores, maximum(scores), std::span<Scalar>(mass));
             divide(std::span<Scalar>(mass), Scalar(total / in.back()[0]));
             for (std::size_t j = 0; j < mass.size(); ++j) {
                 Scalar& word = p[static_cast<std::size_t>(cache_words[j])];

@@ -23,9 +23,7 @@ struct saved {
     std::vector<basic_tensor<Scalar>> tensors;
 
     /// A tensor to keep (or, unwanted, to use and forget).
-    basic_tensor<Scalar>& keep(const shape& extents) {
-        return tensors.emplace_back(extents);
-    }
+    basic_tensor<Scalar>& keep(const shape& extents) { return tensors.emplace_back(extents); }
 };
 
 template <class Scalar>
@@ -54,18 +52,18 @@ concept operation = requires(const Op& op, std::span<const shape> shapes,
     { Op::name } -> std::convertible_to<std::string_view>;
     { op.result_shape(shapes) } -> std::same_as<shape>;
     { op.cost(operands, result) } -> std::same_as<price>;
-} && requires(const Op& op, input_views<float> in, array_view<float> out, saved<float>& keep) {
+}
+&&requires(const Op& op, input_views<float> in, array_view<float> out, saved<float>& keep) {
     op.forward(in, out, keep);
 };
 
 /// An operation that can also be differentiated.
 template <class Op>
-concept differentiable_operation =
-    operation<Op> &&
+concept differentiable_operation = operation<Op> &&
     requires(const Op& op, input_views<float> in, array_view<const float> out,
              gradient_views<float> grad_in, const saved<float>& kept) {
-        op.backward(in, out, out, kept, grad_in);
-    };
+    op.backward(in, out, out, kept, grad_in);
+};
 
 /// Width of the result where an operation has something to say about it (moving data keeps the
 /// width, for example); 32 bits otherwise.

@@ -56,8 +56,8 @@ struct convolution {
                 for (extent tap = 0; tap < k[0] * k[1]; ++tap) {
                     const Scalar* x = pixel(in[0].data, tap);
                     for (extent c = 0; c < k[2]; ++c) {
-                        const Scalar term = (x == nullptr ? Scalar(0) : x[c]) *
-                                            in[1][(tap * k[2] + c) * k[3] + o];
+                        const Scalar term =
+                            (x == nullptr ? Scalar(0) : x[c]) * in[1][(tap * k[2] + c) * k[3] + o];
                         sum = tap == 0 && c == 0 ? term : sum + term;
                     }
                 }
@@ -138,9 +138,9 @@ struct depthwise_convolution {
         p.contraction(kernel.extents[0] * kernel.extents[1], channels, positions)
             .multiplications("product", positions * kernel.nonzeros,
                              kernel.bits > in[0].bits ? kernel.bits : in[0].bits)
-            .additions("sum", positions * (kernel.nonzeros - (kernel.nonzeros < channels
-                                                                  ? kernel.nonzeros
-                                                                  : channels)));
+            .additions("sum",
+                       positions * (kernel.nonzeros -
+                                    (kernel.nonzeros < channels ? kernel.nonzeros : channels)));
         if (in.size() == 3) p.additions("bias", positions * in[2].nonzeros);
         return p;
     }

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT
 // Quantize and dequantize with a known range, the form in which a quantized model evaluates:
 //     y = round_half_to_even(clamp(x, -max_abs, max_abs) / inverse_scale) * inverse_scale
-// All in float32, each operation rounded. Source: Distiller's range-linear quantizer, explicit form.
+// All in float32, each operation rounded. Source: Distiller's range-linear quantizer, explicit
+// form.
 
 #include <cmath>
 #include <span>

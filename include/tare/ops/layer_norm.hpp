@@ -49,9 +49,9 @@ struct layer_norm {
                   gradient_views<Scalar> grad_in) const {
         basic_tensor<Scalar> dx(in[0].extents);
         const auto run = [&](auto kernel) {
-            kernel(in[0].matrix(), in[1].span(), kept.tensors[0].values(),
-                   kept.tensors[1].values(), grad_out.matrix(), dx.mutable_view().matrix(),
-                   grad_in[1].span(), grad_in[2].span());
+            kernel(in[0].matrix(), in[1].span(), kept.tensors[0].values(), kept.tensors[1].values(),
+                   grad_out.matrix(), dx.mutable_view().matrix(), grad_in[1].span(),
+                   grad_in[2].span());
         };
         if constexpr (std::is_same_v<Scalar, float>) {
             run([](auto&&... a) { kernels::layer_norm_backward(a...); });

@@ -22,8 +22,8 @@ struct linear {
         require(in[1].rank() == 2 && in[0].rank() >= 1 && in[0].columns() == in[1][1],
                 "linear: x is ", in[0], ", W is ", in[1],
                 "; the last extent of x must be the last of W. W is stored (out, in)");
-        require(in.size() == 2 || in[2].size() == in[1][0], "linear: b is ", in.back(),
-                ", W is ", in[1], "; b needs one value for each of the ", in[1][0], " rows of W");
+        require(in.size() == 2 || in[2].size() == in[1][0], "linear: b is ", in.back(), ", W is ",
+                in[1], "; b needs one value for each of the ", in[1][0], " rows of W");
         return in[0].with_columns(in[1][0]);
     }
     template <class Scalar>

@@ -50,8 +50,7 @@ struct log_mixture {
             // exp(a - out) and exp(b - out): derivatives with respect to the weights themselves.
             const Scalar a = exp(in[0][i] - out[i]);
             const Scalar b = exp(in[1][i] - out[i]);
-            if (grad_in[0])
-                grad_in[0][i] = grad_in[0][i] + grad_out[i] * (Scalar(1) - lambda) * a;
+            if (grad_in[0]) grad_in[0][i] = grad_in[0][i] + grad_out[i] * (Scalar(1) - lambda) * a;
             if (grad_in[1]) grad_in[1][i] = grad_in[1][i] + grad_out[i] * lambda * b;
             d_lambda = d_lambda + wide<Scalar>(grad_out[i]) * (b - a);
         }

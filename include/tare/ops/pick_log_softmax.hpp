@@ -29,8 +29,8 @@ struct pick_log_softmax {
                     block, ", the first is ", in[0], "; all need the same rows");
             columns += block[1];
         }
-        require(static_cast<extent>(target.size()) == in[0][0], "pick_log_softmax: ",
-                target.size(), " targets for ", in[0][0], " rows");
+        require(static_cast<extent>(target.size()) == in[0][0], "pick_log_softmax: ", target.size(),
+                " targets for ", in[0][0], " rows");
         for (const token t : target)
             require(t >= 0 && t < columns, "pick_log_softmax: target ", t, " of ", columns,
                     " columns");

@@ -17,9 +17,9 @@ namespace tare {
 /// What the accounting knows of a tensor that takes part in an operation.
 struct operand {
     shape extents;
-    int bits = 32;            ///< width of one value
-    extent nonzeros = 0;      ///< values that are not zero
-    extent filled_rows = 0;   ///< rows (all axes but the last) with at least one such value
+    int bits = 32;           ///< width of one value
+    extent nonzeros = 0;     ///< values that are not zero
+    extent filled_rows = 0;  ///< rows (all axes but the last) with at least one such value
 
     /// A tensor without structural zeros.
     [[nodiscard]] static constexpr operand dense(const shape& extents, int bits = 32) {
@@ -98,6 +98,8 @@ class price {
 
 /// The price of moving data: nothing, said aloud. An operation without a price does not compile in
 /// the cost reading; one that is free says so with this.
-[[nodiscard]] constexpr price free_of_charge() { return {}; }
+[[nodiscard]] constexpr price free_of_charge() {
+    return {};
+}
 
 }  // namespace tare

@@ -57,8 +57,8 @@ struct segment_attention {
             kernels::segment_attention_forward(layout, views(in), out.matrix(), probabilities,
                                                points);
         } else {
-            kernels::segment_attention_forward_plain(layout, views(in), out.matrix(),
-                                                     probabilities, points);
+            kernels::segment_attention_forward_plain(layout, views(in), out.matrix(), probabilities,
+                                                     points);
         }
     }
     template <class Scalar>

@@ -40,8 +40,9 @@ class cost {
         if (ticket_ != parameter) book_->share(ticket_);
     }
     constexpr cost(cost&& other) noexcept
-        : book_(other.book_), what_(other.what_), ticket_(std::exchange(other.ticket_, parameter)) {
-    }
+        : book_(other.book_),
+          what_(other.what_),
+          ticket_(std::exchange(other.ticket_, parameter)) {}
     constexpr cost& operator=(const cost& other) {
         if (this != &other) {
             if (other.ticket_ != parameter) other.book_->share(other.ticket_);
@@ -67,8 +68,8 @@ class cost {
     [[nodiscard]] constexpr const operand& what() const noexcept { return what_; }
     /// The same elements under another shape of the same size.
     [[nodiscard]] constexpr cost reshaped(const tare::shape& extents) const {
-        require(extents.size() == what_.extents.size(), "cost: ", what_.extents,
-                " cannot become ", extents);
+        require(extents.size() == what_.extents.size(), "cost: ", what_.extents, " cannot become ",
+                extents);
         cost out = *this;
         out.what_.extents = extents;
         return out;
@@ -141,6 +142,8 @@ class cost_scope {
 }
 
 /// The same tensor, cut off from what made it. (Nothing was recorded: there is nothing to cut.)
-[[nodiscard]] constexpr cost detach(const cost& x) { return x; }
+[[nodiscard]] constexpr cost detach(const cost& x) {
+    return x;
+}
 
 }  // namespace tare

@@ -194,7 +194,8 @@ template <class Op, class Scalar, class Precision, std::size_t Count>
 [[nodiscard]] basic_variable<Scalar, Precision>
 apply_all(const Op& op, std::span<const basic_variable<Scalar, Precision>* const, Count> inputs) {
     require(!inputs.empty(), Op::name, ": no inputs");
-    return inputs.front()->tape().run(op, std::span<const basic_variable<Scalar, Precision>* const>(inputs));
+    return inputs.front()->tape().run(
+        op, std::span<const basic_variable<Scalar, Precision>* const>(inputs));
 }
 
 template <class Scalar, class Precision>
@@ -204,8 +205,7 @@ template <class Scalar, class Precision>
 
 /// The same value as a constant: gradients stop here.
 template <class Scalar, class Precision>
-[[nodiscard]] basic_variable<Scalar, Precision>
-detach(const basic_variable<Scalar, Precision>& x) {
+[[nodiscard]] basic_variable<Scalar, Precision> detach(const basic_variable<Scalar, Precision>& x) {
     return x.tape().constant(x.value());
 }
 

@@ -15,9 +15,9 @@ namespace tare {
 
 /// Shapes, views, output, forward: what value and gradient readings share.
 template <class Op, class Scalar>
-[[nodiscard]] basic_tensor<Scalar>
-run_forward(const Op& op, std::span<const basic_tensor<Scalar>* const> inputs,
-            saved<Scalar>& keep) {
+[[nodiscard]] basic_tensor<Scalar> run_forward(const Op& op,
+                                               std::span<const basic_tensor<Scalar>* const> inputs,
+                                               saved<Scalar>& keep) {
     std::vector<shape> shapes;
     std::vector<array_view<const Scalar>> views;
     for (const basic_tensor<Scalar>* input : inputs) {
