@@ -116,7 +116,8 @@ TEST_CASE("distributions execute what they charge") {
           values({2, 4}, 3), values({2, 1}, 4));
     check(op::adaptive_distribution{1, true, {}}, values({1, 5}), values({1, 1}, 2),
           values({1, 4}, 3), single);
-    check(op::adaptive_distribution{1, true, {3, 8, 3}}, values({1, 5}), values({1, 1}, 2),
+    const std::vector<token> remembered{3, 8, 3};
+    check(op::adaptive_distribution{1, true, remembered}, values({1, 5}), values({1, 1}, 2),
           values({1, 4}, 3), values({1, 3}, 4), single);
 }
 

@@ -8,11 +8,15 @@
 // its entries in the order of execution and a cursor that expects the next one: a repeated charge
 // is found without a search.
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <tare/core/error.hpp>
@@ -26,12 +30,25 @@ namespace tare {
 /// All executions of one operation at one place of the model. `inner`, `outer` and `groups` are
 /// those of the latest execution.
 struct ledger_entry {
+    /// What the latest execution depended on, byte by byte, and how often it came again since.
+    struct repetition {
+        static constexpr std::size_t most_bytes = 48;
+        static constexpr std::size_t most_inputs = 3;
+        std::array<unsigned char, most_bytes> op{};
+        std::array<operand, most_inputs> inputs{};
+        std::size_t count = 0;  ///< inputs; 0: nothing to compare with
+        extent pending = 0;     ///< repetitions not yet charged
+        operand result;
+        std::vector<charge> each;  ///< charges of one execution
+    };
+
     std::string_view operation;
     extent executions = 0;
     extent inner = 0;
     extent outer = 0;
     extent groups = 1;
     std::vector<charge> charges;
+    repetition latest{};
 
     /// The charge of a role and kind; nullptr if there is none.
     [[nodiscard]] constexpr const charge* find(std::string_view role, math kind) const {
@@ -117,22 +134,45 @@ class ledger {
 
     /// Charges one execution of an operation to the current module.
     constexpr void record(std::string_view operation, const price& cost) {
-        ledger_entry& entry = entry_for(operation);
-        entry.executions = checked_sum(entry.executions, times_);
-        entry.inner = cost.inner();
-        entry.outer = cost.outer();
-        entry.groups = cost.groups();
-        std::size_t expected = 0;
-        for (const charge& c : cost.charges()) {
-            const bool known = expected < entry.charges.size() && same(entry.charges[expected], c);
-            charge& to = known ? entry.charges[expected] : find_or_add(entry, c);
-            expected = static_cast<std::size_t>(&to - entry.charges.data()) + 1;
-            extent sum = 0;
-            require(!__builtin_mul_overflow(c.count, times_, &sum) &&
-                        !__builtin_add_overflow(to.count, sum, &to.count),
-                    "ledger: ", operation,
-                    ": a count exceeds 2^63 - 1; count fewer tokens at a time");
+        charge_to(entry_for(operation), cost);
+    }
+
+    /// The same for an operation whose price depends on its own bytes and its inputs alone: a
+    /// repetition of what the same place of the model executed last is noticed, counted and charged
+    /// later (settle), which is what makes counting a long stream, one token at a time, cheap.
+    /// `make(price&)` computes price and result. Returns the result.
+    template <class Op, class Make>
+    const operand& record_repeating(const Op& op, std::span<const operand> inputs, Make&& make) {
+        static_assert(sizeof(Op) <= ledger_entry::repetition::most_bytes);
+        ledger_entry& entry = entry_for(Op::name);
+        ledger_entry::repetition& last = entry.latest;
+        bool same_as_last =
+            last.count == inputs.size() &&
+            (std::is_empty_v<Op> || std::memcmp(last.op.data(), &op, sizeof(Op)) == 0);
+        for (std::size_t i = 0; same_as_last && i < inputs.size(); ++i)
+            same_as_last = last.inputs[i] == inputs[i];
+        if (same_as_last) {
+            last.pending += times_;
+            unsettled_ = true;
+            return last.result;
         }
+        settle(entry);
+        const price cost = make(last.result);
+        charge_to(entry, cost);
+        if constexpr (!std::is_empty_v<Op>) std::memcpy(last.op.data(), &op, sizeof(Op));
+        std::copy(inputs.begin(), inputs.end(), last.inputs.begin());
+        last.count = inputs.size();
+        last.each.assign(cost.charges().begin(), cost.charges().end());
+        return last.result;
+    }
+
+    /// Charges all repetitions that were only counted so far. Reading an unsettled ledger throws.
+    constexpr void settle() {
+        if (!unsettled_) return;
+        for (ledger_module& m : modules_)
+            for (ledger_entry& entry : m.entries)
+                settle(entry);
+        unsettled_ = false;
     }
 
     /// Enters a stored tensor. A label may be stored once only.
@@ -168,7 +208,8 @@ class ledger {
     [[nodiscard]] constexpr extent live_bits() const noexcept { return live_bits_; }
     [[nodiscard]] constexpr extent peak_bits() const noexcept { return peak_bits_; }
 
-    [[nodiscard]] constexpr std::span<const ledger_module> modules() const noexcept {
+    [[nodiscard]] constexpr std::span<const ledger_module> modules() const {
+        require(!unsettled_, "ledger: repetitions are not charged yet; call settle() first");
         return modules_;
     }
     [[nodiscard]] constexpr std::span<const ledger_item> items() const noexcept { return items_; }
@@ -179,7 +220,7 @@ class ledger {
     }
     /// The module with that full label; throws if the model never executed it.
     [[nodiscard]] constexpr const ledger_module& module(std::string_view label) const {
-        for (const ledger_module& m : modules_)
+        for (const ledger_module& m : modules())
             if (m.label.view() == label) return m;
         fail("ledger: no module ", label, " was executed");
     }
@@ -190,6 +231,36 @@ class ledger {
     }
 
   private:
+    constexpr void charge_to(ledger_entry& entry, const price& cost) {
+        entry.executions = checked_sum(entry.executions, times_);
+        entry.inner = cost.inner();
+        entry.outer = cost.outer();
+        entry.groups = cost.groups();
+        std::size_t expected = 0;
+        for (const charge& c : cost.charges()) {
+            const bool known = expected < entry.charges.size() && same(entry.charges[expected], c);
+            charge& to = known ? entry.charges[expected] : find_or_add(entry, c);
+            expected = static_cast<std::size_t>(&to - entry.charges.data()) + 1;
+            extent sum = 0;
+            require(!__builtin_mul_overflow(c.count, times_, &sum) &&
+                        !__builtin_add_overflow(to.count, sum, &to.count),
+                    "ledger: ", entry.operation,
+                    ": a count exceeds 2^63 - 1; count fewer tokens at a time");
+        }
+    }
+
+    constexpr void settle(ledger_entry& entry) {
+        ledger_entry::repetition& last = entry.latest;
+        if (last.pending == 0) return;
+        const extent now = std::exchange(times_, std::exchange(last.pending, 0));
+        price again;
+        again.contraction(entry.inner, entry.outer, entry.groups);
+        for (const charge& c : last.each)
+            again.add(c);
+        charge_to(entry, again);
+        times_ = now;
+    }
+
     /// Two charges that differ in their count only.
     static constexpr bool same(const charge& a, const charge& b) {
         return a.kind == b.kind && a.input_bits == b.input_bits &&
@@ -220,6 +291,7 @@ class ledger {
     std::size_t current_ = 0;
     extent times_ = 1;
     extent tokens_ = 0;
+    bool unsettled_ = false;
     std::vector<extent> owners_;
     std::vector<std::size_t> free_tickets_;
     extent live_bits_ = 0;

@@ -60,6 +60,7 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word, transformer
         }
     }
     book.repeat(1);
+    book.settle();
     return book;
 }
 
@@ -82,6 +83,7 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word, transformer
             book.end_token();
         }
     }
+    book.settle();
     return book;
 }
 

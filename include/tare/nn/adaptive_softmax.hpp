@@ -88,7 +88,7 @@ class adaptive_softmax {
         if (mix.with_cache) {
             require(h.shape().rows() == 1,
                     "adaptive_softmax: a distribution with a cache is for one row at a time");
-            mix.cache_words.assign(cache->words().begin(), cache->words().end());
+            mix.cache_words = cache->words();
             inputs.push_back(cache->empty() ? T{} : cache_scores(h, cache->keys()));
             inputs.push_back(lambda());
         }

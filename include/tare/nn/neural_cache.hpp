@@ -21,8 +21,10 @@ class neural_cache {
 
     [[nodiscard]] constexpr extent capacity() const noexcept { return capacity_; }
     [[nodiscard]] constexpr const T& keys() const noexcept { return keys_; }
-    [[nodiscard]] constexpr std::span<const token> words() const noexcept { return words_; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return words_.empty(); }
+    [[nodiscard]] constexpr std::span<const token> words() const noexcept {
+        return std::span<const token>(words_).subspan(forgotten_);
+    }
+    [[nodiscard]] constexpr bool empty() const noexcept { return words_.size() == forgotten_; }
 
     /// Remembers rows (N, d) and the words that followed them; the oldest pairs beyond the capacity
     /// are forgotten. No gradient reaches what is remembered.
@@ -31,18 +33,23 @@ class neural_cache {
                                : apply(op::roll{capacity_}, detach(rows));
         words_.insert(words_.end(), next_words.begin(), next_words.end());
         const std::size_t limit = static_cast<std::size_t>(capacity_);
-        if (words_.size() > limit)
-            words_.erase(words_.begin(), words_.end() - static_cast<std::ptrdiff_t>(limit));
+        if (words().size() > limit) forgotten_ = words_.size() - limit;
+        if (forgotten_ > limit) {  // moving the rest to the front once in a while is cheap
+            words_.erase(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(forgotten_));
+            forgotten_ = 0;
+        }
     }
     constexpr void clear() {
         keys_ = T{};
         words_.clear();
+        forgotten_ = 0;
     }
 
   private:
     extent capacity_ = 0;
     T keys_;
     std::vector<token> words_;
+    std::size_t forgotten_ = 0;  ///< words at the front that no longer count
 };
 
 }  // namespace tare

@@ -30,7 +30,7 @@ struct adaptive_distribution {
     static constexpr std::string_view name = "adaptive_distribution";
     std::size_t tails = 0;
     bool with_cache = false;
-    std::vector<token> cache_words;  ///< the word that followed each cache entry
+    std::span<const token> cache_words{};  ///< the word that followed each cache entry
 
     constexpr shape result_shape(std::span<const shape> in) const {
         const bool looked_up = with_cache && !cache_words.empty();

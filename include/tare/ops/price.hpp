@@ -25,6 +25,7 @@ struct operand {
     [[nodiscard]] static constexpr operand dense(const shape& extents, int bits = 32) {
         return {extents, bits, extents.size(), extents.columns() == 0 ? 0 : extents.rows()};
     }
+    friend constexpr bool operator==(const operand&, const operand&) = default;
 };
 
 /// The three kinds of the MicroNet rules. `other` holds transcendental functions, divisions and
@@ -56,13 +57,21 @@ class price {
     price& operator=(const price&) = delete;
 
     constexpr price& multiplications(std::string_view role, extent count, int input_bits = 32) {
-        return charge_({role, math::multiplication, count, input_bits, 32});
+        return add({role, math::multiplication, count, input_bits, 32});
     }
     constexpr price& additions(std::string_view role, extent count, int accumulator_bits = 32) {
-        return charge_({role, math::addition, count, accumulator_bits, accumulator_bits});
+        return add({role, math::addition, count, accumulator_bits, accumulator_bits});
     }
     constexpr price& others(std::string_view role, extent count, int input_bits = 32) {
-        return charge_({role, math::other, count, input_bits, 32});
+        return add({role, math::other, count, input_bits, 32});
+    }
+    /// A charge as it is.
+    constexpr price& add(const charge& c) {
+        require(size_ < capacity, "price: more than ", capacity, " charges for one operation");
+        require(c.count >= 0, "price: role ", c.role, " charges ", c.count,
+                " operations; a count cannot be negative");
+        charges_[size_++] = c;
+        return *this;
     }
     /// The dimensions of the contraction, for reports and published tallies: `groups` products of
     /// vectors of length `inner` with matrices of `outer` columns.
@@ -81,14 +90,6 @@ class price {
     [[nodiscard]] constexpr extent groups() const noexcept { return groups_; }
 
   private:
-    constexpr price& charge_(const charge& c) {
-        require(size_ < capacity, "price: more than ", capacity, " charges for one operation");
-        require(c.count >= 0, "price: role ", c.role, " charges ", c.count,
-                " operations; a count cannot be negative");
-        charges_[size_++] = c;
-        return *this;
-    }
-
     std::array<charge, capacity> charges_;
     std::size_t size_ = 0;
     extent inner_ = 0;

@@ -118,9 +118,22 @@ template <class Op, std::size_t Count>
         operands[i] = inputs[i]->what();
         shapes[i] = operands[i].extents;
     }
-    const operand out = operand::dense(op.result_shape(shapes), result_bits(op, operands));
     ledger& book = inputs.front()->book();
-    book.record(Op::name, op.cost(operands, out));
+    const auto execute = [&](operand& out) {
+        out = operand::dense(op.result_shape(shapes), result_bits(op, operands));
+        return op.cost(operands, out);
+    };
+    // An operation that holds plain numbers only costs the same for the same inputs.
+    constexpr bool repeats = known && Count <= ledger_entry::repetition::most_inputs &&
+                             std::is_trivially_copyable_v<Op> &&
+                             sizeof(Op) <= ledger_entry::repetition::most_bytes;
+    if constexpr (repeats || (known && std::is_empty_v<Op> && Count <= 3)) {
+        if (!std::is_constant_evaluated())
+            return cost::activation(book, book.record_repeating(op, operands, execute));
+    }
+    operand out;
+    const price charged = execute(out);
+    book.record(Op::name, charged);
     return cost::activation(book, out);
 }
 
