@@ -41,8 +41,9 @@ namespace detail {
 inline constexpr extent convert_grain = 1024;
 /// Elementary operations of one element for parallel_for (memory bound, 0.4 ns an element).
 inline constexpr extent convert_work = 4;
-/// Random words made at a time; they stay in the first cache.
-inline constexpr std::size_t draw_block = 1024;
+/// Elements whose random half-words are made at a time. So few that the memory system keeps
+/// fetching ahead meanwhile: 0.53 to 0.65 of copy bandwidth against 0.43 to 0.5 with 1024.
+inline constexpr std::size_t draw_block = 2 * philox_words;
 
 inline void require_same_size(std::string_view function, std::string_view format, std::size_t in,
                               std::size_t out) {
@@ -66,23 +67,26 @@ void require_no_shift(std::string_view function, std::span<const In> in, std::sp
 template <class Element>
 void for_each_draw(std::size_t count, const random_stream& stream, std::uint64_t first,
                    const Element& element) {
-    parallel_for(
-        static_cast<extent>(count), convert_grain, 2 * convert_work, [&](extent begin, extent end) {
-            static_assert(std::endian::native == std::endian::little);
-            std::array<std::uint32_t, draw_block / 2 + 1> words;
-            std::array<std::uint16_t, draw_block + 2> halves;
-            for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);
-                 at += draw_block) {
-                const std::size_t block = std::min(draw_block, static_cast<std::size_t>(end) - at);
-                const std::size_t odd = (first + at) % 2;
-                fill_bits(stream, (first + at) / 2, std::span(words).first((block + odd + 1) / 2));
-                std::memcpy(halves.data(), words.data(), sizeof words);
-                const std::uint16_t* half = halves.data() + odd;
+    static_assert(std::endian::native == std::endian::little);
+    const auto range = [&](extent begin, extent end) {
+        const philox_keys keys(stream);
+        std::array<std::uint32_t, philox_words> words;
+        std::array<std::uint16_t, draw_block> halves;
+        for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);) {
+            const std::uint64_t position = first + at;
+            const auto skip = static_cast<std::size_t>(position % draw_block);
+            const std::size_t block =
+                std::min(draw_block - skip, static_cast<std::size_t>(end) - at);
+            philox_group(keys, position / draw_block, words.data());
+            std::memcpy(halves.data(), words.data(), sizeof words);
+            const std::uint16_t* half = halves.data() + skip;
 #pragma omp simd
-                for (std::size_t i = 0; i < block; ++i)
-                    element(at + i, half[i] * 0x1'0001U);
-            }
-        });
+            for (std::size_t i = 0; i < block; ++i)
+                element(at + i, half[i] * 0x1'0001U);
+            at += block;
+        }
+    };
+    parallel_for(static_cast<extent>(count), convert_grain, 2 * convert_work, range);
 }
 
 }  // namespace detail

@@ -278,21 +278,11 @@ struct minifloat {
         const std::uint32_t sign = (u >> (32 - bits)) & sign_bit;
         std::uint32_t magnitude = Underflow::template magnitude<R, grid>(a, draw);
         magnitude = overflowed<R>(magnitude, a, layout::max_code, beyond);
-        const bool is_nan = a > 0x7F80'0000U;
-        if constexpr (Specials::nan_is_negative_zero) {
-            const std::uint32_t code = detail::select(magnitude == 0, 0U, magnitude | sign);
-            constexpr std::uint32_t over = beyond == layout::nan_code ? beyond : sign_bit * 2;
-            return static_cast<code_type>(
-                detail::select(is_nan || magnitude == over, layout::nan_code, code));
-        } else if constexpr (Specials::has_nan) {
-            return static_cast<code_type>(detail::select(is_nan, layout::nan_code, magnitude) |
-                                          sign);
-        } else {
-            const std::uint32_t code = Specials::signed_zero
-                                           ? magnitude | sign
-                                           : detail::select(magnitude == 0, 0U, magnitude | sign);
-            return static_cast<code_type>(detail::select(is_nan, layout::nan_code, code));
-        }
+        std::uint32_t code = magnitude | sign;
+        if constexpr (!Specials::signed_zero) code = detail::select(magnitude == 0, 0U, code);
+        constexpr bool signed_nan = Specials::has_nan && !Specials::nan_is_negative_zero;
+        const std::uint32_t not_a_number = layout::nan_code | (signed_nan ? sign : 0U);
+        return static_cast<code_type>(detail::select(a > 0x7F80'0000U, not_a_number, code));
     }
 
     /// The float32 of a rounded magnitude (as bits) with overflow, NaN and sign of the input `u`.

@@ -182,6 +182,23 @@ struct to_nan {
 /// `Grid::mantissa` bits, and may exceed the largest code. `Grid::min_field` and `Grid::max_field`
 /// are the float32 exponent fields of the smallest normal and of the largest number.
 
+namespace detail {
+
+/// Rounding of a magnitude whose subnormals are first moved up by the smallest normal number, where
+/// the last place is the same for all: they are rounded to nearest even at 2^-drop of a step, then
+/// by the policy.
+template <rounding_policy R, class Grid>
+[[nodiscard]] constexpr std::uint32_t lifted(std::uint32_t a, std::uint32_t draw) noexcept {
+    constexpr std::uint32_t drop = 23 - Grid::mantissa;
+    const bool small = a < Grid::min_field << 23;
+    const std::uint32_t moved = select(small, sum(a, Grid::min_field << 23), a);
+    return ((moved + R::increment(moved, drop, draw)) >> drop) -
+           ((Grid::min_field - 1) << Grid::mantissa) -
+           (static_cast<std::uint32_t>(small) << Grid::mantissa);
+}
+
+}  // namespace detail
+
 /// Subnormals as in IEEE 754: below the smallest normal number the step stays the same.
 struct gradual {
     static constexpr bool has_subnormals = true;
@@ -197,13 +214,7 @@ struct gradual {
             return detail::steps(a, binade + (drop << 23)) +
                    ((binade - (Grid::min_field << 23)) >> drop);
         } else if constexpr (R::needs_draw) {
-            // Moved up by the smallest normal number, a subnormal has that number's last place.
-            const bool small = a < Grid::min_field << 23;
-            const std::uint32_t moved =
-                detail::select(small, detail::sum(a, Grid::min_field << 23), a);
-            return ((moved + R::increment(moved, drop, draw)) >> drop) -
-                   ((Grid::min_field - 1) << Grid::mantissa) -
-                   (static_cast<std::uint32_t>(small) << Grid::mantissa);
+            return detail::lifted<R, Grid>(a, draw);
         } else {
             const std::uint32_t field = detail::exponent_field(a);
             const std::uint32_t clipped = std::max(field, Grid::min_field);
