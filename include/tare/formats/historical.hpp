@@ -93,8 +93,8 @@ struct nan_as_number : Base {
 template <int Exp, int Man, rounding_policy Rounding = nearest_away>
 using q020 = std::conditional_t<
     Exp == 8, nan_as_number<minifloat<Exp, Man, 127, top_unused, Rounding, saturate>, true>,
-    nan_as_number<minifloat<Exp, Man, Exp == 8 ? 127 : 1 << (Exp - 1), specials::none_unsigned_zero,
-                            Rounding, saturate, flush_to_nearest>,
+    nan_as_number<minifloat<Exp, Man, 1 << (Exp - 1), specials::none_unsigned_zero, Rounding,
+                            saturate, flush_to_nearest>,
                   false>>;
 
 /// Release 0.3.0 with `Exp` exponent and `Man` mantissa bits. Its "nearest" is nearest_away.
@@ -102,10 +102,9 @@ template <int Exp, int Man, rounding_policy Rounding = nearest_away>
 using q030 = std::conditional_t<
     Exp == 8,
     nan_as_number<minifloat<Exp, Man, 127, ieee_unsigned_zero, Rounding, to_infinity>, true>,
-    nan_as_number<
-        minifloat<Exp, Man, (1 << (Exp - 1)) - 1 - (Exp == 8), specials::none_unsigned_zero,
-                  Rounding, saturate, gradual_rounded_twice>,
-        true>>;
+    nan_as_number<minifloat<Exp, Man, (1 << (Exp - 1)) - 1, specials::none_unsigned_zero, Rounding,
+                            saturate, gradual_rounded_twice>,
+                  true>>;
 
 /// The option `check_inf`: the positive largest value reads as +infinity, the negative one does
 /// not. A format that overflows to infinity stays as it is.

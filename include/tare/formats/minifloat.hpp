@@ -165,6 +165,11 @@ struct minifloat {
     static constexpr bool exact_in_fp32 = true;
     static constexpr bool standalone_sign = false;
     using code_type = detail::uint_for<bits>;
+    /// Codes of numbers that encode never gives: the subnormals of a format that flushes them, and
+    /// a negative zero that is not told from zero.
+    static constexpr int unused_codes =
+        (Underflow::has_subnormals ? 0 : 2 * ((1 << MantissaBits) - 1)) +
+        (Specials::signed_zero || Specials::nan_is_negative_zero ? 0 : 1);
 
     static_assert(static_cast<int>(layout::max_code >> MantissaBits) - Bias <= 127 &&
                       1 - Bias - MantissaBits >= -149 && Bias <= 127,
