@@ -62,7 +62,45 @@ int wrong_roundings(const std::vector<float>& x, const std::vector<float>& expec
     return wrong;
 }
 
+/// Rounds to nearest even like tare::nearest_even, but through the shifts that every policy takes:
+/// the plain reference of the version that lets the adder round.
+struct nearest_even_by_shifts : tare::nearest_even {};
+
+/// Inputs on which the two versions differ, of all upper halves with four lower halves each.
+template <class F>
+int differences_to_shifts() {
+    using plain = typename F::template with_rounding<nearest_even_by_shifts>;
+    int wrong = 0;
+    for (std::uint32_t high = 0; high < 65536; ++high)
+        for (const std::uint32_t low : {0U, 1U, 0x8000U, 0xFFFFU}) {
+            const float x = std::bit_cast<float>(high << 16 | low);
+            wrong += F::encode(x) != plain::encode(x);
+            wrong += bits_of(F::round(x)) != bits_of(F::decode(plain::encode(x)));
+        }
+    return wrong;
+}
+
 }  // namespace
+
+TEST_CASE("rounding by the adder gives the bits of rounding by shifts") {
+    CHECK(differences_to_shifts<tare::fp16>() == 0);
+    CHECK(differences_to_shifts<tare::bf16>() == 0);
+    CHECK(differences_to_shifts<tare::fp8_e4m3>() == 0);
+    CHECK(differences_to_shifts<tare::fp8_e4m3_overflow>() == 0);
+    CHECK(differences_to_shifts<tare::fp8_e5m2>() == 0);
+    CHECK(differences_to_shifts<tare::fp8_e5m2fnuz>() == 0);
+    CHECK(differences_to_shifts<tare::fp8_e3m4>() == 0);
+    CHECK(differences_to_shifts<tare::fp6_e2m3>() == 0);
+    CHECK(differences_to_shifts<tare::fp4_e2m1>() == 0);
+    CHECK(differences_to_shifts<tare::minifloat<6, 17>>() == 0);
+    CHECK(differences_to_shifts<tare::minifloat<4, 19>>() == 0);
+    CHECK(differences_to_shifts<tare::minifloat<7, 16, 20, tare::specials::none>>() == 0);
+    CHECK(differences_to_shifts<tare::minifloat<7, 2, 7, tare::specials::none>>() == 0);
+    CHECK(differences_to_shifts<tare::minifloat<8, 4>>() == 0);
+    CHECK(differences_to_shifts<tare::int_n<8>>() == 0);
+    CHECK(differences_to_shifts<tare::int_n<16, tare::full_range>>() == 0);
+    CHECK(differences_to_shifts<tare::int_n<2>>() == 0);
+}
 
 TEST_CASE("every code of the 8-bit floats decodes as the tables say") {
     const auto tables = golden("smaq/fp8_tables.npz");

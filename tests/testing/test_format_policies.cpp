@@ -73,9 +73,13 @@ TEST_CASE("the historical conversions conform, their NaN and infinity apart") {
     conforms<q020<5, 2>>();
     conforms<q020<5, 10>>();
     conforms<q020<8, 7>>();
-    conforms<q030<5, 2>>();
-    conforms<q030<5, 10>>();
     conforms<q030<8, 7>>();
     conforms<q020<5, 2, tare::stochastic>>();
-    conforms<q030<5, 2, tare::stochastic>>();
+}
+
+TEST_CASE("the suite sees that release 0.3.0 rounds subnormals twice") {
+    const auto failures = tare::testing::format_failures<tare::historical::q030<5, 2>>();
+    CHECK(failures.size() == 8);  // the borders below the smallest normal number, both signs
+    for (const std::string& failure : failures)
+        CHECK(failure.find("the border") != std::string::npos);
 }
