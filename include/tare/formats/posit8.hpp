@@ -67,6 +67,26 @@ struct posit8 {
         const std::uint32_t value = detail::select(c == 0, 0U, u | (c >> 7) << 31);
         return std::bit_cast<float>(detail::select(c == nar_code, 0x7FC0'0000U, value));
     }
+    /// What survives encode and decode, without the code in between: the same bits, faster. Counted
+    /// from 2^-24, exponent and fraction are the tail of the word, so that the bits which the
+    /// regime leaves no room for are rounded away in place.
+    [[nodiscard]] static constexpr float round(float x) noexcept {
+        const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t inside = std::min(std::max(a, 0x3380'0000U), 0x4B7F'FFFFU);
+        const std::uint32_t shifted = inside - 0x3380'0000U;
+        const auto regime = static_cast<std::int32_t>(shifted >> 25);
+        const std::uint32_t shift =
+            static_cast<std::uint32_t>(std::max(regime - 5, 6 - regime)) + 19;
+        // In the outermost regimes the last bit kept is the one that ends the run; it is the
+        // opposite of the regime's own last bit.
+        const std::uint32_t odd =
+            ((shifted >> shift) ^ static_cast<std::uint32_t>(shift == 25)) & 1U;
+        const std::uint32_t rounded = (shifted + (1U << (shift - 1)) - 1U + odd) >> shift << shift;
+        const std::uint32_t value = (rounded + 0x3380'0000U) | (u & 0x8000'0000U);
+        return std::bit_cast<float>(
+            detail::select(a >= 0x7F80'0000U, 0x7FC0'0000U, detail::select(a == 0, 0U, value)));
+    }
     /// The border between two neighbouring values, 0 <= below < above.
     [[nodiscard]] static double midpoint(double below, double above) noexcept {
         if (below == 0) return 0;
