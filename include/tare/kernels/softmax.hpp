@@ -199,11 +199,14 @@ inline void log_sum_exp(matrix_view<const float> x, std::span<float> out) {
     detail::each_row(x.rows, 5 * x.columns, [&](extent r) {
         const float* in = x.row(r).data();
         const float maximum = detail::row_max(in, n);
-        // An infinite maximum is the answer itself, unless a NaN hides in the row.
-        const float sum =
-            detail::row_exp_sum<false>(in, n, std::isinf(maximum) ? 0.0F : maximum, nullptr);
-        out[static_cast<std::size_t>(r)] =
-            std::isinf(maximum) && !std::isnan(sum) ? maximum : maximum + std::log(sum);
+        float& result = out[static_cast<std::size_t>(r)];
+        if (std::isinf(maximum)) {
+            // The maximum is the answer itself, unless a NaN hides in the row.
+            const bool has_nan = std::any_of(in, in + n, [](float v) { return std::isnan(v); });
+            result = has_nan ? std::numeric_limits<float>::quiet_NaN() : maximum;
+            return;
+        }
+        result = maximum + std::log(detail::row_exp_sum<false>(in, n, maximum, nullptr));
     });
 }
 

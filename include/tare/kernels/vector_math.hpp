@@ -43,7 +43,7 @@ struct reduced {
 }
 
 /// e^x. exp(-inf) = 0, exp(inf) = inf, NaN stays; subnormal results are rounded once.
-/// Accuracy: 1.02 ulp at most.
+/// Accuracy: 0.83 ulp with fma, 1.2 ulp without.
 [[gnu::always_inline]] inline pack exp(const pack& x) {
     // max and min return their second argument when one is NaN, so NaN goes through.
     const pack bounded = max(pack_of(-104.0F), min(pack_of(89.0F), x));
@@ -52,7 +52,7 @@ struct reduced {
 }
 
 /// e^x for x <= 0 (softmax, sigmoid), zero below -87.3365 where results would be subnormal. NaN
-/// stays. Accuracy: 1.02 ulp above the cut.
+/// stays. Accuracy: as exp() above the cut.
 [[gnu::always_inline]] inline pack exp_nonpositive(const pack& x) {
     const pack magic = pack_of(0x1.8p23F);
     const pack shifted = fma(x, pack_of(0x1.715476p+0F), magic);
@@ -65,7 +65,7 @@ struct reduced {
 }
 
 /// ln x. log(0) = -inf, log(inf) = inf, NaN for x < 0 and NaN; subnormal x are exact inputs.
-/// Accuracy: 1 ulp at most.
+/// Accuracy: 0.9 ulp at most.
 [[gnu::always_inline]] inline pack log(const pack& x) {
     const pack tiny = pack_of(0x1p-126F);
     const auto subnormal = x < tiny;
@@ -119,7 +119,7 @@ template <std::size_t P, std::size_t Q>
     return max(pack_of(-limit), min(pack_of(limit), ratio));
 }
 
-/// Hyperbolic tangent; exact limits, NaN stays. Accuracy: 3 ulp at most.
+/// Hyperbolic tangent; exact limits, NaN stays. Accuracy: 6 ulp at most (near |x| = 6).
 [[gnu::always_inline]] inline pack tanh(const pack& x) {
     // Rational minimax fit of tanh(x)/x in x^2 on [0, 9.02], relative error 2^-25.5.
     constexpr float p[] = {1.0F, 0x1.12046p-3F, 0x1.c9f934p-9F, 0x1.59570ep-16F, 0x1.c9a80ep-27F};
@@ -127,7 +127,7 @@ template <std::size_t P, std::size_t Q>
     return odd_rational(x, 9.02F, 1.0F, p, q);
 }
 
-/// Error function; exact limits, NaN stays. Accuracy: 3 ulp at most.
+/// Error function; exact limits, NaN stays. Accuracy: 6 ulp at most (near |x| = 3).
 [[gnu::always_inline]] inline pack erf(const pack& x) {
     // Fit of erf(x)/x on [0, 3.92], relative error 2^-29.
     constexpr float p[] = {0x1.20dd76p+0F,  0x1.7b288ep-3F,  0x1.bc5decp-5F,  0x1.f7236cp-9F,
@@ -157,13 +157,23 @@ template <std::size_t P, std::size_t Q>
     return odd_rational(x, 5.0F, 0.5F, p, q);
 }
 
-/// 1 / (1 + e^-x), 0 below -87.3365. NaN stays. Accuracy: 3 ulp at most above the cut.
-[[gnu::always_inline]] inline pack sigmoid(const pack& x) {
-    // With e = e^-|x| nothing overflows and both tails keep their digits.
+/// s = 1 / (1 + e^-x) and its slope s (1 - s), each with its own digits in both tails.
+struct sigmoid_and_slope {
+    pack value;
+    pack slope;
+};
+[[gnu::always_inline]] inline sigmoid_and_slope sigmoid_with_slope(const pack& x) {
+    // With e = e^-|x| nothing overflows, and 1 - s never cancels.
     const pack zero = pack_of(0.0F);
     const pack e = exp_nonpositive(zero - abs(x));
     const pack share = reciprocal(pack_of(1.0F) + e);
-    return select(x < zero, e * share, share);
+    const pack other = e * share;
+    return {select(x < zero, other, share), other * share};
+}
+
+/// 1 / (1 + e^-x), 0 below -87.3365. NaN stays. Accuracy: 2.5 ulp at most above the cut.
+[[gnu::always_inline]] inline pack sigmoid(const pack& x) {
+    return sigmoid_with_slope(x).value;
 }
 
 /// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|), 0 below -87.3365. NaN stays. Accuracy: 3 ulp at most
