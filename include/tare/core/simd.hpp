@@ -183,12 +183,13 @@ inline floats fnma(floats a, floats b, floats c) {
 #endif
 }
 
-/// The first `count` <= lanes floats at p, zeros behind them; nothing else is touched.
-inline floats load_partial(const float* p, std::size_t count) {
+/// The first `count` <= lanes floats at p, `fill` behind them; no other memory is touched.
+inline floats load_partial(const float* p, std::size_t count, float fill = 0.0F) {
 #if defined(TARE_SIMD_512)
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1U), p);
+    return _mm512_mask_loadu_ps(broadcast(fill), static_cast<__mmask16>((1U << count) - 1U), p);
 #else
-    alignas(64) float block[lanes] = {};
+    alignas(64) float block[lanes];
+    store(block, broadcast(fill));
     std::memcpy(block, p, count * sizeof(float));
     return load(block);
 #endif
@@ -301,6 +302,24 @@ inline floats multiply_near_power(floats v, floats shifted) {
 #else
     // The low bits of `shifted` are n: moved onto the exponent of 1 they make 2^n.
     return v * as_floats(add(shift_left(as_ints(shifted), 23), as_ints(broadcast(1.0F))));
+#endif
+}
+
+/// The same where m, zero elsewhere.
+inline floats multiply_near_power(masks m, floats v, floats shifted) {
+#if defined(TARE_SIMD_512)
+    return _mm512_maskz_scalef_ps(m, v, shifted - broadcast(0x1.8p23F));
+#else
+    return keep(m, multiply_near_power(v, shifted));
+#endif
+}
+
+/// min(a, |b|) for a >= 0; anything where b is NaN.
+inline floats min_magnitude(floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return _mm512_range_ps(a, b, 2);
+#else
+    return min(a, abs(b));
 #endif
 }
 

@@ -182,22 +182,21 @@ void normalize_rows(matrix_view<const float> x, extent first, const float* gamma
             return simd::fma(d, d, acc);
         },
         squares);
-    pack rstd[Rows];
+    float rstd[Rows];
     for (int r = 0; r < Rows; ++r) {
-        const float s = 1.0F / std::sqrt(squares[r] / count + eps);
-        rstd[r] = simd::pack_of(s);
+        rstd[r] = 1.0F / std::sqrt(squares[r] / count + eps);
         const auto at = static_cast<std::size_t>(first + r);
         if (!saved.mean.empty()) saved.mean[at] = sum[r] / count;
-        if (!saved.rstd.empty()) saved.rstd[at] = s;
+        if (!saved.rstd.empty()) saved.rstd[at] = rstd[r];
     }
     for (int r = 0; r < Rows; ++r) {
-        const pack m = mean[r];
-        const pack s = rstd[r];
+        const float m = sum[r] / count;
+        const float s = rstd[r];
         float* out = y.row(first + r).data();
-        const auto plain_row = [m, s](auto v) { return (v - m) * s; };
-        const auto scaled = [m, s](auto v, auto w) { return (v - m) * s * w; };
-        const auto shifted = [m, s](auto v, auto b) { return simd::fma(v - m, s, b); };
-        const auto both = [m, s](auto v, auto w, auto b) { return simd::fma((v - m) * s, w, b); };
+        const auto plain_row = [m, s](auto v) { return (v - simd::like(v, m)) * simd::like(v, s); };
+        const auto scaled = [=](auto v, auto w) { return plain_row(v) * w; };
+        const auto shifted = [=](auto v, auto b) { return plain_row(v) + b; };
+        const auto both = [=](auto v, auto w, auto b) { return simd::fma(plain_row(v), w, b); };
         if (gamma != nullptr && beta != nullptr)
             map_values(both, out, n, past_caches, in[r], gamma, beta);
         else if (gamma != nullptr)
@@ -224,8 +223,10 @@ inline void layer_norm_backward_block(matrix_view<const float> x, const float* g
     for (extent r = begin; r < end; ++r) {
         const float* in = x.row(r).data();
         const float* up = dy.row(r).data();
-        const pack m = simd::pack_of(mean[static_cast<std::size_t>(r)]);
-        const pack s = simd::pack_of(rstd[static_cast<std::size_t>(r)]);
+        const float row_mean = mean[static_cast<std::size_t>(r)];
+        const float row_rstd = rstd[static_cast<std::size_t>(r)];
+        const pack m = simd::pack_of(row_mean);
+        const pack s = simd::pack_of(row_rstd);
         pack sum_g[2] = {simd::pack_of(0.0F), simd::pack_of(0.0F)};
         pack sum_gh[2] = {sum_g[0], sum_g[0]};
         std::size_t turn = 0;
@@ -240,11 +241,12 @@ inline void layer_norm_backward_block(matrix_view<const float> x, const float* g
             store_up_to(part + i, simd::fma(d, h, load_up_to(part + i, count)), count);
             store_up_to(part + n + i, d + load_up_to(part + n + i, count), count);
         }
-        const pack g_mean = simd::pack_of(reduce_add(sum_g[0] + sum_g[1]) * per_column);
-        const pack gh_mean = simd::pack_of(reduce_add(sum_gh[0] + sum_gh[1]) * per_column);
+        const float g_mean = reduce_add(sum_g[0] + sum_g[1]) * per_column;
+        const float gh_mean = reduce_add(sum_gh[0] + sum_gh[1]) * per_column;
         float* out = dx.row(r).data();
         const auto back = [&](auto v, auto g) {
-            return s * (g - simd::fma((v - m) * s, gh_mean, g_mean));
+            const auto h = (v - like(v, row_mean)) * like(v, row_rstd);
+            return like(v, row_rstd) * (g - fma(h, like(v, gh_mean), like(v, g_mean)));
         };
         if (gamma == nullptr)
             row_map(back, out, n, in, up);
