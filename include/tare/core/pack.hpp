@@ -171,11 +171,6 @@ template <std::size_t N>
 [[gnu::always_inline]] inline packs<N> sqrt(const packs<N>& a) {
     return detail::each([](floats x) { return sqrt(x); }, a);
 }
-/// 1 / a, see reciprocal(floats).
-template <std::size_t N>
-[[gnu::always_inline]] inline packs<N> reciprocal(const packs<N>& a) {
-    return detail::each([](floats x) { return reciprocal(x); }, a);
-}
 /// v * 2^n, see multiply_power(floats, floats).
 template <std::size_t N>
 [[gnu::always_inline]] inline packs<N> multiply_power(const packs<N>& v, const packs<N>& n) {

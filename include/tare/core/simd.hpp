@@ -354,17 +354,6 @@ inline float fold(floats v, Join join) {
 #endif
 }
 
-/// 1 / v to about 1.5 ulp (correctly rounded outside AVX-512); v normal, away from overflow.
-inline floats reciprocal(floats v) {
-#if defined(TARE_SIMD_512)
-    // A zmm division takes 16 cycles on Intel; an estimate of 14 bits and one Newton step take 3.
-    const floats estimate = _mm512_rcp14_ps(v);
-    return fma(estimate, fnma(v, estimate, broadcast(1.0F)), estimate);
-#else
-    return broadcast(1.0F) / v;
-#endif
-}
-
 }  // namespace tare::simd
 
 #ifndef TARE_NO_SIMD

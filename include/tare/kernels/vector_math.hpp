@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: MIT
 // Elementary functions of packs of floats. exp and log: argument reduction to a short interval
 // (Cody and Waite 1980, chapters 6 and 5), then a polynomial fitted by the exchange algorithm of
-// Remez. tanh, erf and the two GELU gates: odd rational functions fitted by Lawson's iteration,
-// with a reciprocal estimate instead of the slow division. Stated errors were measured over all
-// floats and hold on every build; the tests assert them.
+// Remez. tanh, erf and the two GELU gates: odd rational functions fitted by Lawson's iteration. A
+// true division costs no more than an estimate with a Newton step here, and keeps the same bits on
+// AVX2. Stated errors were measured on every 97th float of all builds; the tests assert them.
 
 #include <cstddef>
 #include <cstdint>
@@ -114,7 +114,7 @@ template <std::size_t N, std::size_t P, std::size_t Q>
 [[gnu::always_inline]] inline packs<N> odd_rational(const packs<N>& x, float edge, float limit,
                                                     const float (&p)[P], const float (&q)[Q]) {
     const packs<N> u = min(like(x, edge * edge), x * x);
-    const packs<N> ratio = (x * polynomial(u, p)) * reciprocal(polynomial(u, q));
+    const packs<N> ratio = (x * polynomial(u, p)) / polynomial(u, q);
     return max(like(x, -limit), min(like(x, limit), ratio));
 }
 
@@ -168,7 +168,7 @@ template <class Gate, std::size_t N>
 [[gnu::always_inline]] inline packs<N> gated(const packs<N>& x) {
     const packs<N> square = x * x;
     const packs<N> u = min(like(x, Gate::edge * Gate::edge), square);
-    const packs<N> t = square * (polynomial(u, Gate::p) * reciprocal(polynomial(u, Gate::q)));
+    const packs<N> t = square * (polynomial(u, Gate::p) / polynomial(u, Gate::q));
     const packs<N> half = x * like(x, 0.5F);
     return half + min_magnitude(t, half);
 }
@@ -184,14 +184,14 @@ template <std::size_t N>
 [[gnu::always_inline]] inline packs<N> sigmoid(const packs<N>& x) {
     // With e = e^-|x| nothing overflows and both tails keep their digits.
     const packs<N> e = exp_nonpositive(negative_abs(x));
-    const packs<N> share = reciprocal(like(x, 1.0F) + e);
-    return select(x < like(x, 0.0F), e * share, share);
+    const packs<N> one = like(x, 1.0F);
+    return select(x < like(x, 0.0F), e, one) / (one + e);
 }
 /// Its slope s (1 - s), where 1 - s never cancels. Accuracy: 4 ulp at most above the cut.
 template <std::size_t N>
 [[gnu::always_inline]] inline packs<N> sigmoid_slope(const packs<N>& x) {
     const packs<N> e = exp_nonpositive(negative_abs(x));
-    const packs<N> share = reciprocal(like(x, 1.0F) + e);
+    const packs<N> share = like(x, 1.0F) / (like(x, 1.0F) + e);
     return e * share * share;
 }
 
@@ -204,7 +204,7 @@ template <std::size_t N>
     // ln(1 + e) = 2 atanh(s), s = e / (2 + e) <= 1/3; series fitted to 2^-32.
     constexpr float c[] = {0x1.555558p-1F, 0x1.999684p-2F, 0x1.250deep-2F, 0x1.b66b78p-3F,
                            0x1.f362f2p-3F};
-    const packs<N> s = e * reciprocal(like(x, 2.0F) + e);
+    const packs<N> s = e / (like(x, 2.0F) + e);
     const packs<N> u = s * s;
     return max(zero, x) + fma(s * u, polynomial(u, c), s + s);
 }
