@@ -128,7 +128,7 @@ namespace detail {
 template <bool Write>
 inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
     return row_sum_at(
-        [maximum, y](std::size_t at, std::size_t count, const auto& v) {
+        [=](std::size_t at, std::size_t count, const auto& v) {
             const auto e = vector_math::exp_nonpositive(v - like(v, maximum));
             if constexpr (Write) {
                 if (count == simd::wide_lanes)
