@@ -68,7 +68,8 @@ using lane_type =
     std::conditional_t<LaneBits == 8, std::uint8_t,
                        std::conditional_t<LaneBits == 16, std::uint16_t, std::uint32_t>>;
 
-inline constexpr std::size_t pack_block = 64;  // codes
+inline constexpr std::size_t pack_block = 64;        // codes
+inline constexpr std::size_t max_packed_words = 32;  // of a block, at 32 bits a code
 
 // Packs 64 codes into Width words and returns the OR of the codes, for the range check.
 template <int Width, packable_code Code>

@@ -16,29 +16,34 @@
 namespace tare {
 
 /// Writes fields into memory that has room for them and for 8 bytes more (words are stored whole).
+/// No branch depends on how full the current byte is.
 class bit_writer {
   public:
     explicit bit_writer(std::byte* out) noexcept : begin_(out), out_(out) {}
 
-    /// Appends the lowest `bits` (0 to 64) bits of `field`; its other bits must be zero.
+    /// Appends the lowest `bits` (0 to 56) bits of `field`; its other bits must be zero.
     void put(std::uint64_t field, int bits) noexcept {
         pending_ |= field << fill_;
-        if (fill_ + bits < 64) {
-            fill_ += bits;
-            return;
-        }
         std::memcpy(out_, &pending_, sizeof pending_);
-        out_ += sizeof pending_;
-        const int taken = 64 - fill_;  // 1 to 64
-        pending_ = taken == 64 ? 0 : field >> taken;
-        fill_ = bits - taken;
+        const int whole = (fill_ + bits) / 8;  // bytes, at most 7
+        pending_ >>= 8 * whole;
+        out_ += whole;
+        fill_ = (fill_ + bits) % 8;
     }
 
-    /// Appends the first `bits` bits of an array of words.
+    /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
     void put(const std::uint64_t* words, std::size_t bits) noexcept {
-        for (; bits >= 64; bits -= 64)
-            put(*words++, 64);
-        if (bits != 0) put(*words & low_mask(static_cast<int>(bits)), static_cast<int>(bits));
+        for (; bits >= 64; bits -= 64, ++words) {
+            const std::uint64_t whole = pending_ | *words << fill_;
+            std::memcpy(out_, &whole, sizeof whole);
+            out_ += sizeof whole;
+            pending_ = *words >> 1 >> (63 - fill_);  // two shifts: by 64 there is none
+        }
+        if (bits == 0) return;
+        const std::uint64_t rest = *words & low_mask(static_cast<int>(bits));
+        const int half = static_cast<int>(bits) / 2;
+        put(rest & low_mask(half), half);
+        put(rest >> half, static_cast<int>(bits) - half);
     }
 
     /// Bits written so far.
@@ -54,7 +59,7 @@ class bit_writer {
     std::byte* begin_;
     std::byte* out_;
     std::uint64_t pending_ = 0;
-    int fill_ = 0;  // bits in pending_, 0 to 63
+    int fill_ = 0;  // bits in pending_, 0 to 7
 };
 
 /// Reads fields from `in`. `reader` opens the messages; `offset` is the place of in[0] in the whole
@@ -86,7 +91,8 @@ class bit_reader {
         const std::size_t left = 8 * in_.size() - at_;
         require(left < 8, reader_, ": byte ", byte(), ": ", left / 8,
                 " bytes behind the last chunk");
-        require(take(static_cast<int>(left)) == 0, reader_, ": byte ", byte() - (left != 0),
+        const std::size_t last = byte();
+        require(take(static_cast<int>(left)) == 0, reader_, ": byte ", last,
                 ": padding bits are not zero");
     }
 

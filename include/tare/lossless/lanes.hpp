@@ -6,14 +6,16 @@
 // bits.
 
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <tare/core/bits.hpp>
 #include <tare/core/simd.hpp>
 
-#if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
+#if !defined(TARE_NO_SIMD) && defined(__AVX512BW__)
 #define TARE_LANES_AVX512 1
 #elif !defined(TARE_NO_SIMD) && defined(__AVX2__)
 #define TARE_LANES_AVX2 1
@@ -44,14 +46,24 @@ template <class T>
     return mask_of_flags(flags);
 }
 
-/// Marks the values v with v - origin <= span modulo 2^32: a signed or unsigned interval, in one
-/// comparison. The plain reference of within_64.
-[[nodiscard]] inline std::uint64_t
-within_64_plain(const std::uint32_t* values, std::uint32_t origin, std::uint32_t span) noexcept {
+/// Marks the values v with v - origin <= span modulo 2^8 or 2^32: a signed or unsigned interval, in
+/// one comparison. The plain reference of within_64.
+template <class T>
+[[nodiscard]] std::uint64_t within_64_plain(const T* values, T origin, T span) noexcept {
     std::uint8_t flags[mask_block];
     for (std::size_t i = 0; i < mask_block; ++i)
-        flags[i] = values[i] - origin <= span;
+        flags[i] = static_cast<T>(values[i] - origin) <= span;
     return mask_of_flags(flags);
+}
+
+/// Lowers `least` and raises `most` to hold the marked values. The plain reference of extremes_64.
+template <class T>
+void extremes_64_plain(const T* values, std::uint64_t mask, T& least, T& most) noexcept {
+    for (; mask != 0; mask &= mask - 1) {
+        const T value = values[std::countr_zero(mask)];
+        least = value < least ? value : least;
+        most = value > most ? value : most;
+    }
 }
 
 /// Moves the marked values to the front of `out`, in order; returns how many. `out` has room for 64
@@ -89,6 +101,14 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
     return mask;
 }
 
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
+    const __m512i v = _mm512_loadu_si512(values);
+    const __m512i d = _mm512_sub_epi8(v, _mm512_set1_epi8(static_cast<char>(origin)));
+    return _mm512_cmple_epu8_mask(d, _mm512_set1_epi8(static_cast<char>(span)));
+}
+
 #elif TARE_LANES_AVX2
 
 /// As within_64_plain.
@@ -108,6 +128,22 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
     return mask;
 }
 
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
+    const __m256i low = _mm256_set1_epi8(static_cast<char>(origin));
+    const __m256i most = _mm256_set1_epi8(static_cast<char>(span));
+    std::uint64_t mask = 0;
+    for (int part = 0; part < 2; ++part) {
+        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + 32 * part));
+        const __m256i d = _mm256_sub_epi8(v, low);
+        const __m256i hit = _mm256_cmpeq_epi8(_mm256_min_epu8(d, most), d);
+        const auto bits = static_cast<std::uint32_t>(_mm256_movemask_epi8(hit));
+        mask |= std::uint64_t{bits} << (32 * part);
+    }
+    return mask;
+}
+
 #else
 
 /// As within_64_plain.
@@ -115,8 +151,55 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
                                              std::uint32_t span) noexcept {
     return within_64_plain(values, origin, span);
 }
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
+    return within_64_plain(values, origin, span);
+}
 
 #endif
+
+/// As extremes_64_plain.
+template <std::integral T>
+void extremes_64(const T* values, std::uint64_t mask, T& least, T& most) noexcept {
+    if (~mask == 0) {
+        T low = least;
+        T high = most;
+        for (std::size_t i = 0; i < mask_block; ++i) {
+            low = values[i] < low ? values[i] : low;
+            high = values[i] > high ? values[i] : high;
+        }
+        least = low;
+        most = high;
+        return;
+    }
+#if TARE_LANES_AVX512
+    if constexpr (sizeof(T) == 4) {
+        __m512i low = _mm512_set1_epi32(static_cast<int>(least));
+        __m512i high = _mm512_set1_epi32(static_cast<int>(most));
+        for (int part = 0; part < 4; ++part) {
+            const auto bits = static_cast<__mmask16>(mask >> (16 * part));
+            const __m512i v = _mm512_loadu_si512(values + 16 * part);
+            if constexpr (std::is_signed_v<T>) {
+                low = _mm512_mask_min_epi32(low, bits, low, v);
+                high = _mm512_mask_max_epi32(high, bits, high, v);
+            } else {
+                low = _mm512_mask_min_epu32(low, bits, low, v);
+                high = _mm512_mask_max_epu32(high, bits, high, v);
+            }
+        }
+        if constexpr (std::is_signed_v<T>) {
+            least = _mm512_reduce_min_epi32(low);
+            most = _mm512_reduce_max_epi32(high);
+        } else {
+            least = _mm512_reduce_min_epu32(low);
+            most = _mm512_reduce_max_epu32(high);
+        }
+        return;
+    }
+#endif
+    extremes_64_plain(values, mask, least, most);
+}
 
 /// As compress_64_plain.
 template <class T>
@@ -130,6 +213,21 @@ std::size_t compress_64(const T* values, std::uint64_t mask, T* out) noexcept {
             // Compress in the register, then store 16 lanes: count <= 16 part, so they fit in 64.
             _mm512_storeu_si512(out + count, _mm512_maskz_compress_epi32(bits, v));
             count += static_cast<std::size_t>(std::popcount(static_cast<unsigned>(bits)));
+        }
+        return count;
+    }
+#endif
+#if TARE_HAS_BMI2
+    if constexpr (sizeof(T) == 1) {
+        std::size_t count = 0;
+        for (int group = 0; group < 8; ++group) {
+            std::uint64_t eight;
+            std::memcpy(&eight, values + 8 * group, sizeof eight);
+            const std::uint64_t bits = mask >> (8 * group) & 0xFF;
+            const std::uint64_t lanes = deposit_bits(bits, 0x0101010101010101U) * 0xFF;
+            eight = extract_bits(eight, lanes);
+            std::memcpy(out + count, &eight, sizeof eight);  // count <= 8 group
+            count += static_cast<std::size_t>(std::popcount(bits));
         }
         return count;
     }
@@ -155,15 +253,22 @@ void expand_64(const T* packed, std::uint64_t mask, T* out) noexcept {
 }
 
 /// Writes `value` where the mask is 1.
-inline void blend_64(std::uint32_t* out, std::uint64_t mask, std::uint32_t value) noexcept {
+template <class T>
+void blend_64(T* out, std::uint64_t mask, T value) noexcept {
 #if TARE_LANES_AVX512
-    const __m512i v = _mm512_set1_epi32(static_cast<int>(value));
-    for (int part = 0; part < 4; ++part)
-        _mm512_mask_storeu_epi32(out + 16 * part, static_cast<__mmask16>(mask >> (16 * part)), v);
-#else
+    if constexpr (sizeof(T) == 4) {
+        const __m512i v = _mm512_set1_epi32(static_cast<int>(value));
+        for (int part = 0; part < 4; ++part)
+            _mm512_mask_storeu_epi32(out + 16 * part, static_cast<__mmask16>(mask >> (16 * part)),
+                                     v);
+        return;
+    } else if constexpr (sizeof(T) == 1) {
+        _mm512_mask_storeu_epi8(out, mask, _mm512_set1_epi8(static_cast<char>(value)));
+        return;
+    }
+#endif
     for (std::size_t i = 0; i < mask_block; ++i)
         out[i] = (mask >> i & 1) != 0 ? value : out[i];
-#endif
 }
 
 }  // namespace tare

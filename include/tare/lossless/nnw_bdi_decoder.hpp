@@ -52,7 +52,7 @@ class nnw_bdi_decoder {
         for (std::size_t w = 0; w < words; ++w) {
             alignas(64) std::uint32_t base[mask_block];
             if (!raw && stored_[w] != 0) select_bases(in, w, planes, base);
-            std::uint64_t packed[32] = {};
+            std::uint64_t packed[max_packed_words] = {};
             in.take(packed, static_cast<std::size_t>(std::popcount(stored_[w]) * delta_bits));
             alignas(64) std::uint32_t codes[mask_block];
             alignas(64) std::uint32_t value[mask_block];
