@@ -200,6 +200,7 @@ TEST_CASE("sizes that do not match and damaged masks are errors") {
     tare::pack_mask(mask, bytes);
     CHECK_THROWS_AS((void)tare::unpack_mask(bytes, 17), tare::error);
     CHECK_THROWS_AS((void)tare::unpack_mask(bytes, 8), tare::error);
+    CHECK_THROWS_AS((void)tare::unpack_mask({}, ~std::size_t{0}), tare::error);
     bytes[1] |= std::byte{0x40};
     CHECK_THROWS_WITH_AS((void)tare::unpack_mask(bytes, 10),
                          "unpack_mask: byte 1: padding bits behind the last one are not zero",

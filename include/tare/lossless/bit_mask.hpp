@@ -143,7 +143,7 @@ void expand(std::span<const T> stored, const bit_mask& mask, std::span<T> out) {
 
 /// Bytes of a packed mask of `size` bits.
 [[nodiscard]] constexpr std::size_t mask_bytes(std::size_t size) noexcept {
-    return (size + 7) / 8;
+    return size / 8 + (size % 8 != 0);  // no sum that a huge size could wrap
 }
 
 /// Writes the mask to exactly mask_bytes(mask.size()) bytes. Throws if `out` is of another size.
