@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -87,7 +88,7 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
     const std::size_t room = (layout.most_group_bytes() + 8 + 63) / 64 * 64;
     // Groups are encoded into a scratch that stays in the cache, a wave at a time, and appended.
     constexpr std::size_t wave = 64;
-    std::vector<std::byte> scratch(std::min(groups, wave) * room);
+    const auto scratch = std::make_unique_for_overwrite<std::byte[]>(std::min(groups, wave) * room);
     std::vector<std::size_t> bytes(std::min(groups, wave));
     std::vector<storage_cost> costs(bytes.size());
 
@@ -106,7 +107,7 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
             for (auto g = static_cast<std::size_t>(b); g < static_cast<std::size_t>(e); ++g) {
                 const std::size_t first = (begin + g) * layout.group_elements();
                 const std::size_t last = std::min(values.size(), first + layout.group_elements());
-                bit_writer writer(scratch.data() + g * room);
+                bit_writer writer(scratch.get() + g * room);
                 costs[g] = {};
                 for (std::size_t at = first; at < last; at += options.chunk)
                     encoder.encode(values.subspan(at, std::min(options.chunk, last - at)), at,
@@ -117,7 +118,7 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
         for (std::size_t g = 0; g < end - begin; ++g) {
             const auto length = static_cast<std::uint32_t>(bytes[g]);
             std::memcpy(out.bytes.data() + layout.header_bytes() + 4 * (begin + g), &length, 4);
-            const std::byte* group = scratch.data() + g * room;
+            const std::byte* group = scratch.get() + g * room;
             out.bytes.insert(out.bytes.end(), group, group + bytes[g]);
             out.cost.value_bits += costs[g].value_bits;
             out.cost.mask_bits += costs[g].mask_bits;

@@ -74,7 +74,7 @@ class nnw_bdi_planner {
         for (const candidate& c : configs_) {
             const std::int64_t least_bits = common + static_cast<std::int64_t>(immediates) +
                                             c.used_bits + stored * c.config.delta_bits;
-            if (worse(least_bits, c.index)) continue;
+            if (worse(least_bits, c.index) || hopeless(c)) continue;
             const bool fits = simple && chunk_.all_within(bdi_range<Value>(c.config.base_bits))
                                   ? attempt_narrow(c)
                                   : attempt(c, first);
@@ -127,6 +127,24 @@ class nnw_bdi_planner {
         const std::uint32_t span =
             std::is_signed_v<Value> ? deltas.span : std::min(deltas.span, ~base);
         return {base + deltas.origin - chunk_.least(), span};
+    }
+
+    // True if no choice of bases can reach both the least and the most stored element. Most failing
+    // configurations end here, without a look at the other elements and in a branch that is taken
+    // almost always.
+    [[nodiscard]] bool hopeless(const candidate& c) const noexcept {
+        const std::uint32_t extent = chunk_.extent();
+        bool least = chunk_.stored_count() == 0;
+        bool most = least;
+        for (const std::int64_t immediate : options_.immediates) {
+            const interval hit = around(static_cast<std::uint32_t>(immediate), c.deltas);
+            least |= hit.holds(0);
+            most |= hit.holds(extent);
+        }
+        const int missing = !least + !most;
+        // One base reaches both if its interval is long enough, one way round or the other.
+        const bool apart = c.deltas.span < extent && c.deltas.span < 0 - extent;
+        return missing > c.config.bases && (c.config.bases == 0 || apart);
     }
 
     // Fills tried_ for one block of bytes; false if an element is left that no source reaches.
