@@ -33,12 +33,18 @@ class bit_writer {
 
     /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
     void put(const std::uint64_t* words, std::size_t bits) noexcept {
-        for (; bits >= 64; bits -= 64, ++words) {
-            const std::uint64_t whole = pending_ | *words << fill_;
-            std::memcpy(out_, &whole, sizeof whole);
-            out_ += sizeof whole;
-            pending_ = *words >> 1 >> (63 - fill_);  // two shifts: by 64 there is none
+        // Locals, because a store through a pointer to bytes may alias every member.
+        std::byte* out = out_;
+        std::uint64_t pending = pending_;
+        const int fill = fill_;
+        for (; bits >= 64; bits -= 64, ++words, out += 8) {
+            const std::uint64_t word = *words;
+            const std::uint64_t whole = pending | word << fill;
+            std::memcpy(out, &whole, sizeof whole);
+            pending = word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
         }
+        out_ = out;
+        pending_ = pending;
         if (bits == 0) return;
         const std::uint64_t rest = *words & low_mask(static_cast<int>(bits));
         const int half = static_cast<int>(bits) / 2;

@@ -126,7 +126,8 @@ class nnw_bdi_planner {
         // Unsigned differences may not wrap: v >= base exactly when v - base <= ~base.
         const std::uint32_t span =
             std::is_signed_v<Value> ? deltas.span : std::min(deltas.span, ~base);
-        return {base + deltas.origin - chunk_.least(), span};
+        const std::uint32_t origin = base + deltas.origin - chunk_.least();
+        return {span == ~std::uint32_t{0} ? 0 : origin, span};
     }
 
     // True if no choice of bases can reach both the least and the most stored element. Most failing
@@ -175,22 +176,19 @@ class nnw_bdi_planner {
         return left == 0;
     }
 
-    // Marks the bytes within [0, extent] that lie in `hit`. Such a narrow range and an interval
-    // meet in one piece: only the interval of everything begins there and reaches round.
+    // Marks the bytes, which lie within [0, extent], that are in `hit`. The two sets meet in one
+    // piece, because an interval that reaches round is either everything or far longer than bytes.
     [[nodiscard]] std::uint64_t within_bytes(const std::uint8_t* bytes,
                                              interval hit) const noexcept {
         const std::uint32_t extent = chunk_.extent();
-        const std::uint64_t everything = (std::uint64_t{hit.span} + 1) >> 32;
-        const std::uint32_t origin = everything != 0 ? 0 : hit.origin;
-        const std::uint64_t end = std::uint64_t{origin} + hit.span;
-        const bool begins = origin <= extent;
-        const std::uint32_t first = begins ? origin : 0;
-        const auto last = static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(begins ? end : end & low_mask(32), extent));
-        const std::uint64_t meets = begins || end >> 32 != 0;
+        const std::uint32_t ahead = 0 - hit.origin;  // of 0, if the interval begins below it
+        const std::uint32_t below = 0 - std::uint32_t{ahead <= hit.span};  // all ones if so
+        const std::uint32_t first = hit.origin & ~below;
+        const std::uint32_t length = std::min(hit.span - (ahead & below), extent - first);
+        const std::uint64_t meets = 0 - std::uint64_t{first <= extent};
         return within_64(bytes, static_cast<std::uint8_t>(first),
-                         static_cast<std::uint8_t>(last - first)) &
-               (~meets + 1);
+                         static_cast<std::uint8_t>(length)) &
+               meets;
     }
 
     // As attempt_narrow, for any chunk and all options.
