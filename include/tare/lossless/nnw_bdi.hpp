@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -71,6 +70,20 @@ class first_failure {
     std::size_t group_ = 0;
 };
 
+// Writes one group to `out` and returns its bytes.
+template <bdi_value Value>
+std::size_t encode_group(nnw_bdi_encoder<Value>& encoder, const nnw_bdi_layout& layout,
+                         std::span<const Value> values, std::size_t group, std::byte* out,
+                         storage_cost& cost) {
+    const std::size_t first = group * layout.group_elements();
+    const std::size_t last = std::min(values.size(), first + layout.group_elements());
+    const std::size_t chunk = layout.options.chunk;
+    bit_writer writer(out);
+    for (std::size_t at = first; at < last; at += chunk)
+        encoder.encode(values.subspan(at, std::min(chunk, last - at)), at, writer, cost);
+    return writer.finish();
+}
+
 }  // namespace detail
 
 /// Encodes `values` into `out`, whose memory is reused: in a loop this saves the page faults.
@@ -85,12 +98,12 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
     check_options<Value>(options, "nnw_bdi_encode");
     const auto layout = detail::nnw_bdi_layout::of<Value>(values.size(), options);
     const std::size_t groups = layout.groups();
-    const std::size_t room = (layout.most_group_bytes() + 8 + 63) / 64 * 64;
-    // Groups are encoded into a scratch that stays in the cache, a wave at a time, and appended.
-    constexpr std::size_t wave = 64;
-    const auto scratch = std::make_unique_for_overwrite<std::byte[]>(std::min(groups, wave) * room);
-    std::vector<std::size_t> bytes(std::min(groups, wave));
-    std::vector<storage_cost> costs(bytes.size());
+    // A part is a group as bytes. One thread keeps few of them, so that they stay in the cache
+    // until they are appended; several threads want a single parallel region, whatever its memory.
+    const std::size_t wave = std::min(groups, threads() == 1 ? std::size_t{16} : groups);
+    std::vector<std::vector<std::byte>> parts(wave);
+    std::vector<storage_cost> costs(wave);
+    detail::first_failure failure;
 
     out.cost = {};
     out.bytes.assign(layout.header_bytes() + 4 * groups + 8, std::byte{0});
@@ -103,23 +116,26 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
         const std::size_t end = std::min(groups, begin + wave);
         const auto elements = static_cast<extent>(layout.group_elements());
         parallel_for(static_cast<extent>(end - begin), 1, 4 * elements, [&](extent b, extent e) {
-            detail::nnw_bdi_encoder<Value> encoder(layout);
-            for (auto g = static_cast<std::size_t>(b); g < static_cast<std::size_t>(e); ++g) {
-                const std::size_t first = (begin + g) * layout.group_elements();
-                const std::size_t last = std::min(values.size(), first + layout.group_elements());
-                bit_writer writer(scratch.get() + g * room);
-                costs[g] = {};
-                for (std::size_t at = first; at < last; at += options.chunk)
-                    encoder.encode(values.subspan(at, std::min(options.chunk, last - at)), at,
-                                   writer, costs[g]);
-                bytes[g] = writer.finish();
+            auto g = static_cast<std::size_t>(b);
+            try {
+                detail::nnw_bdi_encoder<Value> encoder(layout);
+                // The writer stores whole words: 8 bytes of room behind the last one.
+                std::vector<std::byte> scratch(layout.most_group_bytes() + 8);
+                for (; g < static_cast<std::size_t>(e); ++g) {
+                    costs[g] = {};
+                    const std::size_t length = detail::encode_group(
+                        encoder, layout, values, begin + g, scratch.data(), costs[g]);
+                    parts[g].assign(scratch.data(), scratch.data() + length);
+                }
+            } catch (...) {  // no memory
+                failure.record(g);
             }
         });
+        failure.rethrow();
         for (std::size_t g = 0; g < end - begin; ++g) {
-            const auto length = static_cast<std::uint32_t>(bytes[g]);
+            const auto length = static_cast<std::uint32_t>(parts[g].size());
             std::memcpy(out.bytes.data() + layout.header_bytes() + 4 * (begin + g), &length, 4);
-            const std::byte* group = scratch.get() + g * room;
-            out.bytes.insert(out.bytes.end(), group, group + bytes[g]);
+            out.bytes.insert(out.bytes.end(), parts[g].begin(), parts[g].end());
             out.cost.value_bits += costs[g].value_bits;
             out.cost.mask_bits += costs[g].mask_bits;
             out.cost.scale_bits += costs[g].scale_bits;
