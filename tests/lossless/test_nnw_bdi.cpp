@@ -274,6 +274,26 @@ TEST_CASE("the bytes do not depend on the number of threads") {
     tare::set_threads(1);
 }
 
+TEST_CASE("the bytes do not depend on compiler, instruction set or build") {
+    // Integers only, so that no rounding of a mathematical function enters.
+    const tare::random_stream draws(101, 0);
+    std::vector<std::int32_t> values(3001);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const auto spread = static_cast<std::uint32_t>(1 + i / 64);
+        values[i] = static_cast<std::int32_t>(draws.below(2 * i, spread)) -
+                    static_cast<std::int32_t>(draws.below(2 * i + 1, spread));
+    }
+    nnw_bdi_options o = with({{0, 8, 3}, {1, 8, 3}, {2, 8, 4}, {1, 8, 5}}, {0, 3});
+    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+    for (const bool random : {false, true}) {
+        o.random_bases = o.stochastic_rounding = random;
+        o.delta_shift = random ? 2 : 0;
+        for (const std::byte b : tare::nnw_bdi_encode<std::int32_t>(values, o).bytes)
+            hash = (hash ^ std::to_integer<std::uint64_t>(b)) * 1099511628211U;
+    }
+    CHECK(hash == 11875057069071247519U);
+}
+
 TEST_CASE("a reused stream and misaligned values give the same bytes") {
     const nnw_bdi_options o = with(byte_configs, {0});
     const auto values = weights<std::int32_t>(1001, 8, 0.1, 51);
