@@ -1,0 +1,206 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// How a number that falls between two codes, beyond the largest or below the smallest is settled:
+// three kinds of policy that every format takes as template arguments. All of them work on bare
+// uint32 bit patterns without a branch, so that a loop over an array vectorises and gives the same
+// bits at every instruction set.
+//
+// Rounding acts on a magnitude m of which the low `shift` bits are dropped:
+//     rounded = (m + increment(m, shift, draw)) >> shift,   1 <= shift <= 31,  m < 2^31.
+// Source: IEEE 754-2019, section 4.3 (directions) and 7.4 (overflow); Gupta, Agrawal,
+// Gopalakrishnan and Narayanan 2015, "Deep learning with limited numerical precision", section 3
+// (stochastic).
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <string_view>
+
+namespace tare {
+
+/// A rounding policy: what is added to a magnitude before its low bits are cut off.
+/// `needs_draw` says that a random word must be offered; `overflow_stays_finite` that a finite
+/// number never rounds to infinity; `suffix` is appended to the names of formats.
+template <class R>
+concept rounding_policy = requires(std::uint32_t m, std::uint32_t shift, std::uint32_t draw) {
+    { R::increment(m, shift, draw) } -> std::same_as<std::uint32_t>;
+    { R::needs_draw } -> std::convertible_to<bool>;
+    { R::overflow_stays_finite } -> std::convertible_to<bool>;
+    { R::suffix } -> std::convertible_to<std::string_view>;
+};
+
+/// To the nearest value, ties to the even code (IEEE 754 roundTiesToEven).
+struct nearest_even {
+    static constexpr bool needs_draw = false;
+    static constexpr bool overflow_stays_finite = false;
+    static constexpr std::string_view suffix = "";
+    static constexpr std::uint32_t increment(std::uint32_t m, std::uint32_t shift,
+                                             std::uint32_t) noexcept {
+        return (1U << (shift - 1)) - 1 + ((m >> shift) & 1U);
+    }
+};
+
+/// To the nearest value, ties away from zero (IEEE 754 roundTiesToAway).
+struct nearest_away {
+    static constexpr bool needs_draw = false;
+    static constexpr bool overflow_stays_finite = false;
+    static constexpr std::string_view suffix = "_away";
+    static constexpr std::uint32_t increment(std::uint32_t, std::uint32_t shift,
+                                             std::uint32_t) noexcept {
+        return 1U << (shift - 1);
+    }
+};
+
+/// Toward zero: the dropped bits are lost. Finite numbers beyond the range become the largest value
+/// whatever the overflow policy says; only an infinity overflows (IEEE 754, section 7.4).
+struct toward_zero {
+    static constexpr bool needs_draw = false;
+    static constexpr bool overflow_stays_finite = true;
+    static constexpr std::string_view suffix = "_trunc";
+    static constexpr std::uint32_t increment(std::uint32_t, std::uint32_t, std::uint32_t) noexcept {
+        return 0;
+    }
+};
+
+/// Up in magnitude with probability equal to the dropped fraction, by the low `shift` bits of a
+/// random word: unbiased, exact to 2^-shift. Where no word is offered, formats with this policy
+/// round as `deterministic` does.
+struct stochastic {
+    using deterministic = nearest_even;
+    static constexpr bool needs_draw = true;
+    static constexpr bool overflow_stays_finite = false;
+    static constexpr std::string_view suffix = "_stochastic";
+    static constexpr std::uint32_t increment(std::uint32_t, std::uint32_t shift,
+                                             std::uint32_t draw) noexcept {
+        return draw & ((1U << shift) - 1U);
+    }
+};
+
+namespace detail {
+
+/// The policy that decides where no random word is offered.
+template <rounding_policy R>
+struct deterministic_of {
+    using type = R;
+};
+template <rounding_policy R>
+    requires(R::needs_draw)
+struct deterministic_of<R> {
+    using type = typename R::deterministic;
+};
+template <rounding_policy R>
+using deterministic = typename deterministic_of<R>::type;
+
+/// m / 2^shift rounded to an integer, for any shift >= 1. Beyond 31 the bits that no random word
+/// could ever reach are cut first; the nearest policies see no difference since m < 2^24.
+template <rounding_policy R>
+[[nodiscard]] constexpr std::uint32_t shift_right(std::uint32_t m, std::uint32_t shift,
+                                                  std::uint32_t draw) noexcept {
+    if constexpr (R::needs_draw) {
+        const std::uint32_t reachable = std::min(shift, 31U);
+        m >>= std::min(shift - reachable, 31U);
+        shift = reachable;
+    } else {
+        shift = std::min(shift, 31U);
+    }
+    return (m + R::increment(m, shift, draw)) >> shift;
+}
+
+/// Significand of a float32 magnitude (bits without sign), the leading one included.
+[[nodiscard]] constexpr std::uint32_t significand(std::uint32_t magnitude) noexcept {
+    const std::uint32_t leading = magnitude >= 0x0080'0000U ? 0x0080'0000U : 0U;
+    return (magnitude & 0x007F'FFFFU) | leading;
+}
+
+/// Exponent field of a float32 magnitude with the meaning 2^(field - 150) per unit of
+/// `significand`; subnormal numbers share the field 1.
+[[nodiscard]] constexpr std::uint32_t exponent_field(std::uint32_t magnitude) noexcept {
+    return std::max(magnitude >> 23, 1U);
+}
+
+}  // namespace detail
+
+/// Overflow: what a magnitude beyond the largest finite one (after rounding), or an infinity,
+/// becomes. `code<Layout>()` picks from the codes that a layout offers; a choice that the layout
+/// lacks does not compile.
+struct saturate {
+    static constexpr std::string_view suffix = "_sat";
+    template <class Layout>
+    static constexpr std::uint32_t code() noexcept {
+        return Layout::max_code;
+    }
+};
+
+/// Overflow to the infinity of the same sign.
+struct to_infinity {
+    static constexpr std::string_view suffix = "_inf";
+    template <class Layout>
+    static constexpr std::uint32_t code() noexcept {
+        static_assert(Layout::has_infinity,
+                      "to_infinity: this format has no infinity; use saturate or to_nan");
+        return Layout::infinity_code;
+    }
+};
+
+/// Overflow to NaN (the non-saturating mode of OCP E4M3).
+struct to_nan {
+    static constexpr std::string_view suffix = "_nan";
+    template <class Layout>
+    static constexpr std::uint32_t code() noexcept {
+        static_assert(Layout::has_nan, "to_nan: this format has no NaN; use saturate");
+        return Layout::nan_code;
+    }
+};
+
+/// Underflow policies: the rounded magnitude, as a code without sign, of a float32 magnitude `a`.
+/// Codes count upward from 0 without a gap (exponent field above `Mantissa` bits), may exceed the
+/// largest code, and `MinField` is the float32 exponent field of the smallest normal number.
+
+/// Subnormals as in IEEE 754: below the smallest normal number the step stays the same.
+struct gradual {
+    static constexpr bool has_subnormals = true;
+    static constexpr std::string_view suffix = "";
+    template <rounding_policy R, std::uint32_t Mantissa, std::uint32_t MinField>
+    static constexpr std::uint32_t magnitude(std::uint32_t a, std::uint32_t draw) noexcept {
+        constexpr std::uint32_t drop = 23 - Mantissa;
+        if constexpr (MinField == 1) {  // the subnormals of float32 itself: no shift varies
+            return (a + R::increment(a, drop, draw)) >> drop;
+        } else {
+            const std::uint32_t field = detail::exponent_field(a);
+            const std::uint32_t clipped = std::max(field, MinField);
+            return detail::shift_right<R>(detail::significand(a), clipped - field + drop, draw) +
+                   ((clipped - MinField) << Mantissa);
+        }
+    }
+};
+
+/// No subnormals: rounded as if the exponent had no lower end, then anything below the smallest
+/// normal number is zero.
+struct flush_to_zero {
+    static constexpr bool has_subnormals = false;
+    static constexpr std::string_view suffix = "_flush";
+    template <rounding_policy R, std::uint32_t Mantissa, std::uint32_t MinField>
+    static constexpr std::uint32_t magnitude(std::uint32_t a, std::uint32_t draw) noexcept {
+        constexpr std::uint32_t drop = 23 - Mantissa;
+        const std::uint32_t q = (a + R::increment(a, drop, draw)) >> drop;
+        return q < (MinField << Mantissa) ? 0U : q - ((MinField - 1) << Mantissa);
+    }
+};
+
+/// No subnormals: as flush_to_zero, but a number above half the smallest normal one becomes that
+/// smallest one. Biased under stochastic rounding; it is what a published simulator did
+/// (formats/historical.hpp).
+struct flush_to_nearest {
+    static constexpr bool has_subnormals = false;
+    static constexpr std::string_view suffix = "_flush_nearest";
+    template <rounding_policy R, std::uint32_t Mantissa, std::uint32_t MinField>
+    static constexpr std::uint32_t magnitude(std::uint32_t a, std::uint32_t draw) noexcept {
+        constexpr std::uint32_t drop = 23 - Mantissa;
+        constexpr std::uint32_t smallest = 1U << Mantissa;
+        const std::uint32_t q = (a + R::increment(a, drop, draw)) >> drop;
+        const std::uint32_t below = q > ((MinField - 1) << Mantissa) ? smallest : 0U;
+        return q < (MinField << Mantissa) ? below : q - ((MinField - 1) << Mantissa);
+    }
+};
+
+}  // namespace tare
