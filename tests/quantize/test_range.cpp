@@ -42,7 +42,8 @@ TEST_CASE("tracked ranges, scales, values and gradients equal the reference's ov
 
 TEST_CASE("the extremes of a tensor skip NaN and infinities, for any size") {
     const tare::random_stream random(1, 2);
-    for (const std::size_t n : {1, 2, 15, 16, 17, 4095, 4096, 4097, 10007}) {
+    for (const std::size_t n :
+         std::initializer_list<std::size_t>{1, 2, 15, 16, 17, 4095, 4096, 4097, 10007}) {
         std::vector<float> x(n);
         for (std::size_t i = 0; i < n; ++i)
             x[i] = random.normal(i) + 3.0F;
@@ -69,7 +70,7 @@ TEST_CASE("mean and deviation agree with the two-pass formula in long double") {
     // n 2^-48 for the blocked sums (see moments_of), and the reference's own rounding.
     constexpr double tolerance = 1e-10;
     const tare::random_stream random(4, 2);
-    for (const std::size_t n : {2, 3, 17, 4096, 4097, 30011})
+    for (const std::size_t n : std::initializer_list<std::size_t>{2, 3, 17, 4096, 4097, 30011})
         for (const float offset : {0.0F, 1.0F, -1000.0F}) {
             std::vector<float> x(n);
             for (std::size_t i = 0; i < n; ++i)

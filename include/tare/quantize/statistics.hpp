@@ -57,9 +57,9 @@ struct moments {
 namespace detail {
 
 // Sixteen virtual lanes as two vectors of the compilers' own type: they exist at every SIMD level,
-// and the sums land in the same lanes everywhere.
+// and the sums land in the same lanes everywhere. (Not for float: without AVX, GCC 12 converts
+// vectors of float through MMX registers and leaves the x87 unit unusable.)
 using lanes8d = double __attribute__((vector_size(64)));
-using lanes8f = float __attribute__((vector_size(32)));
 
 inline constexpr extent virtual_lanes = 16;
 
@@ -124,12 +124,14 @@ inline shifted_sums block_sums(const float* x, extent count, double shift) noexc
     lanes8d s0{}, s1{}, q0{}, q1{};
     extent i = 0;
     for (; i + virtual_lanes <= count; i += virtual_lanes) {
-        lanes8f a;
-        lanes8f b;
-        std::memcpy(&a, x + i, sizeof a);
-        std::memcpy(&b, x + i + 8, sizeof b);
-        const lanes8d d0 = __builtin_convertvector(a, lanes8d) - shift;
-        const lanes8d d1 = __builtin_convertvector(b, lanes8d) - shift;
+        double d[virtual_lanes];
+#pragma omp simd
+        for (extent lane = 0; lane < virtual_lanes; ++lane)
+            d[lane] = static_cast<double>(x[i + lane]) - shift;
+        lanes8d d0;
+        lanes8d d1;
+        std::memcpy(&d0, d, sizeof d0);
+        std::memcpy(&d1, d + 8, sizeof d1);
         s0 += d0;
         s1 += d1;
         q0 += d0 * d0;
