@@ -57,11 +57,13 @@ struct moments {
 namespace detail {
 
 // Sixteen virtual lanes as two vectors of the compilers' own type: they exist at every SIMD level,
-// and the sums land in the same lanes everywhere. (Not for float: without AVX, GCC 12 converts
-// vectors of float through MMX registers and leaves the x87 unit unusable.)
+// and the sums land in the same lanes everywhere.
 using lanes8d = double __attribute__((vector_size(64)));
 
 inline constexpr extent virtual_lanes = 16;
+
+// The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
+// GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
 
 // Magnitudes as integers: for non-negative floats the order of the patterns is that of the values.
 inline std::int32_t finite_pattern(float x) noexcept {
@@ -71,7 +73,6 @@ inline std::int32_t finite_pattern(float x) noexcept {
 
 inline float block_magnitude(const float* x, extent count) noexcept {
     std::int32_t most = 0;
-#pragma omp simd reduction(max : most)
     for (extent i = 0; i < count; ++i) {
         const std::int32_t pattern = finite_pattern(x[i]);
         most = pattern > most ? pattern : most;
@@ -100,7 +101,6 @@ inline ordered_range block_range(const float* x, extent count) noexcept {
     constexpr std::int32_t last = std::numeric_limits<std::int32_t>::max();
     std::int32_t low = last;
     std::int32_t high = first;
-#pragma omp simd reduction(min : low) reduction(max : high)
     for (extent i = 0; i < count; ++i) {
         const bool finite = (std::bit_cast<std::int32_t>(x[i]) & infinity) != infinity;
         const std::int32_t ordered = ordered_pattern(x[i]);
