@@ -30,6 +30,8 @@ namespace tare::simd {
 inline constexpr std::size_t lanes = 1;
 using floats = float;
 using ints = std::int32_t;
+using words64 = std::uint64_t;
+inline constexpr std::size_t lanes64 = 1;
 
 inline floats load(const float* p) {
     return *p;
@@ -55,12 +57,24 @@ inline floats nearbyint(floats a) {
 inline float reduce_add(floats v) {
     return v;
 }
+inline words64 load(const std::uint64_t* p) {
+    return *p;
+}
+inline void store(std::uint64_t* p, words64 v) {
+    *p = v;
+}
+/// Product of the low 32 bits of each lane, 64 bits wide.
+inline words64 mul_low(words64 a, words64 b) {
+    return (a & 0xFFFF'FFFFU) * (b & 0xFFFF'FFFFU);
+}
 
 #else
 
 using floats = xsimd::batch<float>;
 using ints = xsimd::batch<std::int32_t>;
+using words64 = xsimd::batch<std::uint64_t>;
 inline constexpr std::size_t lanes = floats::size;
+inline constexpr std::size_t lanes64 = words64::size;
 
 inline floats load(const float* p) {
     return floats::load_unaligned(p);
@@ -85,6 +99,22 @@ inline floats nearbyint(floats a) {
 }
 inline float reduce_add(floats v) {
     return xsimd::hadd(v);
+}
+inline words64 load(const std::uint64_t* p) {
+    return words64::load_unaligned(p);
+}
+inline void store(std::uint64_t* p, words64 v) {
+    v.store_unaligned(p);
+}
+/// Product of the low 32 bits of each lane, 64 bits wide.
+inline words64 mul_low(words64 a, words64 b) {
+#if defined(__AVX512F__)
+    return _mm512_mul_epu32(a, b);
+#elif defined(__AVX2__)
+    return _mm256_mul_epu32(a, b);
+#else
+    return _mm_mul_epu32(a, b);
+#endif
 }
 
 #endif

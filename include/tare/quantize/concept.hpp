@@ -50,23 +50,23 @@ concept differentiable_quantizer = quantizer<Q> &&
 };
 
 /// A quantizer whose size depends on the values, not only on their number: `storage(n, nonzeros)`
-/// is the largest possible size and `storage(n, nonzeros, params)` the exact one.
+/// is the largest possible size and `storage(x, params)` the exact one.
 template <class Q>
 concept adaptive_storage = quantizer<Q> &&
-    requires(const Q q, const typename Q::params_type p, std::int64_t n) {
-    { q.storage(n, n, p) } -> std::same_as<storage_cost>;
+    requires(const Q q, std::span<const float> x, const typename Q::params_type p) {
+    { q.storage(x, p) } -> std::same_as<storage_cost>;
 };
 
-/// Exact bits of a tensor of `elements` values coded with `p`.
+/// Exact bits of these values coded with `p`.
 template <quantizer Q>
-[[nodiscard]] constexpr storage_cost storage_of(const Q& q, std::int64_t elements,
-                                                std::int64_t nonzeros,
+[[nodiscard]] constexpr storage_cost storage_of(const Q& q, std::span<const float> x,
                                                 const typename Q::params_type& p) {
     if constexpr (adaptive_storage<Q>) {
-        return q.storage(elements, nonzeros, p);
+        return q.storage(x, p);
     } else {
         (void)p;
-        return q.storage(elements, nonzeros);
+        const auto n = static_cast<std::int64_t>(x.size());
+        return q.storage(n, n);
     }
 }
 

@@ -120,7 +120,7 @@ template <packing_quantizer Q>
             say(what, ": decode(encode(x)) is not fake_quantize(x)");
 
         const auto n = static_cast<std::int64_t>(x.size());
-        const std::int64_t declared = storage_of(q, n, n, p).total_bits();
+        const std::int64_t declared = storage_of(q, x, p).total_bits();
         if (declared != packed.bits)
             say(what, ": declares ", declared, " bits, the stream has ", packed.bits);
         if (q.storage(n, n).total_bits() < packed.bits)
