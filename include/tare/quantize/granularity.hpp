@@ -49,6 +49,18 @@ struct per_block {
     friend bool operator==(const per_block&, const per_block&) = default;
 };
 
+/// Rows of `columns` elements for formats whose blocks start anew at every row; 0: one long row.
+struct row_blocks {
+    extent columns = 0;
+
+    /// Throws unless the tensor consists of whole rows.
+    [[nodiscard]] constexpr extent row_length(extent n) const {
+        if (columns == 0) return n > 0 ? n : 1;
+        return per_row{columns}.group_size(n);
+    }
+    friend bool operator==(const row_blocks&, const row_blocks&) = default;
+};
+
 /// Number of groups of a tensor of `n` elements.
 template <granularity G>
 [[nodiscard]] constexpr extent group_count(const G& g, extent n) {

@@ -5,6 +5,7 @@
 // derives from `grouped_quantizer<itself, its group>` and says only what is its own:
 //
 //   extent group_size(n) const            length of a group in a tensor of n elements
+//   [optional] extent row_length(n) const groups start anew at every row; the tensor is one row
 //   int code_bits() const                 1 to 16
 //   int group_bits() const                stored bits of one group's parameters
 //   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
@@ -14,11 +15,19 @@
 //   [optional] void fake_values(x, y, begin, end, stream, group) const   both steps at once
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
 //
+// Formats with parameters of the whole tensor name their type as third argument, take it as last
+// argument of fit_group and get_group (there before the group's index), and add
+//   Tensor fit_tensor(span) const; [optional] void finish(params&) const, after all groups
+//   void put_tensor(bit_writer&, tensor) const; Tensor get_tensor(bit_reader&, groups) const
+//   std::int64_t tensor_bits(groups) const
+//
 // Elements carry no memory of their neighbours, so any piece of a group can be coded alone.
 
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <tare/core/elementwise.hpp>
@@ -29,10 +38,16 @@
 
 namespace tare {
 
-/// Parameters of all groups, in order.
-template <class Group>
+/// For quantizers without parameters of the whole tensor.
+struct no_tensor_params {
+    friend bool operator==(const no_tensor_params&, const no_tensor_params&) = default;
+};
+
+/// Parameters of all groups, in order, and of the tensor as a whole.
+template <class Group, class Tensor = no_tensor_params>
 struct grouped_params {
     std::vector<Group> groups;
+    Tensor tensor{};
     friend bool operator==(const grouped_params&, const grouped_params&) = default;
 };
 
@@ -45,36 +60,40 @@ inline void require_same_size(std::string_view who, std::size_t x, std::size_t y
 
 }  // namespace detail
 
-template <class Derived, class Group>
+template <class Derived, class Group, class Tensor = no_tensor_params>
 class grouped_quantizer {
+    static constexpr bool has_tensor = !std::is_same_v<Tensor, no_tensor_params>;
+
   public:
     using group_type = Group;
-    using params_type = grouped_params<Group>;
+    using params_type = grouped_params<Group, Tensor>;
 
     /// Parameters of every group of `x`.
     /// Threads: groups; within a group the statistics are blocked, so results do not depend on
     /// their number.
     [[nodiscard]] params_type fit(std::span<const float> x) const {
-        const extent n = static_cast<extent>(x.size());
-        const extent size = self().group_size(n);
+        const layout at(self(), static_cast<extent>(x.size()));
         params_type out;
-        out.groups.resize(static_cast<std::size_t>((n + size - 1) / size));
-        const auto one = [&](extent g) {
-            const extent begin = g * size;
-            const extent count = std::min(size, n - begin);
-            out.groups[static_cast<std::size_t>(g)] = self().fit_group(
-                x.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)));
+        if constexpr (has_tensor) out.tensor = self().fit_tensor(x);
+        out.groups.resize(static_cast<std::size_t>(at.groups));
+        const auto some = [&](extent begin, extent end) {
+            for (extent g = begin; g < end; ++g) {
+                const std::span<const float> values = x.subspan(
+                    static_cast<std::size_t>(at.begin(g)), static_cast<std::size_t>(at.length(g)));
+                Group& group = out.groups[static_cast<std::size_t>(g)];
+                if constexpr (has_tensor) {
+                    group = self().fit_group(values, out.tensor);
+                } else {
+                    group = self().fit_group(values);
+                }
+            }
         };
-        const extent groups = static_cast<extent>(out.groups.size());
-        if (groups < threads()) {  // few long groups: the threads share each one
-            for (extent g = 0; g < groups; ++g)
-                one(g);
+        if (at.groups < threads()) {  // few long groups: the threads share each one
+            some(0, at.groups);
         } else {
-            parallel_for(groups, 1, size * 2, [&](extent begin, extent end) {
-                for (extent g = begin; g < end; ++g)
-                    one(g);
-            });
+            parallel_for(at.groups, 1, at.size * 2, some);
         }
+        if constexpr (requires { self().finish(out); }) self().finish(out);
         return out;
     }
 
@@ -83,10 +102,11 @@ class grouped_quantizer {
     void fake_quantize(std::span<const float> x, const params_type& p, std::span<float> y) const {
         detail::require_same_size(Derived::name, x.size(), y.size());
         const extent n = static_cast<extent>(x.size());
-        require_groups(p, n);
+        const layout at(self(), n);
+        require_groups(p, at);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            pieces(n, p, begin, end, [&](const Group& group, extent from, extent to) {
+            pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
                 if constexpr (requires {
                                   self().fake_values(x.data(), y.data(), from, to, stream, group);
                               }) {
@@ -103,7 +123,8 @@ class grouped_quantizer {
     /// The packed tensor: codes of all elements, then the parameters of all groups.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
         const extent n = static_cast<extent>(x.size());
-        require_groups(p, n);
+        const layout at(self(), n);
+        require_groups(p, at);
         packed_tensor out;
         bit_writer writer(out);
         const int width = self().code_bits();
@@ -112,7 +133,7 @@ class grouped_quantizer {
             std::uint16_t codes[piece];
             for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
                 const extent to = std::min(from + piece, end);
-                pieces(n, p, from, to, [&](const Group& group, extent b, extent e) {
+                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
                     self().encode_values(x.data() + b, e - b, group, codes + (b - from));
                 });
                 pack_bits(
@@ -120,6 +141,8 @@ class grouped_quantizer {
                     width, part(bytes, from, to, width));
             }
         });
+        if constexpr (has_tensor)
+            if (n > 0) self().put_tensor(writer, p.tensor);
         for (const Group& group : p.groups)
             self().put_group(writer, group);
         return out;
@@ -132,12 +155,18 @@ class grouped_quantizer {
         const int width = self().code_bits();
         bit_reader reader(packed, Derived::name);
         const std::span<const std::byte> bytes = reader.take(n, width);
+        const layout at(self(), n);
         params_type p;
-        const extent size = self().group_size(n);
-        const extent groups = (n + size - 1) / size;
-        p.groups.reserve(static_cast<std::size_t>(groups));
-        for (extent g = 0; g < groups; ++g)
-            p.groups.push_back(self().get_group(reader));
+        if constexpr (has_tensor)
+            if (n > 0) p.tensor = self().get_tensor(reader, at.groups);
+        p.groups.reserve(static_cast<std::size_t>(at.groups));
+        for (extent g = 0; g < at.groups; ++g) {
+            if constexpr (has_tensor) {
+                p.groups.push_back(self().get_group(reader, g, p.tensor));
+            } else {
+                p.groups.push_back(self().get_group(reader));
+            }
+        }
         reader.expect_end();
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
             std::uint16_t codes[piece];
@@ -145,7 +174,7 @@ class grouped_quantizer {
                 const extent to = std::min(from + piece, end);
                 detail::unpack_codes(part(bytes, from, to, width), width,
                                      std::span(codes, static_cast<std::size_t>(to - from)));
-                pieces(n, p, from, to, [&](const Group& group, extent b, extent e) {
+                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
                     self().decode_values(codes + (b - from), e - b, group, y.data() + b);
                 });
             }
@@ -157,14 +186,15 @@ class grouped_quantizer {
                   std::span<float> dx) const {
         detail::require_same_size(Derived::name, x.size(), dy.size());
         detail::require_same_size(Derived::name, x.size(), dx.size());
-        require_groups(p, static_cast<extent>(x.size()));
+        const layout at(self(), static_cast<extent>(x.size()));
+        require_groups(p, at);
         if constexpr (requires(const Group& g) { self().gradient(0.0F, g); }) {
             const extent n = static_cast<extent>(x.size());
             parallel_for(n, piece, 8, [&](extent begin, extent end) {
-                pieces(n, p, begin, end, [&](const Group& group, extent from, extent to) {
+                pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
                     for (extent i = from; i < to; ++i) {
-                        const auto at = static_cast<std::size_t>(i);
-                        dx[at] = dy[at] * self().gradient(x[at], group);
+                        const auto k = static_cast<std::size_t>(i);
+                        dx[k] = self().gradient(x[k], group) == 0.0F ? 0.0F : dy[k];
                     }
                 });
             });
@@ -177,36 +207,56 @@ class grouped_quantizer {
     /// and the parameters of all groups.
     [[nodiscard]] constexpr storage_cost storage(std::int64_t elements,
                                                  std::int64_t nonzeros) const {
-        const extent size = self().group_size(elements);
+        const layout at(self(), elements);
+        std::int64_t tensor_bits = 0;
+        if constexpr (has_tensor) tensor_bits = elements > 0 ? self().tensor_bits(at.groups) : 0;
         return {.value_bits = nonzeros * self().code_bits(),
                 .mask_bits = nonzeros < elements ? elements : 0,
-                .scale_bits = (elements + size - 1) / size * self().group_bits()};
+                .scale_bits = at.groups * self().group_bits() + tensor_bits};
     }
+
+  protected:
+    constexpr grouped_quantizer() = default;
 
   private:
     static constexpr extent piece = detail::map_chunk;
 
-    friend Derived;
-    constexpr grouped_quantizer() = default;
-
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
     }
-    void require_groups(const params_type& p, extent n) const {
-        const extent size = self().group_size(n);
-        const extent groups = (n + size - 1) / size;
-        require(static_cast<extent>(p.groups.size()) == groups, Derived::name, ": ", n,
-                " elements are ", groups, " groups, the parameters have ", p.groups.size(),
+
+    // Where the groups of a tensor of n elements lie.
+    struct layout {
+        constexpr layout(const Derived& q, extent n_)
+            : n(n_), size(q.group_size(n_)), row(n_ > 0 ? n_ : 1) {
+            if constexpr (requires { q.row_length(n_); }) row = q.row_length(n_);
+            per_row = (row + size - 1) / size;
+            groups = n / row * per_row;
+        }
+        [[nodiscard]] constexpr extent begin(extent g) const {
+            return g / per_row * row + g % per_row * size;
+        }
+        [[nodiscard]] constexpr extent length(extent g) const {
+            return std::min(size, row - g % per_row * size);
+        }
+        [[nodiscard]] constexpr extent group_of(extent i) const {
+            return i / row * per_row + i % row / size;
+        }
+        extent n, size, row, per_row = 0, groups = 0;
+    };
+    static void require_groups(const params_type& p, const layout& at) {
+        require(static_cast<extent>(p.groups.size()) == at.groups, Derived::name, ": ", at.n,
+                " elements are ", at.groups, " groups, the parameters have ", p.groups.size(),
                 "; fit them to this tensor");
     }
     // Calls `one(group, from, to)` on pieces of [begin, end) that lie in one group and in one
     // piece, from the last to the first (see core/elementwise.hpp for why).
     template <class One>
-    void pieces(extent n, const params_type& p, extent begin, extent end, One&& one) const {
-        const extent size = self().group_size(n);
+    static void pieces(const layout& at, const params_type& p, extent begin, extent end,
+                       One&& one) {
         for (extent stop = end; stop > begin;) {
-            const extent g = (stop - 1) / size;
-            const extent start = std::max({begin, g * size, (stop - 1) / piece * piece});
+            const extent g = at.group_of(stop - 1);
+            const extent start = std::max({begin, at.begin(g), (stop - 1) / piece * piece});
             one(p.groups[static_cast<std::size_t>(g)], start, stop);
             stop = start;
         }
