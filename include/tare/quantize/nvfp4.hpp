@@ -4,7 +4,7 @@
 //
 //   t = amax / (448 * 6)                          tensor
 //   b = E4M3(clamp((amax_block / 6) / t, 2^-6, 448))   block
-//   code = E2M1(clamp(x ((1/t)/b), -6, 6)), value = code b t, ties to even
+//   code = E2M1(clamp(x ((1/t)/b), -6, 6)), value = code (b t), ties to even
 //
 // A tensor without a nonzero, or so small that t or 1/t is no normal number, becomes zeros (t = 0).
 // NaN becomes 0; infinities saturate and do not touch the scales.
@@ -80,8 +80,8 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
                        float* y) const {
         constexpr float most = std::numeric_limits<float>::max();
         for (extent i = 0; i < n; ++i) {
-            const float v =
-                fp4_e2m1::decode(static_cast<std::uint8_t>(codes[i])) * group.scale * group.tensor;
+            const float v = fp4_e2m1::decode(static_cast<std::uint8_t>(codes[i])) *
+                            (group.scale * group.tensor);
             y[i] = v > most ? most : (v < -most ? -most : v);
         }
     }
