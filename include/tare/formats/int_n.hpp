@@ -71,6 +71,10 @@ struct int_n {
         return static_cast<code_type>(static_cast<std::uint32_t>(rounded<Rounding>(x, draw)) &
                                       mask);
     }
+    /// What survives encode and decode, without the code in between: the same bits, faster.
+    [[nodiscard]] static constexpr float round(float x) noexcept {
+        return static_cast<float>(rounded<detail::deterministic<Rounding>>(x, 0U));
+    }
     /// The integer of a code, exact.
     [[nodiscard]] static constexpr float decode(code_type code) noexcept {
         return static_cast<float>(to_integer(code));
@@ -93,11 +97,18 @@ struct int_n {
         const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
         const std::uint32_t a = u & 0x7FFF'FFFFU;
         const std::uint32_t clipped = std::min(a, clip);
-        const auto magnitude = static_cast<std::int32_t>(detail::shift_right<R>(
-            detail::significand(clipped), 150U - detail::exponent_field(clipped), draw));
-        const std::int32_t value = static_cast<std::int32_t>(u) < 0 ? -magnitude : magnitude;
+        std::uint32_t steps = 0;
+        if constexpr (std::is_same_v<R, nearest_even>) {
+            steps = detail::steps(clipped, 150U << 23);  // the last place of 2^23 is 1
+        } else {
+            steps = detail::shift_right<R>(detail::significand(clipped),
+                                           150U - detail::exponent_field(clipped), draw);
+        }
+        const auto magnitude = static_cast<std::int32_t>(steps);
+        const std::int32_t sign = -static_cast<std::int32_t>(u >> 31);
+        const std::int32_t value = (magnitude ^ sign) - sign;
         const std::int32_t inside = std::min(std::max(value, lowest), largest);
-        return a > 0x7F80'0000U ? 0 : inside;
+        return inside & -static_cast<std::int32_t>(a <= 0x7F80'0000U);
     }
 };
 static_assert(numeric_format<int_n<8>> && numeric_format<int_n<16, full_range>>);

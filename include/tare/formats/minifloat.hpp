@@ -191,6 +191,25 @@ struct minifloat {
         return encode_as<Rounding>(std::bit_cast<std::uint32_t>(x), draw);
     }
 
+    /// What survives encode and decode, without the code in between: the same bits, faster.
+    [[nodiscard]] static constexpr float round(float x) noexcept {
+        using R = detail::deterministic<Rounding>;
+        if constexpr (Underflow::has_subnormals && min_field == 1) {
+            const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+            const std::uint32_t a = u & 0x7FFF'FFFFU;
+            return finished(u, ((a + R::increment(a, drop, 0U)) >> drop) << drop);
+        } else if constexpr (!Underflow::has_subnormals || !detail::adder_rounds<R, grid>) {
+            return decode(encode(x));
+        } else {
+            const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+            const std::uint32_t a = u & 0x7FFF'FFFFU;
+            const float binade = std::bit_cast<float>(
+                std::max(a & 0x7F80'0000U, grid::min_field << 23) + (drop << 23));
+            const float rounded = (std::bit_cast<float>(a) + binade) - binade;
+            return finished(u, std::bit_cast<std::uint32_t>(rounded));
+        }
+    }
+
     /// The value of a code, exact. A NaN code gives the quiet NaN of its sign.
     [[nodiscard]] static constexpr float decode(code_type code) noexcept {
         const std::uint32_t c = code;
@@ -203,17 +222,17 @@ struct minifloat {
             // 1.M 2^emin - 2^emin is exact and never leaves the normal range of float32
             const float small = std::bit_cast<float>(u + (1U << 23)) -
                                 detail::power_of_two(static_cast<int>(min_field) - 127);
-            u = magnitude < (1U << MantissaBits) ? std::bit_cast<std::uint32_t>(small) : u;
+            u = detail::select(magnitude < (1U << MantissaBits),
+                               std::bit_cast<std::uint32_t>(small), u);
         } else {
-            u = magnitude < (1U << MantissaBits) ? 0U : u;
+            u = detail::select(magnitude < (1U << MantissaBits), 0U, u);
         }
         if constexpr (Specials::has_infinity)
-            u = magnitude == layout::infinity_code ? 0x7F80'0000U : u;
+            u = detail::select(magnitude == layout::infinity_code, 0x7F80'0000U, u);
         if constexpr (Specials::nan_is_negative_zero)
-            u = c == layout::nan_code ? 0x7FC0'0000U : u;
+            u = detail::select(c == layout::nan_code, 0x7FC0'0000U, u);
         else if constexpr (Specials::has_nan)
-            u = magnitude > layout::max_code + (Specials::has_infinity ? 1U : 0U) ? 0x7FC0'0000U
-                                                                                  : u;
+            u = detail::select(magnitude > largest_not_nan, 0x7FC0'0000U, u);
         return std::bit_cast<float>(u | sign);
     }
 
@@ -223,32 +242,70 @@ struct minifloat {
     /// float32 exponent field of the smallest normal number, 2^(1 - Bias).
     static constexpr std::uint32_t min_field = static_cast<std::uint32_t>(128 - Bias);
 
+    static constexpr std::uint32_t largest_not_nan =
+        layout::max_code + (Specials::has_infinity ? 1U : 0U);
+
+    struct grid {
+        static constexpr std::uint32_t mantissa = MantissaBits;
+        static constexpr std::uint32_t min_field = minifloat::min_field;
+        static constexpr std::uint32_t max_field =
+            (layout::max_code >> MantissaBits) + minifloat::min_field - 1;
+    };
+
     template <rounding_policy R>
     [[nodiscard]] static constexpr code_type encode_as(std::uint32_t u,
                                                        std::uint32_t draw) noexcept {
         constexpr std::uint32_t beyond = Overflow::template code<layout>();
-        constexpr auto m = static_cast<std::uint32_t>(MantissaBits);
         const std::uint32_t a = u & 0x7FFF'FFFFU;
         const std::uint32_t sign = (u >> (32 - bits)) & sign_bit;
-        std::uint32_t magnitude = Underflow::template magnitude<R, m, min_field>(a, draw);
-        if constexpr (R::overflow_stays_finite) {
-            magnitude = std::min(magnitude, layout::max_code);
-            magnitude = a == 0x7F80'0000U ? beyond : magnitude;
-        } else {
-            magnitude = magnitude > layout::max_code ? beyond : magnitude;
-        }
+        std::uint32_t magnitude = Underflow::template magnitude<R, grid>(a, draw);
+        magnitude = overflowed<R>(magnitude, a, layout::max_code, beyond);
         const bool is_nan = a > 0x7F80'0000U;
         if constexpr (Specials::nan_is_negative_zero) {
-            magnitude = is_nan ? layout::nan_code : magnitude;
-            return static_cast<code_type>((magnitude & (sign_bit - 1)) == 0 ? magnitude
-                                                                            : magnitude | sign);
+            const std::uint32_t code = detail::select(magnitude == 0, 0U, magnitude | sign);
+            constexpr std::uint32_t over = beyond == layout::nan_code ? beyond : sign_bit * 2;
+            return static_cast<code_type>(
+                detail::select(is_nan || magnitude == over, layout::nan_code, code));
         } else if constexpr (Specials::has_nan) {
-            return static_cast<code_type>((is_nan ? layout::nan_code : magnitude) | sign);
+            return static_cast<code_type>(detail::select(is_nan, layout::nan_code, magnitude) |
+                                          sign);
         } else {
-            const std::uint32_t code =
-                !Specials::signed_zero && magnitude == 0 ? 0U : magnitude | sign;
-            return static_cast<code_type>(is_nan ? layout::nan_code : code);
+            const std::uint32_t code = Specials::signed_zero
+                                           ? magnitude | sign
+                                           : detail::select(magnitude == 0, 0U, magnitude | sign);
+            return static_cast<code_type>(detail::select(is_nan, layout::nan_code, code));
         }
+    }
+
+    /// The float32 of a rounded magnitude (as bits) with overflow, NaN and sign of the input `u`.
+    [[nodiscard]] static constexpr float finished(std::uint32_t u, std::uint32_t rounded) noexcept {
+        constexpr auto value_of = [](std::uint32_t code) {
+            return std::bit_cast<std::uint32_t>(decode(static_cast<code_type>(code)));
+        };
+        constexpr std::uint32_t beyond = value_of(Overflow::template code<layout>());
+        constexpr std::uint32_t not_a_number = value_of(layout::nan_code);
+        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t inside = overflowed<detail::deterministic<Rounding>>(
+            rounded, a, value_of(layout::max_code), beyond);
+        const std::uint32_t value = detail::select(a > 0x7F80'0000U, not_a_number, inside);
+        std::uint32_t sign = u & 0x8000'0000U;
+        if constexpr (!Specials::signed_zero) sign = detail::select(value == 0, 0U, sign);
+        if constexpr (!Specials::has_nan || Specials::nan_is_negative_zero)
+            sign = detail::select(a > 0x7F80'0000U, 0U, sign);
+        return std::bit_cast<float>(value | sign);
+    }
+
+    /// The magnitude, or what becomes of one beyond the largest. Works on codes and on values.
+    template <rounding_policy R>
+    [[nodiscard]] static constexpr std::uint32_t overflowed(std::uint32_t magnitude,
+                                                            std::uint32_t a, std::uint32_t largest,
+                                                            std::uint32_t beyond) noexcept {
+        if constexpr (R::overflow_stays_finite)
+            return detail::select(a == 0x7F80'0000U, beyond, std::min(magnitude, largest));
+        else if constexpr (std::is_same_v<Overflow, saturate>)
+            return std::min(magnitude, largest);
+        else
+            return detail::select(magnitude > largest, beyond, magnitude);
     }
 
   public:
