@@ -75,6 +75,11 @@ struct int_n {
     [[nodiscard]] static constexpr float round(float x) noexcept {
         return static_cast<float>(rounded<detail::deterministic<Rounding>>(x, 0U));
     }
+    /// The same for a stochastic policy and its random word.
+    [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
+        requires(Rounding::needs_draw) {
+        return static_cast<float>(rounded<Rounding>(x, draw));
+    }
     /// The integer of a code, exact.
     [[nodiscard]] static constexpr float decode(code_type code) noexcept {
         return static_cast<float>(to_integer(code));
@@ -100,6 +105,11 @@ struct int_n {
         std::uint32_t steps = 0;
         if constexpr (std::is_same_v<R, nearest_even>) {
             steps = detail::steps(clipped, 150U << 23);  // the last place of 2^23 is 1
+        } else if constexpr (R::needs_draw) {
+            constexpr std::uint32_t above = clip + (1U << 23);
+            constexpr std::uint32_t drop = 22U - Bits;  // last place of `above` is 2^-drop
+            const std::uint32_t moved = detail::sum(clipped, above) - above;
+            steps = (moved + R::increment(moved, drop, draw)) >> drop;
         } else {
             steps = detail::shift_right<R>(detail::significand(clipped),
                                            150U - detail::exponent_field(clipped), draw);

@@ -197,7 +197,7 @@ struct minifloat {
         if constexpr (Underflow::has_subnormals && min_field == 1) {
             const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
             const std::uint32_t a = u & 0x7FFF'FFFFU;
-            return finished(u, ((a + R::increment(a, drop, 0U)) >> drop) << drop);
+            return finished<R>(u, ((a + R::increment(a, drop, 0U)) >> drop) << drop);
         } else if constexpr (!Underflow::has_subnormals || !detail::adder_rounds<R, grid>) {
             return decode(encode(x));
         } else {
@@ -206,7 +206,25 @@ struct minifloat {
             const float binade = std::bit_cast<float>(
                 std::max(a & 0x7F80'0000U, grid::min_field << 23) + (drop << 23));
             const float rounded = (std::bit_cast<float>(a) + binade) - binade;
-            return finished(u, std::bit_cast<std::uint32_t>(rounded));
+            return finished<R>(u, std::bit_cast<std::uint32_t>(rounded));
+        }
+    }
+
+    /// The same for a stochastic policy and its random word.
+    [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
+        requires(Rounding::needs_draw) {
+        if constexpr (!Underflow::has_subnormals) {
+            return decode(encode(x, draw));
+        } else {
+            const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+            const std::uint32_t a = u & 0x7FFF'FFFFU;
+            const std::uint32_t lift = detail::select(a < min_field << 23, min_field << 23, 0U);
+            const std::uint32_t moved = min_field == 1 ? a : detail::sum(a, lift);
+            const std::uint32_t cut = ((moved + Rounding::increment(moved, drop, draw)) >> drop)
+                                      << drop;
+            const std::uint32_t rounded =
+                min_field == 1 ? cut : detail::sum(cut, lift | 0x8000'0000U);
+            return finished<Rounding>(u, rounded);
         }
     }
 
@@ -278,6 +296,7 @@ struct minifloat {
     }
 
     /// The float32 of a rounded magnitude (as bits) with overflow, NaN and sign of the input `u`.
+    template <rounding_policy R>
     [[nodiscard]] static constexpr float finished(std::uint32_t u, std::uint32_t rounded) noexcept {
         constexpr auto value_of = [](std::uint32_t code) {
             return std::bit_cast<std::uint32_t>(decode(static_cast<code_type>(code)));
@@ -285,8 +304,7 @@ struct minifloat {
         constexpr std::uint32_t beyond = value_of(Overflow::template code<layout>());
         constexpr std::uint32_t not_a_number = value_of(layout::nan_code);
         const std::uint32_t a = u & 0x7FFF'FFFFU;
-        const std::uint32_t inside = overflowed<detail::deterministic<Rounding>>(
-            rounded, a, value_of(layout::max_code), beyond);
+        const std::uint32_t inside = overflowed<R>(rounded, a, value_of(layout::max_code), beyond);
         const std::uint32_t value = detail::select(a > 0x7F80'0000U, not_a_number, inside);
         std::uint32_t sign = u & 0x8000'0000U;
         if constexpr (!Specials::signed_zero) sign = detail::select(value == 0, 0U, sign);

@@ -65,8 +65,9 @@ struct toward_zero {
 };
 
 /// Up in magnitude with probability equal to the dropped fraction, by the low `shift` bits of a
-/// random word: unbiased, exact to 2^-shift. Where no word is offered, formats with this policy
-/// round as `deterministic` does.
+/// random word: unbiased and exact for normal numbers. Below the smallest normal number the
+/// magnitude is first rounded to nearest even at 2^-shift of a step. Where no word is offered,
+/// formats with this policy round as `deterministic` does.
 struct stochastic {
     using deterministic = nearest_even;
     static constexpr bool needs_draw = true;
@@ -93,19 +94,17 @@ struct deterministic_of<R> {
 template <rounding_policy R>
 using deterministic = typename deterministic_of<R>::type;
 
-/// m / 2^shift rounded to an integer, for any shift >= 1. Beyond 31 the bits that no random word
-/// could ever reach are cut first; the nearest policies see no difference since m < 2^24.
+/// m / 2^shift rounded to an integer, for m < 2^24 and any shift >= 1; beyond 31 all is dropped.
 template <rounding_policy R>
 [[nodiscard]] constexpr std::uint32_t shift_right(std::uint32_t m, std::uint32_t shift,
                                                   std::uint32_t draw) noexcept {
-    if constexpr (R::needs_draw) {
-        const std::uint32_t reachable = std::min(shift, 31U);
-        m >>= std::min(shift - reachable, 31U);
-        shift = reachable;
-    } else {
-        shift = std::min(shift, 31U);
-    }
+    shift = std::min(shift, 31U);
     return (m + R::increment(m, shift, draw)) >> shift;
+}
+
+/// Bits of the float32 sum of two float32 given as bits.
+[[nodiscard]] constexpr std::uint32_t sum(std::uint32_t a, std::uint32_t b) noexcept {
+    return std::bit_cast<std::uint32_t>(std::bit_cast<float>(a) + std::bit_cast<float>(b));
 }
 
 /// A float32 magnitude counted in steps, rounded to nearest even by the adder: `binade` is the
@@ -114,9 +113,7 @@ template <rounding_policy R>
 /// environment is assumed.
 [[nodiscard]] constexpr std::uint32_t steps(std::uint32_t magnitude,
                                             std::uint32_t binade) noexcept {
-    return std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) +
-                                        std::bit_cast<float>(binade)) -
-           binade;
+    return sum(magnitude, binade) - binade;
 }
 
 /// Whether `steps` may be used for a grid. A binade beyond float32 wraps around; up to 17 mantissa
@@ -199,6 +196,14 @@ struct gradual {
             const std::uint32_t binade = std::max(a & 0x7F80'0000U, Grid::min_field << 23);
             return detail::steps(a, binade + (drop << 23)) +
                    ((binade - (Grid::min_field << 23)) >> drop);
+        } else if constexpr (R::needs_draw) {
+            // Moved up by the smallest normal number, a subnormal has that number's last place.
+            const bool small = a < Grid::min_field << 23;
+            const std::uint32_t moved =
+                detail::select(small, detail::sum(a, Grid::min_field << 23), a);
+            return ((moved + R::increment(moved, drop, draw)) >> drop) -
+                   ((Grid::min_field - 1) << Grid::mantissa) -
+                   (static_cast<std::uint32_t>(small) << Grid::mantissa);
         } else {
             const std::uint32_t field = detail::exponent_field(a);
             const std::uint32_t clipped = std::max(field, Grid::min_field);
