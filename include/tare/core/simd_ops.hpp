@@ -85,6 +85,70 @@ inline floats unless_nan(floats v, floats other) {
     return select(v == v, v, other);
 }
 
+/// A constant to divide by. Where fused multiply-add exists, `divide` gives the correctly rounded
+/// quotient, the bits of `/`, in five operations in place of one that takes as long as sixteen.
+struct divisor {
+    explicit divisor(floats v) : value(v), reciprocal(broadcast(1.0F) / v), usable(in_range(v)) {}
+    /// From parts of other divisors, lane by lane.
+    divisor(floats v, floats r, bool use) : value(v), reciprocal(r), usable(use) {}
+
+    floats value;
+    floats reciprocal;
+    bool usable;
+
+  private:
+    // Far enough from both ends of the exponents that no step below can underflow in a way that
+    // shows, provided that the quotient is not tiny (below 2^-40 its last bit may differ).
+    static bool in_range(floats v) {
+        float each[lanes];
+        store(each, v);
+        bool inside = true;
+        for (const float one : each)
+            inside = inside && std::fabs(one) >= 0x1p-60F && std::fabs(one) <= 0x1p60F;
+        return inside;
+    }
+};
+
+#if !defined(TARE_NO_SIMD) && defined(__FMA__)
+namespace detail {
+#if defined(__AVX512F__)
+inline floats fused(floats a, floats b, floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline floats fused_negated(floats a, floats b, floats c) {
+    return _mm512_fnmadd_ps(a, b, c);
+}
+#else
+inline floats fused(floats a, floats b, floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+inline floats fused_negated(floats a, floats b, floats c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
+#endif
+}  // namespace detail
+
+/// a / d.value, correctly rounded. Two corrections by the exact remainder: the first brings the
+/// quotient within one unit of the last place, from where the second rounds it correctly.
+/// Source: Markstein 1990, "Computation of elementary functions on the IBM RISC System/6000
+/// processor", theorem 8.
+inline floats divide(floats a, const divisor& d) {
+    if (!d.usable) return a / d.value;
+    const floats rough = a * d.reciprocal;
+    const floats near =
+        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
+    const floats quotient =
+        detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+    // Infinities and NaN have no remainder.
+    if (!xsimd::all(magnitude(rough) < broadcast(0x1p126F))) return a / d.value;
+    return quotient;
+}
+#else
+inline floats divide(floats a, const divisor& d) {
+    return a / d.value;
+}
+#endif
+
 inline constexpr std::size_t stream_alignment = 64;
 
 #if !defined(TARE_NO_SIMD) && defined(__AVX512F__)

@@ -205,6 +205,7 @@ class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
                      const linear_group& group) const {
         const simd::floats scale = simd::broadcast(group.scale);
+        const simd::divisor divisor(scale);
         const simd::floats step = simd::broadcast(group.step);
         const simd::floats zero = simd::broadcast(group.zero);
         const simd::floats low = simd::broadcast(Range::low(bits_));
@@ -215,7 +216,7 @@ class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group
             simd::floats q = simd::nearbyint(scale * v) + zero;
             q = simd::clamp(simd::unless_nan(q, zero), low, high) - zero;
             if constexpr (Range::multiplies) return q * step;
-            q = q / scale;
+            q = simd::divide(q, divisor);
             if constexpr (Range::has_zero) q = simd::clamp(q, -most, most);
             return q;
         });

@@ -30,28 +30,10 @@
 #include <tare/core/random_fill.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/smaq_kernel.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 
 namespace tare {
-
-struct smaq_nearest {
-    static constexpr bool draws = false;
-    static simd::floats round(simd::floats y, simd::floats) { return simd::nearbyint(y); }
-};
-struct smaq_truncating {
-    static constexpr bool draws = false;
-    static simd::floats round(simd::floats y, simd::floats) { return simd::trunc(y); }
-};
-struct smaq_stochastic {
-    static constexpr bool draws = true;
-    static simd::floats round(simd::floats y, simd::floats u) {
-        const simd::floats below = simd::floor(y);
-        const simd::floats chance = (y - below) - u + simd::broadcast(0.5F);
-        const simd::floats zero = simd::broadcast(0.0F);
-        // Written so that a NaN stays one.
-        return below + simd::nearbyint(simd::select(chance < zero, zero, chance));
-    }
-};
 
 struct smaq_encodable {
     static constexpr bool faithful = false;
@@ -105,12 +87,6 @@ class smaq {
                 " must be positive and ascending");
         require(options.samples > 0 && options.min_size >= 0, name, ": ", options.samples,
                 " samples and min_size ", options.min_size, "; samples must be positive");
-        main_levels_ = static_cast<float>((1 << (options.main_bits - 2)) - 1);
-        outlier_levels_ = static_cast<float>((1 << (options.outlier_bits - 2)) - 1);
-        main_scale_ =
-            static_cast<float>(static_cast<double>(main_levels_) / options.main_threshold);
-        outlier_scale_ = static_cast<float>(static_cast<double>(outlier_levels_) /
-                                            (options.outlier_threshold - options.main_threshold));
     }
     [[nodiscard]] const smaq_options& options() const noexcept { return options_; }
 
@@ -199,7 +175,7 @@ class smaq {
         reader.expect_end();
         require(is_finite(mean) && is_finite(deviation) && deviation >= 0.0F, name, ": mean ", mean,
                 " and deviation ", deviation, " in the stream; both must be finite");
-        const constants k(*this, {mean, deviation});
+        const constants k(options_, {mean, deviation});
         for (std::size_t i = 0; i < y.size(); ++i)
             y[i] = value_of(code[i], k);
     }
@@ -242,39 +218,11 @@ class smaq {
     }
 
   private:
-    // Everything an element needs, and the element itself.
-    struct constants {
-        constants(const smaq& q, const smaq_params& p)
-            : mean(p.mean),
-              deviation(p.deviation == 0.0F ? 1.0F : p.deviation),
-              divisor(deviation),
-              threshold(static_cast<float>(q.options_.main_threshold)),
-              main_scale(q.main_scale_),
-              outlier_scale(q.outlier_scale_),
-              main_levels(q.main_levels_),
-              outlier_levels(q.outlier_levels_),
-              main_back(main_scale),
-              outlier_back(outlier_scale),
-              floor(q.options_.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()) {
-            if constexpr (faithful) {
-                const float low = q.options_.half_precision ? 1e-4F : 1e-38F;
-                const float high = q.options_.half_precision ? 1e4F : 1e38F;
-                divisor = divisor < low ? low : (divisor > high ? high : divisor);
-            } else {  // no levels: every code is 0, and so is 0 / 1
-                if (main_back == 0.0F) main_back = 1.0F;
-                if (outlier_back == 0.0F) outlier_back = 1.0F;
-            }
-        }
-        float mean, deviation, divisor, threshold, main_scale, outlier_scale, main_levels,
-            outlier_levels, main_back, outlier_back, floor;
-    };
+    using constants = detail::smaq_constants<faithful>;
+
     struct coded {
         std::vector<std::uint16_t> all;  // bit 15 the flag; below it sign and magnitude
     };
-    struct lanes {
-        simd::floats q, offset, back;
-    };
-
     [[nodiscard]] smaq_params statistics(std::span<const float> x, bool biased) const {
         if constexpr (faithful)
             return detail::smaq_statistics_faithful(x, biased, options_.range_deviation);
@@ -284,35 +232,8 @@ class smaq {
         return (outlier ? options_.outlier_bits : options_.main_bits) - 1;
     }
 
-    // Integers on the grid, the offset and the scale of the side they belong to.
-    static lanes grid(simd::floats v, simd::floats u, const constants& k) {
-        const simd::floats zero = simd::broadcast(0.0F);
-        const simd::floats tm = simd::broadcast(k.threshold);
-        const simd::floats z = (v - simd::broadcast(k.mean)) / simd::broadcast(k.divisor);
-        const simd::mask up = z > tm;
-        const simd::mask down = z < -tm;
-        const simd::floats offset = simd::select(up, -tm, simd::select(down, tm, zero));
-        const simd::mask outlier = simd::magnitude(z) > tm;
-        const auto pick = [outlier](float far, float near) {
-            return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
-        };
-        simd::floats q = Rounding::round((z + offset) * pick(k.outlier_scale, k.main_scale), u);
-        if constexpr (!faithful) {
-            const simd::floats most = pick(k.outlier_levels, k.main_levels);
-            q = simd::clamp(simd::unless_nan(q, zero), -most, most) + zero;
-        }
-        return {q, offset, pick(k.outlier_back, k.main_back)};
-    }
-    static simd::floats value(const lanes& c, const constants& k) {
-        const simd::floats w = c.q / c.back - c.offset;
-        const simd::floats out = w * simd::broadcast(k.deviation) + simd::broadcast(k.mean);
-        if constexpr (faithful) return out;
-        const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
-        return simd::clamp(out, -most, most);
-    }
-    static simd::floats not_below(simd::floats v, float floor) {
-        const simd::floats least = simd::broadcast(floor);
-        return simd::select(v < least, least, v);
+    static detail::smaq_lanes grid(simd::floats v, simd::floats u, const constants& k) {
+        return detail::smaq_grid<faithful, Rounding>(v, u, k);
     }
 
     // Calls body(begin, end, draws) on chunks, from the last to the first; `draws[i]` belongs to
@@ -350,16 +271,16 @@ class smaq {
             std::ranges::copy(x, y.begin());
             return;
         }
-        const constants k(*this, p);
+        const constants k(options_, p);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, detail::map_chunk, Rounding::draws ? 32 : 8, [&](extent begin, extent end) {
             chunks(begin, end, draws, [&](extent start, extent stop, const float* u) {
                 if (fold.gamma.empty()) {
-                    map_elements(x.data(), y.data(), start, stop, stream,
-                                 [&](simd::floats v, extent i) {
-                                     const lanes c = grid(v, simd::load(u + (i - start)), k);
-                                     return not_below(value(c, k), k.floor);
-                                 });
+                    map_elements(
+                        x.data(), y.data(), start, stop, stream, [&](simd::floats v, extent i) {
+                            const detail::smaq_lanes c = grid(v, simd::load(u + (i - start)), k);
+                            return detail::smaq_not_below(detail::smaq_value(c, k), k.floor);
+                        });
                     return;
                 }
                 for_each_channel(
@@ -370,8 +291,10 @@ class smaq {
                         const simd::floats b = simd::broadcast(beta);
                         map_elements(
                             x.data(), y.data(), from, to, false, [&](simd::floats v, extent i) {
-                                const lanes c = grid((v - b) / g, simd::load(u + (i - start)), k);
-                                return not_below(value(c, k) * simd::broadcast(back) + b, k.floor);
+                                const detail::smaq_lanes c =
+                                    grid((v - b) / g, simd::load(u + (i - start)), k);
+                                return detail::smaq_not_below(
+                                    detail::smaq_value(c, k) * simd::broadcast(back) + b, k.floor);
                             });
                     });
             });
@@ -392,14 +315,15 @@ class smaq {
 
     [[nodiscard]] std::int64_t count_outliers(std::span<const float> x, const smaq_params& p,
                                               const smaq_fold& fold = {}) const {
-        const constants k(*this, p);
+        const constants k(options_, p);
         const smaq_fold none{std::span<const float>(&unit, 1), std::span<const float>(&nothing, 1)};
+        const float divisor = constants::bounded(k.deviation, options_.half_precision);
         std::int64_t count = 0;
         for_each_channel(0, static_cast<extent>(x.size()), fold.gamma.empty() ? none : fold,
                          [&](extent from, extent to, float gamma, float beta) {
                              for (extent i = from; i < to; ++i) {
                                  const float v = (x[static_cast<std::size_t>(i)] - beta) / gamma;
-                                 const float z = (v - k.mean) / k.divisor;
+                                 const float z = (v - k.mean) / divisor;
                                  count += z > k.threshold || z < -k.threshold;
                              }
                          });
@@ -407,7 +331,7 @@ class smaq {
     }
 
     [[nodiscard]] coded codes(std::span<const float> x, const smaq_params& p) const {
-        const constants k(*this, p);
+        const constants k(options_, p);
         const extent n = static_cast<extent>(x.size());
         coded out{std::vector<std::uint16_t>(x.size())};
         parallel_for(n, detail::map_chunk, 32, [&](extent begin, extent end) {
@@ -440,7 +364,8 @@ class smaq {
             static_cast<float>(code & static_cast<std::uint32_t>(low_mask(sign_at)));
         const float q = negative ? -magnitude : magnitude;
         const float offset = !outlier ? 0.0F : (negative ? k.threshold : -k.threshold);
-        const float w = (q + 0.0F) / (outlier ? k.outlier_back : k.main_back) - offset;
+        const float w =
+            (q + 0.0F) / constants::back(outlier ? k.outlier.scale : k.main.scale) - offset;
         const float v = w * k.deviation + k.mean;
         constexpr float most = std::numeric_limits<float>::max();
         const float bounded = v > most ? most : (v < -most ? -most : v);
@@ -451,7 +376,6 @@ class smaq {
     static constexpr float nothing = 0.0F;
 
     smaq_options options_;
-    float main_levels_, outlier_levels_, main_scale_, outlier_scale_;
 };
 
 static_assert(packing_quantizer<smaq<>> && differentiable_quantizer<smaq<>>);
