@@ -12,6 +12,8 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/quantize/linear.hpp>
+#include <tare/quantize/mx.hpp>
+#include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/smaq.hpp>
 
 namespace {
@@ -99,6 +101,8 @@ const bool registered = [] {
     all("int4_blocks", tare::linear<tare::symmetric_range, tare::per_block<32>>(4));
     all("smaq_nearest", tare::smaq<>());
     all("smaq_stochastic", tare::smaq<tare::smaq_encodable, tare::smaq_stochastic>());
+    all("s2fp8", tare::s2fp8());
+    all("mxfp4", tare::mxfp4<>());
     return true;
 }();
 

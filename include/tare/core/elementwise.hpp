@@ -24,8 +24,11 @@ namespace detail {
 
 inline constexpr extent map_chunk = 2048;  // elements: 8 KiB in, 8 KiB out, inside L1
 
+// Flattened: a kernel is called at three places, which makes compilers keep it a function and pass
+// vectors through memory.
 template <bool Stream, class Kernel>
-void map_range(const float* x, float* y, extent begin, extent end, Kernel& kernel) {
+[[gnu::flatten]] void map_range(const float* x, float* y, extent begin, extent end,
+                                Kernel& kernel) {
     constexpr extent lanes = static_cast<extent>(simd::lanes);
     extent i = begin;
     const auto partial = [&](extent count) {

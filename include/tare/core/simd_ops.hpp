@@ -77,8 +77,7 @@ inline floats with_sign_of(floats size, floats sign) {
 }
 /// v where low <= v <= high, else the nearer bound; a NaN becomes `low`.
 inline floats clamp(floats v, floats low, floats high) {
-    const floats above = select(v > low, v, low);
-    return select(above < high, above, high);
+    return min(max(v, low), high);  // both give their second argument for a NaN
 }
 /// v, with `other` in the place of a NaN.
 inline floats unless_nan(floats v, floats other) {
@@ -132,7 +131,7 @@ inline floats fused_negated(floats a, floats b, floats c) {
 /// quotient within one unit of the last place, from where the second rounds it correctly.
 /// Source: Markstein 1990, "Computation of elementary functions on the IBM RISC System/6000
 /// processor", theorem 8.
-inline floats divide(floats a, const divisor& d) {
+[[gnu::always_inline]] inline floats divide(floats a, const divisor& d) {
     if (!d.usable) return a / d.value;
     const floats rough = a * d.reciprocal;
     const floats near =
@@ -143,8 +142,19 @@ inline floats divide(floats a, const divisor& d) {
     if (!xsimd::all(magnitude(rough) < broadcast(0x1p126F))) return a / d.value;
     return quotient;
 }
+/// The same for a known to be finite, without asking.
+[[gnu::always_inline]] inline floats divide_finite(floats a, const divisor& d) {
+    if (!d.usable) return a / d.value;
+    const floats rough = a * d.reciprocal;
+    const floats near =
+        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
+    return detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+}
 #else
 inline floats divide(floats a, const divisor& d) {
+    return a / d.value;
+}
+inline floats divide_finite(floats a, const divisor& d) {
     return a / d.value;
 }
 #endif

@@ -216,7 +216,7 @@ class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group
             simd::floats q = simd::nearbyint(scale * v) + zero;
             q = simd::clamp(simd::unless_nan(q, zero), low, high) - zero;
             if constexpr (Range::multiplies) return q * step;
-            q = simd::divide(q, divisor);
+            q = simd::divide_finite(q, divisor);
             if constexpr (Range::has_zero) q = simd::clamp(q, -most, most);
             return q;
         });

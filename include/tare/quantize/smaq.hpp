@@ -232,7 +232,8 @@ class smaq {
         return (outlier ? options_.outlier_bits : options_.main_bits) - 1;
     }
 
-    static detail::smaq_lanes grid(simd::floats v, simd::floats u, const constants& k) {
+    [[gnu::always_inline]] static detail::smaq_lanes grid(simd::floats v, simd::floats u,
+                                                          const constants& k) {
         return detail::smaq_grid<faithful, Rounding>(v, u, k);
     }
 

@@ -79,8 +79,10 @@ struct smaq_lanes {
     simd::floats offset;
 };
 
+// Inlined by force: GCC counts the body as large, and a call spills every vector.
 template <bool Faithful, class Rounding>
-smaq_lanes smaq_grid(simd::floats v, simd::floats u, const smaq_constants<Faithful>& k) {
+[[gnu::always_inline]] inline smaq_lanes smaq_grid(simd::floats v, simd::floats u,
+                                                   const smaq_constants<Faithful>& k) {
     const simd::floats zero = simd::broadcast(0.0F);
     const simd::floats tm = simd::broadcast(k.threshold);
     const simd::floats z = simd::divide(v - simd::broadcast(k.mean), k.inward);
@@ -98,13 +100,15 @@ smaq_lanes smaq_grid(simd::floats v, simd::floats u, const smaq_constants<Faithf
 }
 
 template <bool Faithful>
-simd::floats smaq_value(const smaq_lanes& c, const smaq_constants<Faithful>& k) {
+[[gnu::always_inline]] inline simd::floats smaq_value(const smaq_lanes& c,
+                                                      const smaq_constants<Faithful>& k) {
     const simd::mask outlier = simd::magnitude(c.offset) > simd::broadcast(0.0F);
     const simd::divisor back(
         simd::select(outlier, k.outlier_back.value, k.main_back.value),
         simd::select(outlier, k.outlier_back.reciprocal, k.main_back.reciprocal),
         k.outlier_back.usable && k.main_back.usable);
-    const simd::floats w = simd::divide(c.q, back) - c.offset;
+    const simd::floats w =
+        (Faithful ? simd::divide(c.q, back) : simd::divide_finite(c.q, back)) - c.offset;
     const simd::floats out = w * simd::broadcast(k.deviation) + simd::broadcast(k.mean);
     if constexpr (Faithful) return out;
     const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
@@ -113,8 +117,7 @@ simd::floats smaq_value(const smaq_lanes& c, const smaq_constants<Faithful>& k) 
 
 /// Second moments: nothing below 0. A NaN stays one.
 inline simd::floats smaq_not_below(simd::floats v, float floor) {
-    const simd::floats least = simd::broadcast(floor);
-    return simd::select(v < least, least, v);
+    return simd::max(simd::broadcast(floor), v);  // the second argument for a NaN
 }
 
 }  // namespace detail
