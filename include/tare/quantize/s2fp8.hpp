@@ -53,21 +53,16 @@ struct log_statistics {
     std::vector<log_statistics> parts(block_count(x));
     for_each_block(x, 8, [&](extent block, const float* data, extent count) {
         float logs[statistics_block];
-        float counted[statistics_block];
         const simd::floats zero = simd::broadcast(0.0F);
-        const simd::floats one = simd::broadcast(1.0F);
         const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
         map_elements(data, logs, 0, count, false, [&](simd::floats v, extent) {
             const simd::floats a = simd::magnitude(v);
             return simd::select(a > zero, simd::select(a <= most, simd::log2(a), zero), zero);
         });
-        map_elements(data, counted, 0, count, false, [&](simd::floats v, extent) {
-            const simd::floats a = simd::magnitude(v);
-            return simd::select(a > zero, simd::select(a <= most, one, zero), zero);
-        });
-        parts[static_cast<std::size_t>(block)] = {
-            block_sums(logs, count, 0.0).sum,
-            static_cast<extent>(block_sums(counted, count, 0.0).sum)};
+        extent counted = 0;
+        for (extent i = 0; i < count; ++i)
+            counted += finite_pattern(data[i]) > 0 ? 1 : 0;
+        parts[static_cast<std::size_t>(block)] = {block_sums(logs, count, 0.0).sum, counted};
     });
     log_statistics all;
     for (const log_statistics& p : parts) {
