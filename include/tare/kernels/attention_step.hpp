@@ -85,20 +85,31 @@ class attention_cache {
                                layout_.heads * layout_.memory_width());
         next_ = 0;
         for (extent s = 0; s < layout_.window; ++s, ++next_)
-            for (extent b = 0; b < layout_.batch; ++b)
-                put(b, &memory(s * layout_.batch + b, 0), layout_.memory_width());
+            for (extent b = 0; b < layout_.batch; ++b) {
+                const float* const row = &memory(s * layout_.batch + b, 0);
+                put_keys(b, row, layout_.memory_width(), next_);
+                put_values(b, row + layout_.key_width, layout_.memory_width());
+            }
         filled_ = layout_.window;
     }
 
-    /// Appends one position: rows (B, H*(2nk+nv)) of the layer's projection.
-    void append(matrix_view<const float> qkv) {
-        detail::require_matrix("attention_cache::append", "qkv", qkv, layout_.batch,
+    /// Makes room for one position and writes its values: rows (B, H*(2nk+nv)) of the layer's
+    /// projection. To be followed by append_keys() with the same rows.
+    /// **Throws** tare::error on another shape.
+    void append_values(matrix_view<const float> qkv) {
+        detail::require_matrix("attention_cache::append_values", "qkv", qkv, layout_.batch,
                                layout_.heads * layout_.head_width());
         if (next_ == capacity()) roll_back();
         for (extent b = 0; b < layout_.batch; ++b)
-            put(b, &qkv(b, layout_.key_width), layout_.head_width());
+            put_values(b, &qkv(b, 2 * layout_.key_width), layout_.head_width());
         ++next_;
         filled_ = std::min(filled_ + 1, layout_.entries());
+    }
+    /// Writes the keys of the newest position, as late as can be: they are one float in each of
+    /// many cache lines, and a read of such a line soon after would wait for the write.
+    void append_keys(matrix_view<const float> qkv) {
+        for (extent b = 0; b < layout_.batch; ++b)
+            put_keys(b, &qkv(b, layout_.key_width), layout_.head_width(), next_ - 1);
     }
 
     [[nodiscard]] const segment_layout& layout() const { return layout_; }
@@ -106,7 +117,8 @@ class attention_cache {
     [[nodiscard]] extent first() const {
         return layout_.attend_to_empty ? 0 : layout_.entries() - filled_;
     }
-    /// Keys of one head over the newest position's window: element (c, j) at c * key_stride() + j.
+    /// Keys of one head over the newest position's window: element (c, j) at c * key_stride() + j;
+    /// between append_values() and append_keys() without the newest, j = S.
     [[nodiscard]] const float* keys(extent b, extent h) const {
         return keys_.data() + (b * layout_.heads + h) * layout_.key_width * key_stride_ + next_ -
                layout_.entries();
@@ -122,16 +134,18 @@ class attention_cache {
     static constexpr extent slack = 64;
     [[nodiscard]] extent capacity() const { return layout_.entries() + slack; }
 
-    /// Writes keys and values of stream b to the next position; a head's keys, then its values,
-    /// begin `width` after those of the head before.
-    void put(extent b, const float* from, extent width) {
-        float* key = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + next_;
-        float* value = values_.data() + (b * capacity() + next_) * value_stride_;
-        for (extent h = 0; h < layout_.heads; ++h, from += width) {
-            for (extent c = 0; c < layout_.key_width; ++c, key += key_stride_)
-                *key = from[c];
-            value = std::copy_n(from + layout_.key_width, layout_.value_width, value);
-        }
+    /// Writes the keys of stream b to a position; each head's begin `width` after the last one's.
+    void put_keys(extent b, const float* from, extent width, extent position) {
+        float* to = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + position;
+        for (extent h = 0; h < layout_.heads; ++h, from += width)
+            for (extent c = 0; c < layout_.key_width; ++c, to += key_stride_)
+                *to = from[c];
+    }
+    /// The same for values, to the next position.
+    void put_values(extent b, const float* from, extent width) {
+        float* to = values_.data() + (b * capacity() + next_) * value_stride_;
+        for (extent h = 0; h < layout_.heads; ++h, from += width)
+            to = std::copy_n(from, layout_.value_width, to);
     }
 
     /// Moves the last S positions to the front of the buffer.
@@ -211,7 +225,23 @@ inline void step_values(const float* p, extent stride, const row_scales* scales,
     }
 }
 
-/// One stream's new row.
+/// Score of a query with its own position, distance 0.
+inline float own_score(const float* q, extent key_width, const float* positions,
+                       extent position_stride, float factor) {
+    const float* const k = q + key_width;
+    simd::floats content = simd::broadcast(0.0F);
+    simd::floats position = content;
+    for (extent c = 0; c < key_width; ++c) {
+        const simd::floats x = simd::broadcast(q[c]);
+        content = simd::fma(x, simd::broadcast(k[c]), content);
+        position = simd::fma(x, simd::broadcast(positions[c * position_stride]), position);
+    }
+    alignas(64) float lane[lanes];
+    simd::store(lane, (content + position) * simd::broadcast(factor));
+    return lane[0];
+}
+
+/// One stream's new row. Its keys are not in the cache yet: their score comes from the row itself.
 template <class Points>
 void step_stream(const attention_cache& cache, const position_table& positions, extent b,
                  const float* qkv, float* out, const Points& points) {
@@ -221,6 +251,8 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
     const extent whole = (entries - 1) / pack_width * pack_width;
     const auto factor = static_cast<float>(layout.factor());
     const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
+    const simd::mask_pack valid = first_lanes(entries - whole);
+    const simd::mask_pack older = first_lanes(entries - 1 - whole);
     float* const p = scratch(tile_rows * stride);
     for (extent h0 = 0; h0 < layout.heads; h0 += tile_rows) {
         const extent heads = std::min<extent>(tile_rows, layout.heads - h0);
@@ -234,15 +266,21 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
             }
             const float* q = qkv + (h0 + i) * layout.head_width();
             const float* k = cache.keys(b, h0 + i);
+            const auto scores = [&](extent j, auto vectors) {
+                step_scores<vectors>(q, layout.key_width, k + j, cache.key_stride(),
+                                     positions.data() + j, stride, factor, row + j);
+            };
             extent j = 0;
             for (; j + 4 * lanes <= stride; j += 4 * lanes)
-                step_scores<4>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
-                               stride, factor, row + j);
-            for (; j < stride; j += lanes)
-                step_scores<1>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
-                               stride, factor, row + j);
+                scores(j, std::integral_constant<int, 4>{});
+            if (j < stride) with_vectors(stride - j, [&](auto vectors) { scores(j, vectors); });
+            const simd::pack own = simd::pack_of(
+                own_score(q, layout.key_width, positions.data() + entries - 1, stride, factor));
             std::fill_n(row, cache.first(), -std::numeric_limits<float>::infinity());
-            top[i] = select(first_lanes(entries - whole), simd::load_pack(row + whole), lowest);
+            const simd::pack last =
+                select(valid, select(older, simd::load_pack(row + whole), own), lowest);
+            simd::store(row + whole, last);
+            top[i] = last;
             for (j = 0; j < whole; j += pack_width)
                 top[i] = max(top[i], simd::load_pack(row + j));
         }
@@ -293,13 +331,14 @@ void attention_step(attention_cache& cache, const position_table& positions,
     detail::require_matrix("attention_step", "out", out, layout.batch,
                            layout.heads * layout.value_width);
     detail::require_apart("attention_step", "out", out, "qkv", qkv);
-    cache.append(qkv);
+    cache.append_values(qkv);
     const extent work =
         layout.heads * layout.entries() * (2 * layout.key_width + layout.value_width) / 8;
     parallel_for(layout.batch, 1, work, [&](extent first, extent last) {
         for (extent b = first; b < last; ++b)
             detail::step_stream(cache, positions, b, &qkv(b, 0), &out(b, 0), points);
     });
+    cache.append_keys(qkv);
 }
 
 }  // namespace tare::kernels

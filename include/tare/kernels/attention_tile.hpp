@@ -50,6 +50,17 @@ inline float* scratch(extent count) {
     return block.data();
 }
 
+/// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
+/// registers must be unrolled by the front end, or the registers become memory.
+template <int... I, class F>
+[[gnu::always_inline]] inline void unrolled(std::integer_sequence<int, I...>, F&& f) {
+    (f(std::integral_constant<int, I>{}), ...);
+}
+template <int N, class F>
+[[gnu::always_inline]] inline void unrolled(F&& f) {
+    unrolled(std::make_integer_sequence<int, N>{}, f);
+}
+
 /// c[i][n] (+)= sum over k of a(i, k) * b[k][n] for Rows x Vectors registers. a(i, k) is a[i*lda+k]
 /// with ByRow, else a[k*lda+i].
 template <int Rows, int Vectors, bool ByRow>
@@ -63,11 +74,11 @@ inline void product_tile(extent depth, const float* a, extent lda, const float* 
         simd::floats right[Vectors];
         for (int v = 0; v < Vectors; ++v)
             right[v] = simd::load(b + v * lanes);
-        for (int i = 0; i < Rows; ++i) {
+        unrolled<Rows>([&](auto i) {
             const simd::floats left = simd::broadcast(ByRow ? a[i * lda + k] : a[k * lda + i]);
             for (int v = 0; v < Vectors; ++v)
                 sum[i][v] = simd::fma(left, right[v], sum[i][v]);
-        }
+        });
     }
     for (int i = 0; i < Rows; ++i)
         for (int v = 0; v < Vectors; ++v)
@@ -83,16 +94,6 @@ inline void product(extent depth, const float* a, extent lda, const float* b, ex
     for (; vectors >= 2; vectors -= 2, b += 2 * lanes, c += 2 * lanes)
         product_tile<tile_rows, 2, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
     if (vectors == 1) product_tile<tile_rows, 1, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
-}
-
-/// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
-/// registers must be unrolled by the front end, or the registers become memory.
-template <int N, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) {
-    [&]<int... I>(std::integer_sequence<int, I...>) {
-        (f(std::integral_constant<int, I>{}), ...);
-    }
-    (std::make_integer_sequence<int, N>{});
 }
 
 /// Which keys the rows of a block sum over, given `entries`: each row the same ones (straight), row
