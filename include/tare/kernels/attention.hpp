@@ -209,12 +209,8 @@ class attention_rows {
                                    sum);
         else
             band_sum<band::straight>(weights_, reach_, layout_.keys, x, value_columns_, sum);
-        for (extent r = 0; r < rows; ++r) {
-            if constexpr (!Points::changes_probabilities)
-                for (auto& s : sum[r])
-                    s = s * simd::broadcast(scales.inverse[r]);
-            store_columns(o + r * out_.stride * layout_.batch, sum[r], columns);
-        }
+        store_rows(o, out_.stride * layout_.batch, sum,
+                   Points::changes_probabilities ? nullptr : scales.inverse, rows, columns);
     }
 
     const attention_layout& layout_;

@@ -124,10 +124,9 @@ class attention_gradient_rows {
                 else
                     band_sum<band::straight>(ds, reach_, layout_.keys, keys_ + c, key_columns_,
                                              sum);
-                for (extent r = 0; r < rows; ++r)
-                    store_columns(
-                        &gradients_.queries((i + r) * layout_.batch + b, h * layout_.key_width + c),
-                        sum[r], layout_.key_width - c);
+                store_rows(&gradients_.queries(i * layout_.batch + b, h * layout_.key_width + c),
+                           gradients_.queries.stride * layout_.batch, sum, nullptr, rows,
+                           layout_.key_width - c);
             });
     }
 

@@ -196,12 +196,12 @@ template <int Vectors>
 
 /// Weighted sums of the values of tile_rows heads that lie side by side.
 template <int Vectors>
-inline void step_values(const float* p, extent stride, const row_scales* scales, extent entries,
+inline void step_values(const float* p, extent stride, const float* factors, extent entries,
                         const float* values, extent value_stride, extent head_width, float* out,
                         extent heads, extent columns) {
     simd::floats sum[tile_rows][Vectors];
     clear(sum);
-    const auto add = [&](int h, extent j) {
+    const auto add = [&](int h, extent j) __attribute__((always_inline)) {
         const simd::floats weight = simd::broadcast(p[h * stride + j]);
         for (int v = 0; v < Vectors; ++v)
             sum[h][v] = simd::fma(
@@ -210,19 +210,14 @@ inline void step_values(const float* p, extent stride, const row_scales* scales,
     };
     if (heads == tile_rows) {
         for (extent j = 0; j < entries; ++j)
-            unrolled<tile_rows>([&](auto h) { add(h, j); });
+            unrolled<tile_rows>([&](auto h) __attribute__((always_inline)) { add(h, j); });
     } else {
-        unrolled<tile_rows>([&](auto h) {
+        unrolled<tile_rows>([&](auto h) __attribute__((always_inline)) {
             for (extent j = 0; h < heads && j < entries; ++j)
                 add(h, j);
         });
     }
-    for (extent h = 0; h < heads; ++h) {
-        if (scales != nullptr)
-            for (auto& s : sum[h])
-                s = s * simd::broadcast(scales->inverse[h]);
-        store_columns(out + h * head_width, sum[h], columns);
-    }
+    store_rows(out, head_width, sum, factors, heads, columns);
 }
 
 /// Score of a query with its own position, distance 0.
@@ -292,7 +287,7 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
                     std::span<float>(p + i * stride, static_cast<std::size_t>(entries)),
                     b * layout.heads + h0 + i);
             }
-        const row_scales* divide = Points::changes_probabilities ? nullptr : &scales;
+        const float* divide = Points::changes_probabilities ? nullptr : scales.inverse;
         for (extent c = 0; c < layout.value_width; c += tile_vectors * lanes) {
             const float* values = cache.values(b) + h0 * layout.value_width + c;
             float* o = out + h0 * layout.value_width + c;

@@ -51,7 +51,8 @@ inline float* scratch(extent count) {
 }
 
 /// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
-/// registers must be unrolled by the front end, or the registers become memory.
+/// registers must be unrolled by the front end, and f always be inlined (the attribute on the
+/// lambdas below), or the registers become memory: measured, half the speed.
 template <int... I, class F>
 [[gnu::always_inline]] inline void unrolled(std::integer_sequence<int, I...>, F&& f) {
     (f(std::integral_constant<int, I>{}), ...);
@@ -74,7 +75,7 @@ inline void product_tile(extent depth, const float* a, extent lda, const float* 
         simd::floats right[Vectors];
         for (int v = 0; v < Vectors; ++v)
             right[v] = simd::load(b + v * lanes);
-        unrolled<Rows>([&](auto i) {
+        unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
             const simd::floats left = simd::broadcast(ByRow ? a[i * lda + k] : a[k * lda + i]);
             for (int v = 0; v < Vectors; ++v)
                 sum[i][v] = simd::fma(left, right[v], sum[i][v]);
@@ -108,19 +109,21 @@ template <band Shape, int Vectors>
                                             simd::floats (&sum)[tile_rows][Vectors]) {
     constexpr int before = Shape == band::skewed ? tile_rows - 1 : 0;
     constexpr int after = Shape == band::straight ? 0 : tile_rows - 1;
-    const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors]) {
+    const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors])
+        __attribute__((always_inline)) {
         const simd::floats weight = simd::broadcast(w[i * step + k]);
         for (int v = 0; v < Vectors; ++v)
             sum[i][v] = simd::fma(weight, row[v], sum[i][v]);
     };
-    const auto load_row = [&](extent k, simd::floats(&row)[Vectors]) {
+    const auto load_row = [&](extent k, simd::floats(&row)[Vectors])
+        __attribute__((always_inline)) {
         for (int v = 0; v < Vectors; ++v)
             row[v] = simd::load(x + k * ldx + v * lanes);
     };
     simd::floats row[Vectors];
     if (entries < before) {
         // Windows shorter than the block: no common part.
-        unrolled<tile_rows>([&](auto i) {
+        unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) {
             for (extent k = i; k < i + entries; ++k) {
                 load_row(k, row);
                 add(i, k, row);
@@ -128,17 +131,19 @@ template <band Shape, int Vectors>
         });
         return;
     }
-    unrolled<before>([&](auto k) {
+    unrolled<before>([&](auto k) __attribute__((always_inline)) {
         load_row(k, row);
-        unrolled<k + 1>([&](auto i) { add(i, k, row); });
+        unrolled<k + 1>([&](auto i) __attribute__((always_inline)) { add(i, k, row); });
     });
     for (extent k = before; k < entries; ++k) {
         load_row(k, row);
-        unrolled<tile_rows>([&](auto i) { add(i, k, row); });
+        unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) { add(i, k, row); });
     }
-    unrolled<after>([&](auto past) {
+    unrolled<after>([&](auto past) __attribute__((always_inline)) {
         load_row(entries + past, row);
-        unrolled<after - past>([&](auto i) { add(i + past + 1, entries + past, row); });
+        unrolled<after - past>([&](auto i) __attribute__((always_inline)) {
+            add(i + past + 1, entries + past, row);
+        });
     });
 }
 
@@ -163,17 +168,24 @@ void with_vectors(extent columns, F&& f) {
         f(std::integral_constant<int, tile_vectors>{});
 }
 
-/// Stores the first `columns` floats of Vectors registers.
+/// Stores the first `columns` floats of the first `rows` rows, `stride` apart, each times its
+/// factor if there are any.
 template <int Vectors>
-[[gnu::always_inline]] inline void store_columns(float* to, const simd::floats (&x)[Vectors],
-                                                 extent columns) {
-    for (int v = 0; v < Vectors; ++v) {
-        const extent left = columns - v * lanes;
-        if (left >= lanes)
-            simd::store(to + v * lanes, x[v]);
-        else if (left > 0)
-            simd::store_partial(to + v * lanes, x[v], static_cast<std::size_t>(left));
-    }
+[[gnu::always_inline]] inline void store_rows(float* to, extent stride,
+                                              const simd::floats (&sum)[tile_rows][Vectors],
+                                              const float* factors, extent rows, extent columns) {
+    unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) {
+        if (i >= rows) return;
+        const simd::floats factor = simd::broadcast(factors != nullptr ? factors[i] : 1.0F);
+        for (int v = 0; v < Vectors; ++v) {
+            float* const at = to + i * stride + v * lanes;
+            const extent left = columns - v * lanes;
+            if (left >= lanes)
+                simd::store(at, sum[i][v] * factor);
+            else if (left > 0)
+                simd::store_partial(at, sum[i][v] * factor, static_cast<std::size_t>(left));
+        }
+    });
 }
 
 /// to[c * ld + n] = from[n * stride + c] for n < count, c < width.

@@ -200,12 +200,8 @@ class segment_forward {
         // A skewed band is a matrix whose rows begin one element early.
         band_sum<band::skewed>(w, entry_vectors_ * lanes - 1, layout_.entries(), x,
                                value_vectors_ * lanes, sum);
-        for (extent i = 0; i < rows; ++i) {
-            if constexpr (!Points::changes_probabilities)
-                for (auto& s : sum[i])
-                    s = s * simd::broadcast(scales.inverse[i]);
-            store_columns(o + i * out_.stride * layout_.batch, sum[i], columns);
-        }
+        store_rows(o, out_.stride * layout_.batch, sum,
+                   Points::changes_probabilities ? nullptr : scales.inverse, rows, columns);
     }
 
     const segment_layout& layout_;

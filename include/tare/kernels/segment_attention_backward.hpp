@@ -170,10 +170,9 @@ class segment_backward {
                                keys_ + first * key_columns_ + c, key_columns_, sum);
         band_sum<band::straight>(ds, band_stride_, layout_.entries(), positions_ + c, key_columns_,
                                  sum);
-        for (extent i = 0; i < rows; ++i)
-            store_columns(
-                &gradients_.qkv((t + i) * layout_.batch + b_, h_ * layout_.head_width() + c),
-                sum[i], layout_.key_width - c);
+        store_rows(&gradients_.qkv(t * layout_.batch + b_, h_ * layout_.head_width() + c),
+                   gradients_.qkv.stride * layout_.batch, sum, nullptr, rows,
+                   layout_.key_width - c);
     }
 
     /// Gradients of keys and values of positions p .. p + tile_rows - 1.
