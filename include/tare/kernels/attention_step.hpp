@@ -41,21 +41,14 @@ inline void step_values(const float* p, extent stride, const float* factors, ext
                         extent heads, extent columns) {
     simd::floats sum[tile_rows][Vectors];
     clear(sum);
-    const auto add = [&](int h, extent j) __attribute__((always_inline)) {
-        const simd::floats weight = simd::broadcast(p[h * stride + j]);
-        for (int v = 0; v < Vectors; ++v)
-            sum[h][v] = simd::fma(
-                weight, simd::load(values + j * value_stride + h * head_width + v * lanes),
-                sum[h][v]);
-    };
-    if (heads == tile_rows) {
-        for (extent j = 0; j < entries; ++j)
-            unrolled<tile_rows>([&](auto h) __attribute__((always_inline)) { add(h, j); });
-    } else {
-        unrolled<tile_rows>([&](auto h) __attribute__((always_inline)) {
-            for (extent j = 0; h < heads && j < entries; ++j)
-                add(h, j);
-        });
+    simd::floats row[Vectors];
+    for (extent j = 0; j < entries; ++j) {
+#pragma GCC unroll 16
+        for (int h = 0; h < tile_rows; ++h) {
+            if (h >= heads) break;
+            load_registers(values + j * value_stride + h * head_width, row);
+            add_scaled(p[h * stride + j], row, sum[h]);
+        }
     }
     store_rows(out, head_width, sum, factors, heads, columns);
 }

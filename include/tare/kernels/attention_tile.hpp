@@ -13,7 +13,7 @@
 // its block begins: results depend on neither blocks nor threads.
 
 #include <algorithm>
-#include <utility>
+#include <type_traits>
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
@@ -50,18 +50,6 @@ inline float* scratch(extent count) {
     return block.data();
 }
 
-/// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
-/// registers must be unrolled by the front end, and f always be inlined (the attribute on the
-/// lambdas below), or the registers become memory: measured, half the speed.
-template <int... I, class F>
-[[gnu::always_inline]] inline void unrolled(std::integer_sequence<int, I...>, F&& f) {
-    (f(std::integral_constant<int, I>{}), ...);
-}
-template <int N, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) {
-    unrolled(std::make_integer_sequence<int, N>{}, f);
-}
-
 /// c[i][n] (+)= sum over k of a(i, k) * b[k][n] for Rows x Vectors registers. a(i, k) is a[i*lda+k]
 /// with ByRow, else a[k*lda+i].
 template <int Rows, int Vectors, bool ByRow>
@@ -75,11 +63,12 @@ inline void product_tile(extent depth, const float* a, extent lda, const float* 
         simd::floats right[Vectors];
         for (int v = 0; v < Vectors; ++v)
             right[v] = simd::load(b + v * lanes);
-        unrolled<Rows>([&](auto i) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+        for (int i = 0; i < Rows; ++i) {
             const simd::floats left = simd::broadcast(ByRow ? a[i * lda + k] : a[k * lda + i]);
             for (int v = 0; v < Vectors; ++v)
                 sum[i][v] = simd::fma(left, right[v], sum[i][v]);
-        });
+        }
     }
     for (int i = 0; i < Rows; ++i)
         for (int v = 0; v < Vectors; ++v)
@@ -101,50 +90,60 @@ inline void product(extent depth, const float* a, extent lda, const float* b, ex
 /// i those up to entries + i (causal), or row i those from i to entries + i (skewed).
 enum class band { straight, causal, skewed };
 
+/// sum += weight * x for Vectors registers.
+template <int Vectors>
+[[gnu::always_inline]] inline void add_scaled(float weight, const simd::floats (&x)[Vectors],
+                                              simd::floats (&sum)[Vectors]) {
+    const simd::floats w = simd::broadcast(weight);
+    for (int v = 0; v < Vectors; ++v)
+        sum[v] = simd::fma(w, x[v], sum[v]);
+}
+
+template <int Vectors>
+[[gnu::always_inline]] inline void load_registers(const float* from, simd::floats (&x)[Vectors]) {
+    for (int v = 0; v < Vectors; ++v)
+        x[v] = simd::load(from + v * lanes);
+}
+
 /// sum[i] += sum over k of w[i * step + k] * x[k], over the keys that the band gives row i. x has
 /// rows of Vectors registers.
 template <band Shape, int Vectors>
 [[gnu::always_inline]] inline void band_sum(const float* w, extent step, extent entries,
                                             const float* x, extent ldx,
                                             simd::floats (&sum)[tile_rows][Vectors]) {
+    // Rows are unrolled by the pragma everywhere: a row number known only at run time
+    // would put the sums into memory. The keys of the two triangles are a loop with branches.
     constexpr int before = Shape == band::skewed ? tile_rows - 1 : 0;
     constexpr int after = Shape == band::straight ? 0 : tile_rows - 1;
-    const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors])
-        __attribute__((always_inline)) {
-        const simd::floats weight = simd::broadcast(w[i * step + k]);
-        for (int v = 0; v < Vectors; ++v)
-            sum[i][v] = simd::fma(weight, row[v], sum[i][v]);
-    };
-    const auto load_row = [&](extent k, simd::floats(&row)[Vectors])
-        __attribute__((always_inline)) {
-        for (int v = 0; v < Vectors; ++v)
-            row[v] = simd::load(x + k * ldx + v * lanes);
-    };
     simd::floats row[Vectors];
     if (entries < before) {
         // Windows shorter than the block: no common part.
-        unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) {
+#pragma GCC unroll 16
+        for (int i = 0; i < tile_rows; ++i)
             for (extent k = i; k < i + entries; ++k) {
-                load_row(k, row);
-                add(i, k, row);
+                load_registers(x + k * ldx, row);
+                add_scaled(w[i * step + k], row, sum[i]);
             }
-        });
         return;
     }
-    unrolled<before>([&](auto k) __attribute__((always_inline)) {
-        load_row(k, row);
-        unrolled<k + 1>([&](auto i) __attribute__((always_inline)) { add(i, k, row); });
-    });
-    for (extent k = before; k < entries; ++k) {
-        load_row(k, row);
-        unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) { add(i, k, row); });
+    for (extent k = 0; k < before; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < tile_rows; ++i)
+            if (i <= k) add_scaled(w[i * step + k], row, sum[i]);
     }
-    unrolled<after>([&](auto past) __attribute__((always_inline)) {
-        load_row(entries + past, row);
-        unrolled<after - past>([&](auto i) __attribute__((always_inline)) {
-            add(i + past + 1, entries + past, row);
-        });
-    });
+    for (extent k = before; k < entries; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < tile_rows; ++i)
+            add_scaled(w[i * step + k], row, sum[i]);
+    }
+    for (extent k = entries; k < entries + after; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < tile_rows; ++i)
+            if (i > k - entries) add_scaled(w[i * step + k], row, sum[i]);
+    }
 }
 
 /// Registers that start at zero.
@@ -174,8 +173,9 @@ template <int Vectors>
 [[gnu::always_inline]] inline void store_rows(float* to, extent stride,
                                               const simd::floats (&sum)[tile_rows][Vectors],
                                               const float* factors, extent rows, extent columns) {
-    unrolled<tile_rows>([&](auto i) __attribute__((always_inline)) {
-        if (i >= rows) return;
+#pragma GCC unroll 16
+    for (int i = 0; i < tile_rows; ++i) {
+        if (i >= rows) break;
         const simd::floats factor = simd::broadcast(factors != nullptr ? factors[i] : 1.0F);
         for (int v = 0; v < Vectors; ++v) {
             float* const at = to + i * stride + v * lanes;
@@ -185,7 +185,18 @@ template <int Vectors>
             else if (left > 0)
                 simd::store_partial(at, sum[i][v] * factor, static_cast<std::size_t>(left));
         }
-    });
+    }
+}
+
+/// Weighted sums of the rows of x, stored: band_sum and store_rows in one.
+template <band Shape, int Vectors>
+inline void weighted_rows(const float* w, extent step, extent entries, const float* x, extent ldx,
+                          const float* factors, float* to, extent stride, extent rows,
+                          extent columns) {
+    simd::floats sum[tile_rows][Vectors];
+    clear(sum);
+    band_sum<Shape>(w, step, entries, x, ldx, sum);
+    store_rows(to, stride, sum, factors, rows, columns);
 }
 
 /// to[c * ld + n] = from[n * stride + c] for n < count, c < width.
