@@ -43,6 +43,7 @@
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/attention.hpp>
 #include <tare/kernels/attention_backward.hpp>
+#include <tare/kernels/attention_cache.hpp>
 #include <tare/kernels/attention_layout.hpp>
 #include <tare/kernels/attention_plain.hpp>
 #include <tare/kernels/attention_points.hpp>
