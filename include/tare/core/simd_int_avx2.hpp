@@ -1,0 +1,160 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The words of simd_int.hpp in AVX2 registers. Included by simd_int.hpp alone.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <tare/core/simd.hpp>
+
+#if !defined(TARE_NO_SIMD) && defined(__AVX2__) && defined(__FMA__) &&                             \
+    !(defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) &&                    \
+      defined(__AVX512VL__))
+
+namespace tare::simd {
+
+inline constexpr std::size_t word_lane_count = 8;
+/// Sums that a tile may keep in registers, of 16; byte products need four more registers for the
+/// widened halves.
+inline constexpr int word_sums = 12;
+inline constexpr int byte_sums = 8;
+/// Rows of the largest tile.
+inline constexpr int word_tile_rows = 6;
+inline constexpr int byte_tile_rows = 4;
+/// Fields of a byte are moved down, so that they stay small enough for vpmaddubsw.
+inline constexpr bool any_byte_is_small = false;
+
+struct words {
+    __m256i v;
+};
+/// Eight float sums.
+struct reals {
+    __m256 v;
+};
+
+[[gnu::always_inline]] inline words words_of(std::int32_t value) {
+    return {_mm256_set1_epi32(value)};
+}
+[[gnu::always_inline]] inline words load_words(const void* p) {
+    return {_mm256_loadu_si256(static_cast<const __m256i*>(p))};
+}
+/// The four bytes at p in every lane.
+[[gnu::always_inline]] inline words broadcast_word(const void* p) {
+    std::int32_t value;
+    std::memcpy(&value, p, sizeof value);
+    return words_of(value);
+}
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+}
+/// Writes the first `count` <= 8 words.
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
+    alignas(32) std::int32_t block[word_lane_count];
+    store_words(block, a);
+    std::memcpy(p, block, count * sizeof(std::int32_t));
+}
+[[gnu::always_inline]] inline words add(words a, words b) {
+    return {_mm256_add_epi32(a.v, b.v)};
+}
+[[gnu::always_inline]] inline words subtract(words a, words b) {
+    return {_mm256_sub_epi32(a.v, b.v)};
+}
+[[gnu::always_inline]] inline words bitwise_and(words a, words b) {
+    return {_mm256_and_si256(a.v, b.v)};
+}
+template <int Bits>
+[[gnu::always_inline]] inline words shift_left(words a) {
+    return {_mm256_slli_epi32(a.v, Bits)};
+}
+/// Arithmetic: the sign moves in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_right(words a) {
+    return {_mm256_srai_epi32(a.v, Bits)};
+}
+/// Each 16-bit half on its own, zeros move in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_halves_right(words a) {
+    return {_mm256_srli_epi16(a.v, Bits)};
+}
+
+[[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
+    return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(a.v, b.v))};
+}
+[[gnu::always_inline]] inline words dot_u8s8(words acc, words u, words s) {
+#if defined(__AVXVNNI__)
+    return {_mm256_dpbusd_avx_epi32(acc.v, u.v, s.v)};
+#else
+    // Bytes 0 and 2 of a word, then 1 and 3, as 16-bit numbers. Each half is loop-invariant for one
+    // of the operands and moves out of the tile's inner loop.
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u.v, _mm256_set1_epi16(255)),
+                                           _mm256_srai_epi16(_mm256_slli_epi16(s.v, 8), 8));
+    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u.v, 8), _mm256_srai_epi16(s.v, 8));
+    return {_mm256_add_epi32(_mm256_add_epi32(acc.v, even), odd)};
+#endif
+}
+[[gnu::always_inline]] inline words dot_small_u8s8(words acc, words u, words s) {
+#if defined(__AVXVNNI__)
+    return dot_u8s8(acc, u, s);
+#else
+    return dot_s16(acc, {_mm256_maddubs_epi16(u.v, s.v)}, {_mm256_set1_epi16(1)});
+#endif
+}
+
+[[gnu::always_inline]] inline reals reals_of(float value) {
+    return {_mm256_set1_ps(value)};
+}
+/// A product of two bfloat16 has at most 16 significant bits, so fusing changes nothing but time.
+[[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
+    const __m256i high = _mm256_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));
+    const __m256 low = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a.v, 16)),
+                                       _mm256_castsi256_ps(_mm256_slli_epi32(b.v, 16)), acc.v);
+    return {_mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a.v, high)),
+                            _mm256_castsi256_ps(_mm256_and_si256(b.v, high)), low)};
+}
+
+/// Part `part` of the words, rounded to float (half to even).
+[[gnu::always_inline]] inline floats part_to_floats(words a, int) {
+    return _mm256_cvtepi32_ps(a.v);
+}
+[[gnu::always_inline]] inline floats part_of(reals a, int) {
+    return a.v;
+}
+
+namespace detail {
+
+/// For each 8-bit mask: which of the next values each lane takes. AVX2 has no expand instruction.
+consteval std::array<std::array<std::uint8_t, 8>, 256> expansion_table() {
+    std::array<std::array<std::uint8_t, 8>, 256> table{};
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        std::uint8_t next = 0;
+        for (unsigned lane = 0; lane < 8; ++lane)
+            if ((mask >> lane & 1U) != 0) table[mask][lane] = next++;
+    }
+    return table;
+}
+alignas(64) inline constexpr auto expansion = expansion_table();
+
+/// All ones in the lanes whose bit is set.
+[[gnu::always_inline]] inline __m256i lanes_of(std::uint32_t mask) {
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<std::int32_t>(mask)), bit);
+    return _mm256_cmpeq_epi32(set, bit);
+}
+
+}  // namespace detail
+
+/// Lane i is the next value at p where bit i of `mask` is set, zero elsewhere. Reads eight floats
+/// from p on.
+[[gnu::always_inline]] inline floats expand(std::uint32_t mask, const float* p) {
+    std::int64_t packed;
+    std::memcpy(&packed, detail::expansion[mask & 255U].data(), sizeof packed);
+    const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(packed));
+    const __m256 values = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), from);
+    return _mm256_and_ps(values, _mm256_castsi256_ps(detail::lanes_of(mask)));
+}
+
+}  // namespace tare::simd
+
+#endif
