@@ -26,19 +26,16 @@ inline constexpr int byte_tile_rows = 4;
 /// Fields of a byte are moved down, so that they stay small enough for vpmaddubsw.
 inline constexpr bool any_byte_is_small = false;
 
-struct words {
-    __m256i v;
-};
+// The native types, not structs around them: GCC 12 keeps arrays of these in registers.
+using words = __m256i;
 /// Eight float sums.
-struct reals {
-    __m256 v;
-};
+using reals = __m256;
 
 [[gnu::always_inline]] inline words words_of(std::int32_t value) {
-    return {_mm256_set1_epi32(value)};
+    return _mm256_set1_epi32(value);
 }
 [[gnu::always_inline]] inline words load_words(const void* p) {
-    return {_mm256_loadu_si256(static_cast<const __m256i*>(p))};
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 /// The four bytes at p in every lane.
 [[gnu::always_inline]] inline words broadcast_word(const void* p) {
@@ -47,7 +44,7 @@ struct reals {
     return words_of(value);
 }
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a);
 }
 /// Writes the first `count` <= 8 words.
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
@@ -56,70 +53,70 @@ struct reals {
     std::memcpy(p, block, count * sizeof(std::int32_t));
 }
 [[gnu::always_inline]] inline words add(words a, words b) {
-    return {_mm256_add_epi32(a.v, b.v)};
+    return _mm256_add_epi32(a, b);
 }
 [[gnu::always_inline]] inline words subtract(words a, words b) {
-    return {_mm256_sub_epi32(a.v, b.v)};
+    return _mm256_sub_epi32(a, b);
 }
 [[gnu::always_inline]] inline words bitwise_and(words a, words b) {
-    return {_mm256_and_si256(a.v, b.v)};
+    return _mm256_and_si256(a, b);
 }
 template <int Bits>
 [[gnu::always_inline]] inline words shift_left(words a) {
-    return {_mm256_slli_epi32(a.v, Bits)};
+    return _mm256_slli_epi32(a, Bits);
 }
 /// Arithmetic: the sign moves in.
 template <int Bits>
 [[gnu::always_inline]] inline words shift_right(words a) {
-    return {_mm256_srai_epi32(a.v, Bits)};
+    return _mm256_srai_epi32(a, Bits);
 }
 /// Each 16-bit half on its own, zeros move in.
 template <int Bits>
 [[gnu::always_inline]] inline words shift_halves_right(words a) {
-    return {_mm256_srli_epi16(a.v, Bits)};
+    return _mm256_srli_epi16(a, Bits);
 }
 
 [[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
-    return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(a.v, b.v))};
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
 }
 [[gnu::always_inline]] inline words dot_u8s8(words acc, words u, words s) {
 #if defined(__AVXVNNI__)
-    return {_mm256_dpbusd_avx_epi32(acc.v, u.v, s.v)};
+    return _mm256_dpbusd_avx_epi32(acc, u, s);
 #else
     // Bytes 0 and 2 of a word, then 1 and 3, as 16-bit numbers. Each half is loop-invariant for one
     // of the operands and moves out of the tile's inner loop.
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u.v, _mm256_set1_epi16(255)),
-                                           _mm256_srai_epi16(_mm256_slli_epi16(s.v, 8), 8));
-    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u.v, 8), _mm256_srai_epi16(s.v, 8));
-    return {_mm256_add_epi32(_mm256_add_epi32(acc.v, even), odd)};
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(u, _mm256_set1_epi16(255)),
+                                           _mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8));
+    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(s, 8));
+    return _mm256_add_epi32(_mm256_add_epi32(acc, even), odd);
 #endif
 }
 [[gnu::always_inline]] inline words dot_small_u8s8(words acc, words u, words s) {
 #if defined(__AVXVNNI__)
     return dot_u8s8(acc, u, s);
 #else
-    return dot_s16(acc, {_mm256_maddubs_epi16(u.v, s.v)}, {_mm256_set1_epi16(1)});
+    return dot_s16(acc, _mm256_maddubs_epi16(u, s), _mm256_set1_epi16(1));
 #endif
 }
 
 [[gnu::always_inline]] inline reals reals_of(float value) {
-    return {_mm256_set1_ps(value)};
+    return _mm256_set1_ps(value);
 }
 /// A product of two bfloat16 has at most 16 significant bits, so fusing changes nothing but time.
 [[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
     const __m256i high = _mm256_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));
-    const __m256 low = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a.v, 16)),
-                                       _mm256_castsi256_ps(_mm256_slli_epi32(b.v, 16)), acc.v);
-    return {_mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a.v, high)),
-                            _mm256_castsi256_ps(_mm256_and_si256(b.v, high)), low)};
+    const __m256 low = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
+                                       _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), acc);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)),
+                           _mm256_castsi256_ps(_mm256_and_si256(b, high)), low);
 }
 
 /// Part `part` of the words, rounded to float (half to even).
 [[gnu::always_inline]] inline floats part_to_floats(words a, int) {
-    return _mm256_cvtepi32_ps(a.v);
+    return _mm256_cvtepi32_ps(a);
 }
 [[gnu::always_inline]] inline floats part_of(reals a, int) {
-    return a.v;
+    return a;
 }
 
 namespace detail {

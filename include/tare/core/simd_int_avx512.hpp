@@ -32,19 +32,16 @@ inline constexpr int byte_tile_rows = 12;
 /// Fields of a byte may stay where they are: the dot product takes any unsigned byte.
 inline constexpr bool any_byte_is_small = true;
 
-struct words {
-    __m512i v;
-};
+// The native types, not structs around them: GCC 12 keeps arrays of these in registers.
+using words = __m512i;
 /// Sixteen float sums.
-struct reals {
-    __m512 v;
-};
+using reals = __m512;
 
 [[gnu::always_inline]] inline words words_of(std::int32_t value) {
-    return {_mm512_set1_epi32(value)};
+    return _mm512_set1_epi32(value);
 }
 [[gnu::always_inline]] inline words load_words(const void* p) {
-    return {_mm512_loadu_si512(p)};
+    return _mm512_loadu_si512(p);
 }
 /// The four bytes at p in every lane.
 [[gnu::always_inline]] inline words broadcast_word(const void* p) {
@@ -53,51 +50,51 @@ struct reals {
     return words_of(value);
 }
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
-    _mm512_storeu_si512(p, a.v);
+    _mm512_storeu_si512(p, a);
 }
 /// Writes the first `count` <= 16 words.
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
-    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1U << count) - 1U), a.v);
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1U << count) - 1U), a);
 }
 [[gnu::always_inline]] inline words add(words a, words b) {
-    return {_mm512_add_epi32(a.v, b.v)};
+    return _mm512_add_epi32(a, b);
 }
 [[gnu::always_inline]] inline words subtract(words a, words b) {
-    return {_mm512_sub_epi32(a.v, b.v)};
+    return _mm512_sub_epi32(a, b);
 }
 [[gnu::always_inline]] inline words bitwise_and(words a, words b) {
-    return {_mm512_and_si512(a.v, b.v)};
+    return _mm512_and_si512(a, b);
 }
 template <int Bits>
 [[gnu::always_inline]] inline words shift_left(words a) {
-    return {_mm512_slli_epi32(a.v, Bits)};
+    return _mm512_slli_epi32(a, Bits);
 }
 /// Arithmetic: the sign moves in.
 template <int Bits>
 [[gnu::always_inline]] inline words shift_right(words a) {
-    return {_mm512_srai_epi32(a.v, Bits)};
+    return _mm512_srai_epi32(a, Bits);
 }
 /// Each 16-bit half on its own, zeros move in.
 template <int Bits>
 [[gnu::always_inline]] inline words shift_halves_right(words a) {
-    return {_mm512_srli_epi16(a.v, Bits)};
+    return _mm512_srli_epi16(a, Bits);
 }
 
 [[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
 #if defined(__AVX512VNNI__)
-    return {_mm512_dpwssd_epi32(acc.v, a.v, b.v)};
+    return _mm512_dpwssd_epi32(acc, a, b);
 #else
-    return {_mm512_add_epi32(acc.v, _mm512_madd_epi16(a.v, b.v))};
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 #endif
 }
 [[gnu::always_inline]] inline words dot_u8s8(words acc, words u, words s) {
 #if defined(__AVX512VNNI__)
-    return {_mm512_dpbusd_epi32(acc.v, u.v, s.v)};
+    return _mm512_dpbusd_epi32(acc, u, s);
 #else
-    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(u.v, _mm512_set1_epi16(255)),
-                                           _mm512_srai_epi16(_mm512_slli_epi16(s.v, 8), 8));
-    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u.v, 8), _mm512_srai_epi16(s.v, 8));
-    return {_mm512_add_epi32(acc.v, _mm512_add_epi32(even, odd))};
+    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(u, _mm512_set1_epi16(255)),
+                                           _mm512_srai_epi16(_mm512_slli_epi16(s, 8), 8));
+    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 #endif
 }
 [[gnu::always_inline]] inline words dot_small_u8s8(words acc, words u, words s) {
@@ -105,26 +102,26 @@ template <int Bits>
 }
 
 [[gnu::always_inline]] inline reals reals_of(float value) {
-    return {_mm512_set1_ps(value)};
+    return _mm512_set1_ps(value);
 }
 [[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
 #if defined(__AVX512BF16__)
-    return {_mm512_dpbf16_ps(acc.v, (__m512bh)a.v, (__m512bh)b.v)};
+    return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
 #else
     const __m512i high = _mm512_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));
-    const __m512 low = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a.v, 16)),
-                                       _mm512_castsi512_ps(_mm512_slli_epi32(b.v, 16)), acc.v);
-    return {_mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a.v, high)),
-                            _mm512_castsi512_ps(_mm512_and_si512(b.v, high)), low)};
+    const __m512 low = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
+                                       _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)), acc);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)),
+                           _mm512_castsi512_ps(_mm512_and_si512(b, high)), low);
 #endif
 }
 
 /// Part `part` of the words, rounded to float (half to even).
 [[gnu::always_inline]] inline floats part_to_floats(words a, int) {
-    return _mm512_cvtepi32_ps(a.v);
+    return _mm512_cvtepi32_ps(a);
 }
 [[gnu::always_inline]] inline floats part_of(reals a, int) {
-    return a.v;
+    return a;
 }
 
 /// Lane i is the next value at p where bit i of `mask` is set, zero elsewhere. Reads sixteen

@@ -19,6 +19,7 @@
 
 #include <tare/core/parallel.hpp>
 #include <tare/core/simd_int.hpp>
+#include <tare/core/unroll.hpp>
 #include <tare/kernels/word_strips.hpp>
 
 namespace tare::kernels::detail {
@@ -60,40 +61,42 @@ template <class Dot, int Rows, int Registers>
     constexpr extent register_bytes = simd::word_lanes * 4;
     // A pointer for every third row: x86 addresses base, base + step and base + 2 step.
     constexpr int bases = (Rows + 2) / 3;
-    const std::byte* row[bases];
     const extent first_byte = range.first * code_bytes;
-#pragma GCC unroll 4
-    for (int i = 0; i < bases; ++i)
-        row[i] = from.x + 3 * i * from.x_step + first_byte;
-    const std::byte* strip = from.weights + first_byte / 4 * step_bytes;
-    const auto step = [&](auto&& left_of) {
-        simd::words right[Registers];
-#pragma GCC unroll 16
-        for (int j = 0; j < Registers; ++j)
-            right[j] = simd::load_words(strip + j / strip_registers * from.strip_step +
-                                        j % strip_registers * register_bytes);
-#pragma GCC unroll 12
-        for (int i = 0; i < Rows; ++i) {
-            const simd::words left = left_of(row[i / 3] + i % 3 * from.x_step);
-#pragma GCC unroll 16
-            for (int j = 0; j < Registers; ++j)
-                sum[i][j] = Dot::step(sum[i][j], left, right[j]);
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < bases; ++i)
-            row[i] += 4;
-        strip += step_bytes;
-    };
     const extent bytes = (range.last - range.first) * code_bytes;
-    for (extent g = 0; g < bytes / 4; ++g)
-        step([](const std::byte* p) { return simd::broadcast_word(p); });
-    if (const extent rest = bytes % 4; rest != 0) {
-        // The last codes of a row do not fill a word, and what lies behind them is not ours.
-        step([rest](const std::byte* p) {
-            std::int32_t word = 0;
-            std::memcpy(&word, p, static_cast<std::size_t>(rest));
-            return simd::words_of(word);
-        });
+    const std::byte* strip = from.weights + first_byte / 4 * step_bytes;
+    const std::byte* x = from.x + first_byte;
+    extent x_step = from.x_step;
+    extent groups = bytes / 4;
+    auto rest = static_cast<std::size_t>(bytes % 4);
+    std::byte last[Rows][4] = {};
+    // The last codes of a row may not fill a word, and what lies behind them is not ours: they are
+    // copied and take a second turn. A second copy of the loop's body would cost GCC 12 its
+    // registers.
+    for (;;) {
+        const std::byte* row[bases];
+        unroll<bases>([&](auto i) __attribute__((always_inline)) { row[i] = x + 3 * i * x_step; });
+        for (extent g = 0; g < groups; ++g) {
+            simd::words right[Registers];
+            unroll<Registers>([&](auto j) __attribute__((always_inline)) {
+                right[j] = simd::load_words(strip + j / strip_registers * from.strip_step +
+                                            j % strip_registers * register_bytes);
+            });
+            unroll<Rows>([&](auto i) __attribute__((always_inline)) {
+                const simd::words left = simd::broadcast_word(row[i / 3] + i % 3 * x_step);
+                unroll<Registers>([&](auto j) __attribute__((always_inline)) {
+                    sum[i][j] = Dot::step(sum[i][j], left, right[j]);
+                });
+            });
+            unroll<bases>([&](auto i) __attribute__((always_inline)) { row[i] += 4; });
+            strip += step_bytes;
+        }
+        if (rest == 0) return;
+        for (int i = 0; i < Rows; ++i)
+            std::memcpy(last[i], x + i * x_step + 4 * groups, rest);
+        x = last[0];
+        x_step = 4;
+        groups = 1;
+        rest = 0;
     }
 }
 
@@ -120,25 +123,20 @@ struct word_operands {
 template <int Rows, int Registers, class Use>
 [[gnu::always_inline]] inline void for_each_register(extent outputs, extent first_register,
                                                      const Use& use) {
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 16
-        for (int j = 0; j < Registers; ++j) {
+    unroll<Rows>([&](auto i) __attribute__((always_inline)) {
+        unroll<Registers>([&](auto j) __attribute__((always_inline)) {
             const extent column = (first_register + j) * simd::word_lanes;
             const extent left = std::min<extent>(outputs - column, simd::word_lanes);
             if (left > 0) use(i, j, column, static_cast<std::size_t>(left));
-        }
-    }
+        });
+    });
 }
 
 template <class Dot, int Rows, int Registers>
 [[gnu::always_inline]] inline void clear_tile(typename Dot::sums (&sum)[Rows][Registers]) {
-#pragma GCC unroll 12
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 16
-        for (int j = 0; j < Registers; ++j)
-            sum[i][j] = Dot::zero();
-    }
+    unroll<Rows>([&](auto i) __attribute__((always_inline)) {
+        unroll<Registers>([&](auto j) __attribute__((always_inline)) { sum[i][j] = Dot::zero(); });
+    });
 }
 
 /// Computes a tile whose sums fit their registers and hands them to `finish`.
