@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include <tare/core/simd_int.hpp>
+#include <tare/kernels/arguments.hpp>
 #include <tare/kernels/epilogue.hpp>
 
 namespace tare::kernels {
@@ -23,6 +24,20 @@ struct dequantize {
 };
 
 namespace detail {
+
+/// Throws unless y (M,N) = x (M,K) times weights (N,K) can be computed.
+template <class Activation, class Output>
+void check_product(matrix_view<const Activation> x, extent inputs, extent outputs,
+                   matrix_view<Output> y, std::string_view function) {
+    check_view(function, "x", x);
+    check_view(function, "y", y);
+    require(x.columns == inputs, function, ": x is (", x.rows, ',', x.columns,
+            "), but the weights are (", outputs, ',', inputs,
+            "); x needs as many columns as the weights have inputs");
+    require(y.rows == x.rows && y.columns == outputs, function, ": y is (", y.rows, ',', y.columns,
+            "), but the product is (", x.rows, ',', outputs, "); resize y");
+    require_apart(function, "x", x, "y", y);
+}
 
 template <class T>
 void check_dequantize(std::string_view function, const dequantize& scales, matrix_view<T> y) {

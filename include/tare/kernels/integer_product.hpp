@@ -20,7 +20,6 @@
 #include <limits>
 #include <type_traits>
 
-#include <tare/kernels/arguments.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/word_tile.hpp>
 
@@ -153,19 +152,6 @@ class integer_weights {
 
 namespace detail {
 
-template <class Activation, class Output>
-void check_integer_product(matrix_view<const Activation> x, extent inputs, extent outputs,
-                           matrix_view<Output> y, std::string_view function) {
-    check_view(function, "x", x);
-    check_view(function, "y", y);
-    require(x.columns == inputs, function, ": x is (", x.rows, ',', x.columns,
-            "), but the weights are (", outputs, ',', inputs,
-            "); x needs as many columns as the weights have inputs");
-    require(y.rows == x.rows && y.columns == outputs, function, ": y is (", y.rows, ',', y.columns,
-            "), but the product is (", x.rows, ',', outputs, "); resize y");
-    require_apart(function, "x", x, "y", y);
-}
-
 /// Values of k whose sum is sure to fit 32 bits; 0 where not even one group does.
 template <class Activation>
 extent safe_depth(matrix_view<const Activation> x, const integer_weights<Activation>& w) {
@@ -197,14 +183,7 @@ void multiply_wide(matrix_view<const std::int16_t> x, const word_strips& w, cons
 template <class Activation, class Finish>
 void multiply_integers(matrix_view<const Activation> x, const integer_weights<Activation>& w,
                        extent safe, const Finish& finish) {
-    const word_strips& strips = w.strips();
-    const word_operands all{reinterpret_cast<const std::byte*>(x.data),
-                            x.stride * static_cast<extent>(sizeof(Activation)),
-                            x.rows,
-                            reinterpret_cast<const std::byte*>(strips.words.data()),
-                            strips.strip_words() * 4,
-                            strips.outputs,
-                            strips.inputs};
+    const word_operands all = operands_of(x, w.strips());
     if constexpr (std::same_as<Activation, std::int8_t>) {
         constexpr std::size_t near = 64;
         std::int64_t few[near];
@@ -248,7 +227,7 @@ void multiply_exactly(matrix_view<const Activation> x, const integer_weights<Act
 template <activation_code Activation>
 void integer_product(std::type_identity_t<matrix_view<const Activation>> x,
                      const integer_weights<Activation>& w, matrix_view<std::int32_t> y) {
-    detail::check_integer_product(x, w.inputs(), w.outputs(), y, "integer_product");
+    detail::check_product(x, w.inputs(), w.outputs(), y, "integer_product");
     if (x.rows == 0 || w.outputs() == 0) return;
     const extent safe = detail::safe_depth(x, w);
     require(w.inputs() <= safe, "integer_product: sums of ", w.inputs(),
@@ -261,7 +240,7 @@ void integer_product(std::type_identity_t<matrix_view<const Activation>> x,
 template <activation_code Activation>
 void integer_product(std::type_identity_t<matrix_view<const Activation>> x,
                      const integer_weights<Activation>& w, matrix_view<std::int64_t> y) {
-    detail::check_integer_product(x, w.inputs(), w.outputs(), y, "integer_product");
+    detail::check_product(x, w.inputs(), w.outputs(), y, "integer_product");
     detail::multiply_exactly(x, w, detail::store_int64{y});
 }
 
@@ -273,7 +252,7 @@ template <activation_code Activation, epilogue Finish = no_epilogue>
 void integer_product(std::type_identity_t<matrix_view<const Activation>> x,
                      const integer_weights<Activation>& w, matrix_view<float> y,
                      const dequantize& scales, const Finish& finish = {}) {
-    detail::check_integer_product(x, w.inputs(), w.outputs(), y, "integer_product");
+    detail::check_product(x, w.inputs(), w.outputs(), y, "integer_product");
     detail::check_dequantize("integer_product", scales, y);
     detail::check_epilogue(finish, "integer_product", matrix_view<const float>(y));
     detail::multiply_exactly(x, w, detail::store_floats<Finish>{y, scales, finish});

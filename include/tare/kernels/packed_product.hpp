@@ -193,7 +193,7 @@ template <class Activation>
 void packed_product(matrix_view<Activation> x, const packed_weights& w,
                     matrix_view<std::int32_t> y) {
     const matrix_view<const std::remove_const_t<Activation>> codes = x;
-    detail::check_integer_product(codes, w.inputs(), w.outputs(), y, "packed_product");
+    detail::check_product(codes, w.inputs(), w.outputs(), y, "packed_product");
     require(detail::sums_fit(codes, w), "packed_product: sums of ", w.inputs(), " products of ",
             w.bits(),
             "-bit weights with these codes may exceed 32 bits; pass a y of 64-bit "
@@ -207,7 +207,7 @@ template <class Activation>
 void packed_product(matrix_view<Activation> x, const packed_weights& w,
                     matrix_view<std::int64_t> y) {
     const matrix_view<const std::remove_const_t<Activation>> codes = x;
-    detail::check_integer_product(codes, w.inputs(), w.outputs(), y, "packed_product");
+    detail::check_product(codes, w.inputs(), w.outputs(), y, "packed_product");
     detail::multiply_packed(codes, w, !detail::sums_fit(codes, w), detail::store_int64{y});
 }
 
@@ -219,7 +219,7 @@ template <class Activation, epilogue Finish = no_epilogue>
 void packed_product(matrix_view<Activation> x, const packed_weights& w, matrix_view<float> y,
                     const dequantize& scales, const Finish& finish = {}) {
     const matrix_view<const std::remove_const_t<Activation>> codes = x;
-    detail::check_integer_product(codes, w.inputs(), w.outputs(), y, "packed_product");
+    detail::check_product(codes, w.inputs(), w.outputs(), y, "packed_product");
     detail::check_dequantize("packed_product", scales, y);
     detail::check_epilogue(finish, "packed_product", matrix_view<const float>(y));
     detail::multiply_packed(codes, w, !detail::sums_fit(codes, w),

@@ -119,6 +119,17 @@ struct word_operands {
     }
 };
 
+template <class Code>
+word_operands operands_of(matrix_view<const Code> x, const word_strips& w) {
+    return {reinterpret_cast<const std::byte*>(x.data),
+            x.stride * static_cast<extent>(sizeof(Code)),
+            x.rows,
+            reinterpret_cast<const std::byte*>(w.words.data()),
+            w.strip_words() * 4,
+            w.outputs,
+            w.inputs};
+}
+
 /// Calls use(i, j, column, count) for each register of a tile that holds outputs.
 template <int Rows, int Registers, class Use>
 [[gnu::always_inline]] inline void for_each_register(extent outputs, extent first_register,
