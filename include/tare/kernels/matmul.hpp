@@ -21,6 +21,27 @@ void finish_empty_sums(matrix_view<float> c, bool accumulate, const Finish& fini
     finish_outputs(c, 0, 0, c.rows, c.columns, finish);
 }
 
+/// The product of checked operands: picks the way that suits its sizes.
+template <epilogue Finish>
+void multiply(matmul_sizes size, matrix_view<const float> a, matrix_view<const float> b,
+              matrix_view<float> c, matmul_options how, const Finish& finish) {
+    if (size.m == 0 || size.n == 0) return;
+    if (size.k == 0) {
+        finish_empty_sums(c, how.accumulate, finish);
+        return;
+    }
+    if (how.transpose_b && !how.transpose_a && dots_pay(size)) {
+        for_each_cell(size,
+                      [&](cell where) { multiply_dots(where, a, b, c, how.accumulate, finish); });
+        return;
+    }
+    const bool in_place = !how.transpose_b && size.m <= tile_rows;
+    const fresh_right right{{b, how.transpose_b}, in_place};
+    for_each_cell(size, [&](cell where) {
+        multiply_cell(where, size.k, {a, how.transpose_a}, right, c, how.accumulate, finish);
+    });
+}
+
 }  // namespace detail
 
 /// C = finish(op(A) op(B)), or C = finish(C + op(A) op(B)) with `accumulate`.
@@ -37,23 +58,7 @@ void matmul(matrix_view<const float> a, matrix_view<const float> b, matrix_view<
             matmul_options how = {}, const Finish& finish = {}) {
     const matmul_sizes size = detail::check_matmul("matmul", a, b, c, how);
     detail::check_epilogue(finish, "matmul", c);
-    if (size.m == 0 || size.n == 0) return;
-    if (size.k == 0) {
-        detail::finish_empty_sums(c, how.accumulate, finish);
-        return;
-    }
-    if (how.transpose_b && !how.transpose_a && detail::dots_pay(size)) {
-        detail::for_each_cell(size, [&](detail::cell where) {
-            detail::multiply_dots(where, a, b, c, how.accumulate, finish);
-        });
-        return;
-    }
-    const bool in_place = !how.transpose_b && size.m <= detail::tile_rows;
-    const detail::fresh_right right{{b, how.transpose_b}, in_place};
-    detail::for_each_cell(size, [&](detail::cell where) {
-        detail::multiply_cell(where, size.k, {a, how.transpose_a}, right, c, how.accumulate,
-                              finish);
-    });
+    detail::multiply(size, a, b, c, how, finish);
 }
 
 }  // namespace tare::kernels

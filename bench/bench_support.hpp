@@ -1,0 +1,83 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// What the benches share: names, thread counts, buffers.
+//
+// A bench is called kernel/who/size/threads; bench/report.sh puts all `who` of one kernel, size and
+// thread count into one row and gives the time of each as a ratio to `tare`. A limit of the machine
+// (bench/peak.hpp) is a `who` like any other, so that "90 % of the read bandwidth" is read off a
+// row.
+
+#include <cstddef>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+#include <omp.h>
+
+#include <tare/core/aligned.hpp>
+#include <tare/core/parallel.hpp>
+#include <tare/core/random.hpp>
+
+#ifdef TARE_BENCH_PEERS
+extern "C" {
+void openblas_set_num_threads(int count);
+char* openblas_get_corename(void);
+}
+#endif
+
+namespace bench {
+
+/// Thread counts worth a row here: 1, and 4 where the machine has them.
+inline std::vector<int> thread_counts() {
+    return std::thread::hardware_concurrency() >= 4 ? std::vector<int>{1, 4} : std::vector<int>{1};
+}
+
+/// Gives the library and every peer `count` threads.
+inline void set_all_threads(int count) {
+    tare::set_threads(count);
+    omp_set_num_threads(count);  // oneDNN and Eigen ask OpenMP
+#ifdef TARE_BENCH_PEERS
+    openblas_set_num_threads(count);
+#endif
+}
+
+/// `count` reproducible values in [-1, 1), on a cache line.
+inline tare::aligned_vector<float> values(tare::extent count, std::uint64_t seed) {
+    tare::aligned_vector<float> out(static_cast<std::size_t>(count));
+    const tare::random_stream stream(seed, 0);
+    for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = 2.0F * stream.uniform(i) - 1.0F;
+    return out;
+}
+
+/// Registers kernel/who/size/threads. `prepare(threads)` runs outside the timing and returns what
+/// is timed; `ops` and `bytes` are what one call does and touches.
+template <class Prepare>
+void add(const std::string& kernel, const std::string& who, const std::string& size, int threads,
+         double ops, double bytes, Prepare prepare) {
+    const std::string name = tare::message(kernel, '/', who, '/', size, '/', threads);
+    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+        set_all_threads(threads);
+        auto run = prepare();
+        run();  // warm: pages are mapped, caches hold what they can
+        for (auto _ : state) {
+            run();
+            benchmark::ClobberMemory();
+        }
+        set_all_threads(1);
+        const auto calls = static_cast<double>(state.iterations());
+        state.SetItemsProcessed(static_cast<std::int64_t>(calls * ops));
+        state.SetBytesProcessed(static_cast<std::int64_t>(calls * bytes));
+    })->UseRealTime();
+}
+
+/// Tells report.sh which kernels OpenBLAS chose: without a word it falls back to old ones on
+/// processors it does not know.
+inline void describe_peers() {
+#ifdef TARE_BENCH_PEERS
+    benchmark::AddCustomContext("openblas_core", openblas_get_corename());
+#endif
+}
+
+}  // namespace bench
