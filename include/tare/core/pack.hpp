@@ -19,66 +19,83 @@ inline constexpr std::size_t pack_lanes = 16;
 inline constexpr std::size_t pack_registers = pack_lanes / lanes;
 static_assert(pack_lanes % lanes == 0);
 
-/// The registers of one pack; Register is floats, ints or masks.
-template <class Register>
+/// Count registers that go through a kernel side by side; Register is floats, ints or masks.
+template <class Register, std::size_t Count>
 struct group {
-    Register part[pack_registers];
+    Register part[Count];
 };
 
 namespace detail {
 
-/// Applies f register by register.
-template <class F, class First, class... Rest>
-[[gnu::always_inline]] inline auto each(F f, const First& first, const Rest&... rest) {
-    group<decltype(f(first.part[0], rest.part[0]...))> out;
+/// Applies f register by register, one operation on all of them before the next: that keeps
+/// several chains of dependent operations in flight.
+template <class F, class First, std::size_t Count, class... Rest>
+[[gnu::always_inline]] inline auto each(F f, const group<First, Count>& first,
+                                        const group<Rest, Count>&... rest) {
+    group<decltype(f(first.part[0], rest.part[0]...)), Count> out;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < pack_registers; ++r)
+    for (std::size_t r = 0; r < Count; ++r)
         out.part[r] = f(first.part[r], rest.part[r]...);
     return out;
 }
 
 }  // namespace detail
 
-using pack = group<floats>;
-using int_pack = group<ints>;
-using mask_pack = group<masks>;
+template <std::size_t N>
+using packs = group<floats, N>;
+template <std::size_t N>
+using int_packs = group<ints, N>;
+template <std::size_t N>
+using mask_packs = group<masks, N>;
 
-[[gnu::always_inline]] inline pack load_pack(const float* p) {
-    pack out;
+/// Sixteen lanes.
+using pack = packs<pack_registers>;
+using int_pack = int_packs<pack_registers>;
+using mask_pack = mask_packs<pack_registers>;
+/// At least four registers, at least sixteen lanes: the width of element-wise loops.
+using wide_pack = packs<(pack_registers > 4 ? pack_registers : 4)>;
+inline constexpr std::size_t wide_lanes = sizeof(wide_pack) / sizeof(float);
+
+/// As many floats at p as V has lanes.
+template <class V = pack>
+[[gnu::always_inline]] inline V load_pack(const float* p) {
+    V out;
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < pack_registers; ++r)
+    for (std::size_t r = 0; r < sizeof(V) / sizeof(floats); ++r)
         out.part[r] = load(p + r * lanes);
     return out;
 }
-[[gnu::always_inline]] inline void store(float* p, const pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline void store(float* p, const packs<N>& v) {
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < pack_registers; ++r)
+    for (std::size_t r = 0; r < N; ++r)
         store(p + r * lanes, v.part[r]);
 }
-/// The first `count` <= 16 floats at p, zeros behind them.
-[[gnu::always_inline]] inline pack load_pack(const float* p, std::size_t count) {
-    if constexpr (pack_registers == 1) {
-        return {{load_partial(p, count)}};
-    } else {
-        alignas(64) float block[pack_lanes] = {};
-        std::memcpy(block, p, count * sizeof(float));
-        return load_pack(block);
+/// The first `count` floats at p, `fill` in the lanes behind them; no other memory is touched.
+template <class V = pack>
+[[gnu::always_inline]] inline V load_pack(const float* p, std::size_t count, float fill = 0.0F) {
+    V out;
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < sizeof(V) / sizeof(floats); ++r) {
+        const std::size_t begin = std::min(count, r * lanes);
+        out.part[r] = load_partial(p + begin, std::min(count - begin, lanes), fill);
     }
+    return out;
 }
-/// Writes the first `count` <= 16 floats of v to p.
-[[gnu::always_inline]] inline void store(float* p, const pack& v, std::size_t count) {
-    if constexpr (pack_registers == 1) {
-        store_partial(p, v.part[0], count);
-    } else {
-        alignas(64) float block[pack_lanes];
-        store(block, v);
-        std::memcpy(p, block, count * sizeof(float));
+/// Writes the first `count` lanes of v to p.
+template <std::size_t N>
+[[gnu::always_inline]] inline void store(float* p, const packs<N>& v, std::size_t count) {
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < N; ++r) {
+        const std::size_t begin = std::min(count, r * lanes);
+        store_partial(p + begin, v.part[r], std::min(count - begin, lanes));
     }
 }
 /// Writes past the caches; p must be a multiple of 64 bytes. Call stream_fence() afterwards.
-[[gnu::always_inline]] inline void stream(float* p, const pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline void stream(float* p, const packs<N>& v) {
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < pack_registers; ++r)
+    for (std::size_t r = 0; r < N; ++r)
         stream(p + r * lanes, v.part[r]);
 }
 
@@ -90,83 +107,135 @@ using mask_pack = group<masks>;
         out.part[r] = broadcast(v);
     return out;
 }
+/// v in every lane of a value as wide as `model`.
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> like(const packs<N>& /*model*/, float v) {
+    packs<N> out;
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < N; ++r)
+        out.part[r] = broadcast(v);
+    return out;
+}
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> like(const int_packs<N>& /*model*/, std::int32_t v) {
+    int_packs<N> out;
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < N; ++r)
+        out.part[r] = ints(v);
+    return out;
+}
 
-[[gnu::always_inline]] inline pack operator+(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> operator+(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> floats { return x + y; }, a, b);
 }
-[[gnu::always_inline]] inline pack operator-(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> operator-(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> floats { return x - y; }, a, b);
 }
-[[gnu::always_inline]] inline pack operator*(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> operator*(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> floats { return x * y; }, a, b);
 }
-[[gnu::always_inline]] inline pack operator/(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> operator/(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> floats { return x / y; }, a, b);
 }
 /// a * b + c.
-[[gnu::always_inline]] inline pack fma(const pack& a, const pack& b, const pack& c) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> fma(const packs<N>& a, const packs<N>& b,
+                                           const packs<N>& c) {
     return detail::each([](floats x, floats y, floats z) { return fma(x, y, z); }, a, b, c);
 }
 /// c - a * b.
-[[gnu::always_inline]] inline pack fnma(const pack& a, const pack& b, const pack& c) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> fnma(const packs<N>& a, const packs<N>& b,
+                                            const packs<N>& c) {
     return detail::each([](floats x, floats y, floats z) { return fnma(x, y, z); }, a, b, c);
 }
 /// The larger lane; b where either is NaN.
-[[gnu::always_inline]] inline pack max(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> max(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) { return max(x, y); }, a, b);
 }
 /// The smaller lane; b where either is NaN.
-[[gnu::always_inline]] inline pack min(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> min(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) { return min(x, y); }, a, b);
 }
-[[gnu::always_inline]] inline pack abs(const pack& a) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> abs(const packs<N>& a) {
     return detail::each([](floats x) { return abs(x); }, a);
 }
-[[gnu::always_inline]] inline pack sqrt(const pack& a) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> sqrt(const packs<N>& a) {
     return detail::each([](floats x) { return sqrt(x); }, a);
 }
-/// 1 / a, see reciprocal(floats).
-[[gnu::always_inline]] inline pack reciprocal(const pack& a) {
-    return detail::each([](floats x) { return reciprocal(x); }, a);
-}
 /// v * 2^n, see multiply_power(floats, floats).
-[[gnu::always_inline]] inline pack multiply_power(const pack& v, const pack& n) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> multiply_power(const packs<N>& v, const packs<N>& n) {
     return detail::each([](floats x, floats y) { return multiply_power(x, y); }, v, n);
 }
 
+/// v * 2^n where m, zero elsewhere, see multiply_near_power(masks, floats, floats).
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N>
+multiply_near_power(const mask_packs<N>& m, const packs<N>& v, const packs<N>& shifted) {
+    return detail::each([](masks k, floats x, floats y) { return multiply_near_power(k, x, y); }, m,
+                        v, shifted);
+}
+/// min(a, |b|) for a >= 0; anything where b is NaN.
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> min_magnitude(const packs<N>& a, const packs<N>& b) {
+    return detail::each([](floats x, floats y) { return min_magnitude(x, y); }, a, b);
+}
 /// v * 2^n, see multiply_near_power(floats, floats).
-[[gnu::always_inline]] inline pack multiply_near_power(const pack& v, const pack& shifted) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> multiply_near_power(const packs<N>& v,
+                                                           const packs<N>& shifted) {
     return detail::each([](floats x, floats y) { return multiply_near_power(x, y); }, v, shifted);
 }
 
-[[gnu::always_inline]] inline mask_pack operator<(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> operator<(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> masks { return x < y; }, a, b);
 }
-[[gnu::always_inline]] inline mask_pack operator<=(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> operator<=(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> masks { return x <= y; }, a, b);
 }
-[[gnu::always_inline]] inline mask_pack operator==(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> operator==(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> masks { return x == y; }, a, b);
 }
 /// Lanes where a < b does not hold: also those with a NaN.
-[[gnu::always_inline]] inline mask_pack not_less(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> not_less(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) { return not_less(x, y); }, a, b);
 }
 /// Lanes where a or b is NaN.
-[[gnu::always_inline]] inline mask_pack unordered(const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> unordered(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) { return unordered(x, y); }, a, b);
 }
-[[gnu::always_inline]] inline mask_pack operator|(const mask_pack& a, const mask_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> operator|(const mask_packs<N>& a,
+                                                      const mask_packs<N>& b) {
     return detail::each([](masks x, masks y) -> masks { return x | y; }, a, b);
 }
-[[gnu::always_inline]] inline mask_pack operator&(const mask_pack& a, const mask_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> operator&(const mask_packs<N>& a,
+                                                      const mask_packs<N>& b) {
     return detail::each([](masks x, masks y) -> masks { return x & y; }, a, b);
 }
-[[gnu::always_inline]] inline pack select(const mask_pack& m, const pack& a, const pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> select(const mask_packs<N>& m, const packs<N>& a,
+                                              const packs<N>& b) {
     return detail::each([](masks k, floats x, floats y) { return select(k, x, y); }, m, a, b);
 }
 /// v where m, zero elsewhere.
-[[gnu::always_inline]] inline pack keep(const mask_pack& m, const pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> keep(const mask_packs<N>& m, const packs<N>& v) {
     return detail::each([](masks k, floats x) { return keep(k, x); }, m, v);
 }
 /// One bit a lane, lane 0 lowest.
@@ -178,13 +247,16 @@ using mask_pack = group<masks>;
     return bits;
 }
 
-[[gnu::always_inline]] inline int_pack as_ints(const pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> as_ints(const packs<N>& v) {
     return detail::each([](floats x) { return as_ints(x); }, v);
 }
-[[gnu::always_inline]] inline pack as_floats(const int_pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> as_floats(const int_packs<N>& v) {
     return detail::each([](ints x) { return as_floats(x); }, v);
 }
-[[gnu::always_inline]] inline pack to_floats(const int_pack& v) {
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> to_floats(const int_packs<N>& v) {
     return detail::each([](ints x) { return to_floats(x); }, v);
 }
 [[gnu::always_inline]] inline int_pack ints_of(std::int32_t v) {
@@ -194,29 +266,37 @@ using mask_pack = group<masks>;
         out.part[r] = ints(v);
     return out;
 }
-[[gnu::always_inline]] inline int_pack operator+(const int_pack& a, const int_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> operator+(const int_packs<N>& a, const int_packs<N>& b) {
     return detail::each([](ints x, ints y) { return add(x, y); }, a, b);
 }
-[[gnu::always_inline]] inline int_pack operator&(const int_pack& a, const int_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> operator&(const int_packs<N>& a, const int_packs<N>& b) {
     return detail::each([](ints x, ints y) -> ints { return x & y; }, a, b);
 }
-[[gnu::always_inline]] inline int_pack operator|(const int_pack& a, const int_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> operator|(const int_packs<N>& a, const int_packs<N>& b) {
     return detail::each([](ints x, ints y) -> ints { return x | y; }, a, b);
 }
-[[gnu::always_inline]] inline int_pack operator^(const int_pack& a, const int_pack& b) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> operator^(const int_packs<N>& a, const int_packs<N>& b) {
     return detail::each([](ints x, ints y) -> ints { return x ^ y; }, a, b);
 }
-[[gnu::always_inline]] inline int_pack shift_left(const int_pack& v, int bits) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> shift_left(const int_packs<N>& v, int bits) {
     return detail::each([bits](ints x) { return shift_left(x, bits); }, v);
 }
-[[gnu::always_inline]] inline int_pack shift_right(const int_pack& v, int bits) {
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> shift_right(const int_packs<N>& v, int bits) {
     return detail::each([bits](ints x) { return shift_right(x, bits); }, v);
 }
 
 /// |a| with the sign of s.
-[[gnu::always_inline]] inline pack copy_sign(const pack& a, const pack& s) {
-    const int_pack sign = ints_of(std::numeric_limits<std::int32_t>::min());
-    return as_floats(as_ints(abs(a)) | (as_ints(s) & sign));
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> copy_sign(const packs<N>& a, const packs<N>& s) {
+    const int_packs<N> bits = as_ints(s);
+    return as_floats(as_ints(abs(a)) |
+                     (bits & like(bits, std::numeric_limits<std::int32_t>::min())));
 }
 
 /// Folds the lanes by halves: lane i joins lane i + 8, then + 4, + 2, + 1. `join` must serve

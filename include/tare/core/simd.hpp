@@ -183,12 +183,13 @@ inline floats fnma(floats a, floats b, floats c) {
 #endif
 }
 
-/// The first `count` <= lanes floats at p, zeros behind them; nothing else is touched.
-inline floats load_partial(const float* p, std::size_t count) {
+/// The first `count` <= lanes floats at p, `fill` behind them; no other memory is touched.
+inline floats load_partial(const float* p, std::size_t count, float fill = 0.0F) {
 #if defined(TARE_SIMD_512)
-    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1U << count) - 1U), p);
+    return _mm512_mask_loadu_ps(broadcast(fill), static_cast<__mmask16>((1U << count) - 1U), p);
 #else
-    alignas(64) float block[lanes] = {};
+    alignas(64) float block[lanes];
+    store(block, broadcast(fill));
     std::memcpy(block, p, count * sizeof(float));
     return load(block);
 #endif
@@ -360,6 +361,24 @@ inline floats multiply_near_power(floats v, floats shifted) {
 #endif
 }
 
+/// The same where m, zero elsewhere.
+inline floats multiply_near_power(masks m, floats v, floats shifted) {
+#if defined(TARE_SIMD_512)
+    return _mm512_maskz_scalef_ps(m, v, shifted - broadcast(0x1.8p23F));
+#else
+    return keep(m, multiply_near_power(v, shifted));
+#endif
+}
+
+/// min(a, |b|) for a >= 0; anything where b is NaN.
+inline floats min_magnitude(floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return _mm512_range_ps(a, b, 2);
+#else
+    return min(a, abs(b));
+#endif
+}
+
 /// Folds the lanes of one register by halves: lane i joins lane i + n/2, then i + n/4, and so on to
 /// lane 0. `join` must serve registers of every width.
 template <class Join>
@@ -388,17 +407,6 @@ inline float fold(floats v, Join join) {
             lane[i] = join(floats(lane[i]), floats(lane[i + half])).get(0);
     }
     return lane[0];
-#endif
-}
-
-/// 1 / v to about 1.5 ulp (correctly rounded outside AVX-512); v normal, away from overflow.
-inline floats reciprocal(floats v) {
-#if defined(TARE_SIMD_512)
-    // A zmm division takes 16 cycles on Intel; an estimate of 14 bits and one Newton step take 3.
-    const floats estimate = _mm512_rcp14_ps(v);
-    return fma(estimate, fnma(v, estimate, broadcast(1.0F)), estimate);
-#else
-    return broadcast(1.0F) / v;
 #endif
 }
 

@@ -26,12 +26,14 @@ concept activation = requires(const simd::pack& v, double s) {
 
 /// max(x, 0); NaN stays. Derivative 0 at 0.
 struct relu {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
-        return max(simd::pack_of(0.0F), x);
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
+        return max(simd::like(x, 0.0F), x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack zero = simd::pack_of(0.0F);
-        return select(zero < x, simd::pack_of(1.0F), keep(unordered(x, x), x));
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        const simd::packs<N> zero = simd::like(x, 0.0F);
+        return select(zero < x, simd::like(x, 1.0F), keep(unordered(x, x), x));
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {
@@ -44,15 +46,19 @@ struct relu {
 };
 
 /// x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel 2016, section 2).
-/// -inf gives NaN. Accuracy: |error| <= 2^-23 |x|.
+/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x.
 struct gelu {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
-        return x * (simd::pack_of(0.5F) + vector_math::normal_minus_half(x));
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
+        return vector_math::gated<vector_math::normal_gate>(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack density = simd::pack_of(0.3989422804014327F) *
-                                   vector_math::exp_nonpositive(simd::pack_of(-0.5F) * x * x);
-        return simd::fma(x, density, simd::pack_of(0.5F) + vector_math::normal_minus_half(x));
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        const simd::packs<N> density = simd::like(x, 0.3989422804014327F) *
+                                       vector_math::exp_nonpositive(simd::like(x, -0.5F) * x * x);
+        return simd::fma(x, density,
+                         simd::like(x, 0.5F) +
+                             vector_math::gate_minus_half<vector_math::normal_gate>(x));
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {
@@ -69,21 +75,26 @@ struct gelu {
 };
 
 /// x (1 + tanh(k (x + 0.044715 x^3))) / 2, k = sqrt(2 / pi) (the same source).
-/// -inf gives NaN. Accuracy: |error| <= 2^-23 |x|.
+/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x.
 struct gelu_tanh {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
-        return x * (simd::pack_of(0.5F) + vector_math::half_tanh_of_cubic(x));
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
+        return vector_math::gated<vector_math::cubic_tanh_gate>(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack half_tanh = vector_math::half_tanh_of_cubic(x);
-        // d/dx tanh(g)/2 = (1/2 - 2 (tanh(g)/2)^2) g'; past |x| = 6 it is 0 and x^2 may overflow.
-        const simd::pack near_x = max(simd::pack_of(-6.0F), min(simd::pack_of(6.0F), x));
-        const simd::pack slope =
-            simd::fma(near_x * near_x, simd::pack_of(3 * 0.044715F * 0.7978845608028654F),
-                      simd::pack_of(0.7978845608028654F));
-        const simd::pack curve =
-            simd::fnma(half_tanh * simd::pack_of(2.0F), half_tanh, simd::pack_of(0.5F));
-        return simd::fma(near_x * slope, curve, simd::pack_of(0.5F) + half_tanh);
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        // With g the cubic, the gate is sigmoid(2 g); past |x| = 12 it is flat and x^2 may
+        // overflow.
+        const simd::packs<N> near_x = max(simd::like(x, -12.0F), min(simd::like(x, 12.0F), x));
+        const simd::packs<N> square = near_x * near_x;
+        const simd::packs<N> two_k = simd::like(x, 2 * 0.7978845608028654F);
+        const simd::packs<N> ratio =
+            simd::fma(square, simd::like(x, 2 * 0.044715F * 0.7978845608028654F), two_k);
+        const simd::packs<N> slope =
+            simd::fma(square, simd::like(x, 6 * 0.044715F * 0.7978845608028654F), two_k);
+        const simd::packs<N> twice_g = near_x * ratio;
+        return simd::fma(near_x * slope, vector_math::sigmoid_slope(twice_g),
+                         vector_math::sigmoid(twice_g));
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {
@@ -104,13 +115,13 @@ struct gelu_tanh {
 /// x sigmoid(x) (Ramachandran, Zoph, Le 2017, section 3, beta = 1). -inf gives NaN.
 /// Accuracy: 4 ulp where the sigmoid is above 1.2e-38, else 0.
 struct swish {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
         return x * vector_math::sigmoid(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack s = vector_math::sigmoid(x);
-        // s + x s (1 - s)
-        return simd::fma(x * s, simd::pack_of(1.0F) - s, s);
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        return simd::fma(x, vector_math::sigmoid_slope(x), vector_math::sigmoid(x));
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {
@@ -127,10 +138,12 @@ struct swish {
 
 /// ln(1 + e^x). Accuracy: 3 ulp where results are above 1.2e-38, else 0.
 struct softplus {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
         return vector_math::softplus(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
         return vector_math::sigmoid(x);
     }
     template <class Scalar>
@@ -151,12 +164,13 @@ struct softplus {
 
 /// 1 / (1 + e^-x), see vector_math::sigmoid.
 struct logistic {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
         return vector_math::sigmoid(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack s = vector_math::sigmoid(x);
-        return s * (simd::pack_of(1.0F) - s);
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        return vector_math::sigmoid_slope(x);
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {
@@ -171,12 +185,14 @@ struct logistic {
 
 /// tanh x, see vector_math::tanh.
 struct hyperbolic_tangent {
-    [[gnu::always_inline]] static simd::pack value(const simd::pack& x) {
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
         return vector_math::tanh(x);
     }
-    [[gnu::always_inline]] static simd::pack derivative(const simd::pack& x) {
-        const simd::pack t = vector_math::tanh(x);
-        return simd::fnma(t, t, simd::pack_of(1.0F));
+    template <std::size_t N>
+    [[gnu::always_inline]] static simd::packs<N> derivative(const simd::packs<N>& x) {
+        const simd::packs<N> t = vector_math::tanh(x);
+        return simd::fnma(t, t, simd::like(x, 1.0F));
     }
     template <class Scalar>
     static Scalar value(const Scalar& x) {

@@ -109,11 +109,10 @@ float cross_entropy_row(const float* x, std::size_t n, std::size_t target, targe
     const float at_target = x[target] - maximum;
     float shifted_sum = 0.0F;
     if (weights.on_each != 0.0F) {
-        const pack shift = pack_of(maximum);
-        const std::size_t whole = n - n % pack_lanes;
-        shifted_sum = row_sum([shift](auto v) { return v - shift; }, whole, x);
-        for (std::size_t i = whole; i < n; ++i)
-            shifted_sum += x[i] - maximum;
+        // Places past the end read as the maximum and so add nothing.
+        shifted_sum = row_sum_at(
+            [maximum](std::size_t, std::size_t, const auto& v) { return v - like(v, maximum); }, n,
+            maximum, x);
     }
     sum = row_exp_sum<Write>(x, n, maximum, exponentials);
     const float log_of_sum = std::log(sum);
@@ -164,9 +163,9 @@ inline void cross_entropy_with_gradient(matrix_view<const float> logits,
         float sum = 0.0F;
         losses[at] =
             detail::cross_entropy_row<true>(logits.row(r).data(), n, target, weights, g, sum);
-        const simd::pack slope = simd::pack_of(factor * total / sum);
-        const simd::pack share = simd::pack_of(factor * weights.on_each);
-        detail::row_map([&](auto e) { return e * slope - share; }, g, n, g);
+        const float slope = factor * total / sum;
+        const float share = factor * weights.on_each;
+        detail::row_map([&](auto e) { return e * like(e, slope) - like(e, share); }, g, n, g);
         g[target] -= factor * weights.on_target;
     });
 }

@@ -39,17 +39,15 @@ inline void multiply(std::span<const float> a, std::span<const float> b, std::sp
 
 /// out = factor * x, as add().
 inline void scale(std::span<const float> x, float factor, std::span<float> out) {
-    const simd::pack by = simd::pack_of(factor);
     map(
-        "scale", 2, [by](auto v) { return v * by; }, out, x);
+        "scale", 2, [factor](auto v) { return v * simd::like(v, factor); }, out, x);
 }
 
 /// y = y + factor * x. Accuracy: one rounding on builds that fuse, two otherwise.
 inline void axpy(float factor, std::span<const float> x, std::span<float> y) {
-    const simd::pack by = simd::pack_of(factor);
     map(
-        "axpy", 2, [by](auto v, auto sum) { return simd::fma(by, v, sum); }, y, x,
-        std::span<const float>(y));
+        "axpy", 2, [factor](auto v, auto sum) { return simd::fma(simd::like(v, factor), v, sum); },
+        y, x, std::span<const float>(y));
 }
 
 /// out(r, c) = x(r, c) + bias(c). Shapes x, out (R, C), bias (C); `out` may be `x`.

@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include <tare/core/aligned.hpp>
+#include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/scalar.hpp>
@@ -119,7 +120,7 @@ void layer_norm_backward(matrix_view<const std::type_identity_t<Scalar>> x,
 
 namespace detail {
 
-/// Sums of f(x) of `Rows` rows at once; every row in the order a single row would have.
+/// Sums of f(x) of `Rows` rows (1 or 4) at once; every row in the order a single row would have.
 template <int Rows, class F>
 [[gnu::always_inline]] inline void rows_sum(const float* const (&x)[Rows], std::size_t n, F f,
                                             float (&out)[Rows]) {
@@ -127,89 +128,137 @@ template <int Rows, class F>
     constexpr std::size_t step = simd::pack_lanes;
     const pack zero = simd::pack_of(0.0F);
     pack total[Rows];
+#pragma GCC unroll 4
     for (int r = 0; r < Rows; ++r)
         total[r] = zero;
     for (std::size_t block = 0; block < n; block += sum_block) {
         const std::size_t end = std::min(n, block + sum_block);
         pack even[Rows];
         pack odd[Rows];
+#pragma GCC unroll 4
         for (int r = 0; r < Rows; ++r)
             even[r] = odd[r] = zero;
         std::size_t i = block;
         for (; i + 2 * step <= end; i += 2 * step) {
+#pragma GCC unroll 4
             for (int r = 0; r < Rows; ++r) {
                 even[r] = f(simd::load_pack(x[r] + i), r, even[r]);
                 odd[r] = f(simd::load_pack(x[r] + i + step), r, odd[r]);
             }
         }
         if (i + step <= end) {
+#pragma GCC unroll 4
             for (int r = 0; r < Rows; ++r)
                 even[r] = f(simd::load_pack(x[r] + i), r, even[r]);
             i += step;
         }
         if (i < end) {
+#pragma GCC unroll 4
             for (int r = 0; r < Rows; ++r) {
                 const pack grown = f(simd::load_pack(x[r] + i, end - i), r, odd[r]);
                 odd[r] = first_lanes(grown, end - i, odd[r]);
             }
         }
+#pragma GCC unroll 4
         for (int r = 0; r < Rows; ++r)
             total[r] = total[r] + (even[r] + odd[r]);
     }
-    for (int r = 0; r < Rows; ++r)
-        out[r] = reduce_add(total[r]);
+    if constexpr (Rows == 4)
+        simd::reduce_add(total, out);
+    else
+        out[0] = reduce_add(total[0]);
 }
 
-/// Mean and rstd of `Rows` rows, then their results.
+/// Up to four rows on their way: statistics first, results later.
 template <int Rows>
-void normalize_rows(matrix_view<const float> x, extent first, const float* gamma, const float* beta,
-                    float eps, matrix_view<float> y, layer_norm_saved<> saved, bool past_caches) {
-    using simd::pack;
-    const auto n = static_cast<std::size_t>(x.columns);
-    const float count = static_cast<float>(x.columns);
-    const float* in[Rows];
-    for (int r = 0; r < Rows; ++r)
-        in[r] = x.row(first + r).data();
-    float sum[Rows];
-    rows_sum<Rows>(
-        in, n, [](pack v, int, pack acc) { return acc + v; }, sum);
-    pack mean[Rows];
-    for (int r = 0; r < Rows; ++r)
-        mean[r] = simd::pack_of(sum[r] / count);
-    float squares[Rows];
-    rows_sum<Rows>(
-        in, n,
-        [&mean](pack v, int r, pack acc) {
-            const pack d = v - mean[r];
-            return simd::fma(d, d, acc);
-        },
-        squares);
-    pack rstd[Rows];
-    for (int r = 0; r < Rows; ++r) {
-        const float s = 1.0F / std::sqrt(squares[r] / count + eps);
-        rstd[r] = simd::pack_of(s);
-        const auto at = static_cast<std::size_t>(first + r);
-        if (!saved.mean.empty()) saved.mean[at] = sum[r] / count;
-        if (!saved.rstd.empty()) saved.rstd[at] = s;
+struct norm_group {
+    const float* in[Rows] = {};
+    float mean[Rows] = {};
+    float rstd[Rows] = {};
+
+    void find_mean(matrix_view<const float> x, extent first) {
+        for (int r = 0; r < Rows; ++r)
+            in[r] = x.row(first + r).data();
+        const auto add = [](const simd::pack& v, int, const simd::pack& acc) { return acc + v; };
+        rows_sum<Rows>(in, static_cast<std::size_t>(x.columns), add, mean);
+        for (int r = 0; r < Rows; ++r)
+            mean[r] /= static_cast<float>(x.columns);
     }
-    for (int r = 0; r < Rows; ++r) {
-        const pack m = mean[r];
-        const pack s = rstd[r];
-        float* out = y.row(first + r).data();
-        const auto plain_row = [m, s](auto v) { return (v - m) * s; };
-        const auto scaled = [m, s](auto v, auto w) { return (v - m) * s * w; };
-        const auto shifted = [m, s](auto v, auto b) { return simd::fma(v - m, s, b); };
-        const auto both = [m, s](auto v, auto w, auto b) { return simd::fma((v - m) * s, w, b); };
+    void find_rstd(extent columns, float eps) {
+        const auto square = [this](const simd::pack& v, int r, const simd::pack& acc) {
+            const simd::pack d = v - simd::pack_of(mean[r]);
+            return fma(d, d, acc);
+        };
+        rows_sum<Rows>(in, static_cast<std::size_t>(columns), square, rstd);
+        for (int r = 0; r < Rows; ++r)
+            rstd[r] = 1.0F / std::sqrt(rstd[r] / static_cast<float>(columns) + eps);
+    }
+    void write(int r, std::size_t n, const float* gamma, const float* beta, float* out,
+               bool past_caches) const {
+        const float m = mean[r];
+        const float s = rstd[r];
+        const auto normal = [m, s](auto v) { return (v - like(v, m)) * like(v, s); };
         if (gamma != nullptr && beta != nullptr)
-            map_values(both, out, n, past_caches, in[r], gamma, beta);
+            map_values([=](auto v, auto w, auto b) { return fma(normal(v), w, b); }, out, n,
+                       past_caches, in[r], gamma, beta);
         else if (gamma != nullptr)
-            map_values(scaled, out, n, past_caches, in[r], gamma);
+            map_values([=](auto v, auto w) { return normal(v) * w; }, out, n, past_caches, in[r],
+                       gamma);
         else if (beta != nullptr)
-            map_values(shifted, out, n, past_caches, in[r], beta);
+            map_values([=](auto v, auto b) { return normal(v) + b; }, out, n, past_caches, in[r],
+                       beta);
         else
-            map_values(plain_row, out, n, past_caches, in[r]);
+            map_values(normal, out, n, past_caches, in[r]);
     }
-}
+};
+
+/// Everything the rows of one call share.
+struct norm_call {
+    matrix_view<const float> x;
+    const float* gamma;
+    const float* beta;
+    float eps;
+    matrix_view<float> y;
+    layer_norm_saved<> saved;
+    bool past_caches;
+
+    template <int Rows>
+    void write(const norm_group<Rows>& group, extent first, int begin, int end) const {
+        for (int r = begin; r < end; ++r) {
+            const auto at = static_cast<std::size_t>(first + r);
+            if (!saved.mean.empty()) saved.mean[at] = group.mean[r];
+            if (!saved.rstd.empty()) saved.rstd[at] = group.rstd[r];
+            group.write(r, static_cast<std::size_t>(x.columns), gamma, beta,
+                        y.row(first + r).data(), past_caches);
+        }
+    }
+
+    /// Rows [begin, end): each half of a group's results is written while the horizontal sums of
+    /// the next group are on their way.
+    void run(extent begin, extent end) const {
+        const extent last = begin + (end - begin) / 4 * 4;
+        norm_group<4> now;
+        if (begin < last) {
+            now.find_mean(x, begin);
+            now.find_rstd(x.columns, eps);
+        }
+        for (extent r = begin; r < last; r += 4) {
+            norm_group<4> next = now;
+            const bool more = r + 4 < last;
+            if (more) next.find_mean(x, r + 4);
+            write(now, r, 0, 2);
+            if (more) next.find_rstd(x.columns, eps);
+            write(now, r, 2, 4);
+            now = next;
+        }
+        for (extent r = last; r < end; ++r) {
+            norm_group<1> one;
+            one.find_mean(x, r);
+            one.find_rstd(x.columns, eps);
+            write(one, r, 0, 1);
+        }
+    }
+};
 
 /// Rows whose column sums are closed before the next ones start.
 inline constexpr extent layer_norm_block = 64;
@@ -226,8 +275,10 @@ inline void layer_norm_backward_block(matrix_view<const float> x, const float* g
     for (extent r = begin; r < end; ++r) {
         const float* in = x.row(r).data();
         const float* up = dy.row(r).data();
-        const pack m = simd::pack_of(mean[static_cast<std::size_t>(r)]);
-        const pack s = simd::pack_of(rstd[static_cast<std::size_t>(r)]);
+        const float row_mean = mean[static_cast<std::size_t>(r)];
+        const float row_rstd = rstd[static_cast<std::size_t>(r)];
+        const pack m = simd::pack_of(row_mean);
+        const pack s = simd::pack_of(row_rstd);
         pack sum_g[2] = {simd::pack_of(0.0F), simd::pack_of(0.0F)};
         pack sum_gh[2] = {sum_g[0], sum_g[0]};
         std::size_t turn = 0;
@@ -242,11 +293,12 @@ inline void layer_norm_backward_block(matrix_view<const float> x, const float* g
             store_up_to(part + i, simd::fma(d, h, load_up_to(part + i, count)), count);
             store_up_to(part + n + i, d + load_up_to(part + n + i, count), count);
         }
-        const pack g_mean = simd::pack_of(reduce_add(sum_g[0] + sum_g[1]) * per_column);
-        const pack gh_mean = simd::pack_of(reduce_add(sum_gh[0] + sum_gh[1]) * per_column);
+        const float g_mean = reduce_add(sum_g[0] + sum_g[1]) * per_column;
+        const float gh_mean = reduce_add(sum_gh[0] + sum_gh[1]) * per_column;
         float* out = dx.row(r).data();
         const auto back = [&](auto v, auto g) {
-            return s * (g - simd::fma((v - m) * s, gh_mean, g_mean));
+            const auto h = (v - like(v, row_mean)) * like(v, row_rstd);
+            return like(v, row_rstd) * (g - fma(h, like(v, gh_mean), like(v, g_mean)));
         };
         if (gamma == nullptr)
             row_map(back, out, n, in, up);
@@ -279,13 +331,8 @@ inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
     const bool past_caches = x.data != y.data && detail::worth_streaming(bytes);
     const float* w = gamma.empty() ? nullptr : gamma.data();
     const float* b = beta.empty() ? nullptr : beta.data();
-    parallel_for(x.rows, 4, 4 * x.columns, [&](extent begin, extent end) {
-        extent r = begin;
-        for (; r + 4 <= end; r += 4)
-            detail::normalize_rows<4>(x, r, w, b, eps, y, saved, past_caches);
-        for (; r < end; ++r)
-            detail::normalize_rows<1>(x, r, w, b, eps, y, saved, past_caches);
-    });
+    const detail::norm_call call = {x, w, b, eps, y, saved, past_caches};
+    parallel_for(x.rows, 4, 4 * x.columns, [&](extent begin, extent end) { call.run(begin, end); });
 }
 
 inline void layer_norm_backward(matrix_view<const float> x, std::span<const float> gamma,

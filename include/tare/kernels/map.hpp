@@ -1,8 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// Applies a function of packs to whole arrays: the loop, its remainder, its threads and its
-// streaming stores in one place for every element-wise kernel. The function must treat each lane
-// alone; then a result depends neither on where the array starts nor on the number of threads.
+// Applies a function of packs (of sixteen lanes and wider ones) to whole arrays: the loop, its
+// remainder, its threads and its streaming stores in one place for every element-wise kernel. The
+// function must treat each lane alone; then a result depends neither on where the array starts nor
+// on the number of threads.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +32,8 @@ template <class F, class... In>
 [[gnu::always_inline]] inline void map_values(F f, float* out, std::size_t count, bool past_caches,
                                               In... in) {
     using simd::pack_lanes;
+    using simd::wide_lanes;
+    using simd::wide_pack;
     std::size_t i = 0;
     if (past_caches) {
         const std::size_t misaligned = (reinterpret_cast<std::uintptr_t>(out) / sizeof(float)) % 16;
@@ -39,16 +42,12 @@ template <class F, class... In>
             store(out, f(simd::load_pack(in, head)...), head);
             i = head;
         }
-        for (; i + pack_lanes <= count; i += pack_lanes)
-            stream(out + i, f(simd::load_pack(in + i)...));
+        for (; i + wide_lanes <= count; i += wide_lanes)
+            stream(out + i, f(simd::load_pack<wide_pack>(in + i)...));
         simd::stream_fence();
     }
-    // Four independent packs hide the latency of the polynomials.
-    for (; i + 4 * pack_lanes <= count; i += 4 * pack_lanes) {
-#pragma GCC unroll 4
-        for (std::size_t u = 0; u < 4 * pack_lanes; u += pack_lanes)
-            store(out + i + u, f(simd::load_pack(in + i + u)...));
-    }
+    for (; i + wide_lanes <= count; i += wide_lanes)
+        store(out + i, f(simd::load_pack<wide_pack>(in + i)...));
     for (; i + pack_lanes <= count; i += pack_lanes)
         store(out + i, f(simd::load_pack(in + i)...));
     if (i < count) store(out + i, f(simd::load_pack(in + i, count - i)...), count - i);

@@ -13,6 +13,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
+#include <tare/kernels/map.hpp>
 
 namespace tare::kernels::detail {
 
@@ -42,61 +43,93 @@ inline constexpr std::size_t sum_block = 2048;
     return select(load_pack(index) < pack_of(static_cast<float>(count)), a, b);
 }
 
-/// Largest value of a row, NaN ignored; -inf for an empty row.
-inline float row_max(const float* x, std::size_t n) {
-    const pack lowest = pack_of(-std::numeric_limits<float>::infinity());
-    pack best[4] = {lowest, lowest, lowest, lowest};
-    std::size_t i = 0;
-    for (; i + 4 * pack_lanes <= n; i += 4 * pack_lanes) {
-#pragma GCC unroll 4
-        for (std::size_t u = 0; u < 4; ++u)
-            best[u] = max(load_pack(x + i + u * pack_lanes), best[u]);
+/// Sixty-four lanes that take values of a row in turn, held as the wide packs of the machine.
+struct row_lanes {
+    static constexpr std::size_t width = 64;
+    static constexpr std::size_t wides = width / simd::wide_lanes;
+    simd::wide_pack part[wides];
+
+    [[gnu::always_inline]] explicit row_lanes(float v) {
+        for (simd::wide_pack& p : part)
+            p = like(p, v);
     }
-    for (; i + pack_lanes <= n; i += pack_lanes)
-        best[0] = max(load_pack(x + i), best[0]);
-    if (i < n) {
-        // Step back to a whole pack where there is one: seen twice does not change a maximum.
-        if (n >= pack_lanes) {
-            best[1] = max(load_pack(x + n - pack_lanes), best[1]);
-        } else {
-            float highest = x[0];
-            for (; i < n; ++i)
-                highest = highest < x[i] || std::isnan(highest) ? x[i] : highest;
-            return highest;
+    /// The sixteen-lane quarters, joined in pairs.
+    template <class Join>
+    [[gnu::always_inline]] pack quarter_fold(Join join) const {
+        constexpr std::size_t registers = sizeof(simd::wide_pack) / sizeof(simd::floats);
+        pack quarter[4];
+#pragma GCC unroll 64
+        for (std::size_t g = 0; g < 4 * simd::pack_registers; ++g)
+            quarter[g / simd::pack_registers].part[g % simd::pack_registers] =
+                part[g / registers].part[g % registers];
+        return join(join(quarter[0], quarter[1]), join(quarter[2], quarter[3]));
+    }
+};
+
+/// Calls body(acc, at, values...) for the wide packs of [begin, end), acc being the lanes they
+/// belong to; places past the end read as `fill`.
+template <class Body, class... In>
+[[gnu::always_inline]] inline void feed_row(std::size_t begin, std::size_t end, float fill,
+                                            row_lanes& acc, Body body, In... in) {
+    using simd::wide_lanes;
+    using simd::wide_pack;
+    std::size_t i = begin;
+    for (; i + row_lanes::width <= end; i += row_lanes::width) {
+#pragma GCC unroll 4
+        for (std::size_t w = 0; w < row_lanes::wides; ++w) {
+            const std::size_t at = i + w * wide_lanes;
+            body(acc.part[w], at, wide_lanes, load_pack<wide_pack>(in + at)...);
         }
     }
-    return reduce_max(max(max(best[0], best[1]), max(best[2], best[3])));
+#pragma GCC unroll 4
+    for (std::size_t w = 0; w < row_lanes::wides; ++w) {
+        const std::size_t at = i + w * wide_lanes;
+        if (at >= end) break;
+        const std::size_t count = std::min(wide_lanes, end - at);
+        body(acc.part[w], at, count, load_pack<wide_pack>(in + at, count, fill)...);
+    }
+}
+
+/// Largest value of a row, NaN ignored; -inf for an empty row.
+inline float row_max(const float* x, std::size_t n) {
+    const float lowest = -std::numeric_limits<float>::infinity();
+    row_lanes best(lowest);
+    // The second argument is returned on NaN: the accumulators stay numbers.
+    feed_row(
+        0, n, lowest, best,
+        [](auto& acc, std::size_t, std::size_t, const auto& v) { acc = max(v, acc); }, x);
+    return reduce_max(best.quarter_fold([](const pack& a, const pack& b) { return max(a, b); }));
+}
+
+/// Sum of f(offset, count, x...) along one row, closed every 2048 columns. Places past the end read
+/// as `fill`, of which f must make zero.
+template <class F, class... In>
+[[gnu::always_inline]] inline float row_sum_at(F f, std::size_t n, float fill, In... in) {
+    const auto add = [](const pack& a, const pack& b) { return a + b; };
+    pack total = pack_of(0.0F);
+    for (std::size_t block = 0; block < n; block += sum_block) {
+        row_lanes sum(0.0F);
+        feed_row(
+            block, std::min(n, block + sum_block), fill, sum,
+            [&f](auto& acc, std::size_t at, std::size_t count, const auto&... v) {
+                acc = acc + f(at, count, v...);
+            },
+            in...);
+        total = total + sum.quarter_fold(add);
+    }
+    return reduce_add(total);
+}
+/// Sum of f(x...) along one row; f of zeros must be zero.
+template <class F, class... In>
+[[gnu::always_inline]] inline float row_sum(F f, std::size_t n, In... in) {
+    return row_sum_at([&f](std::size_t, std::size_t, const auto&... v) { return f(v...); }, n, 0.0F,
+                      in...);
 }
 
 /// y = f(x...) along one row.
 template <class F, class... In>
 [[gnu::always_inline]] inline void row_map(F f, float* y, std::size_t n, In... in) {
-    std::size_t i = 0;
-    for (; i + pack_lanes <= n; i += pack_lanes)
-        store(y + i, f(load_pack(in + i)...));
-    if (i < n) store(y + i, f(load_pack(in + i, n - i)...), n - i);
-}
-
-/// Sum of f(x...) along one row, blocked as row_exp_sum. f of zeros must be zero.
-template <class F, class... In>
-[[gnu::always_inline]] inline float row_sum(F f, std::size_t n, In... in) {
-    const pack zero = pack_of(0.0F);
-    pack total = zero;
-    for (std::size_t block = 0; block < n; block += sum_block) {
-        const std::size_t end = std::min(n, block + sum_block);
-        pack sum[4] = {zero, zero, zero, zero};
-        std::size_t i = block;
-        for (; i + 4 * pack_lanes <= end; i += 4 * pack_lanes) {
-#pragma GCC unroll 4
-            for (std::size_t u = 0; u < 4; ++u)
-                sum[u] = sum[u] + f(load_pack(in + i + u * pack_lanes)...);
-        }
-        for (; i + pack_lanes <= end; i += pack_lanes)
-            sum[0] = sum[0] + f(load_pack(in + i)...);
-        if (i < end) sum[1] = sum[1] + f(load_pack(in + i, end - i)...);
-        total = total + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
-    }
-    return reduce_add(total);
+    map_values(f, y, n, false, in...);
 }
 
 inline void require_rows(std::string_view function, matrix_view<const float> x,

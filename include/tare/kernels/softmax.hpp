@@ -127,40 +127,18 @@ namespace detail {
 /// Sum of e^(x - maximum); with Write also y = those exponentials (y may be x).
 template <bool Write>
 inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
-    const pack shift = pack_of(maximum);
-    const pack zero = pack_of(0.0F);
-    pack total = zero;
-    for (std::size_t block = 0; block < n; block += sum_block) {
-        const std::size_t end = std::min(n, block + sum_block);
-        pack sum[4] = {zero, zero, zero, zero};
-        std::size_t i = block;
-        for (; i + 4 * pack_lanes <= end; i += 4 * pack_lanes) {
-#pragma GCC unroll 4
-            for (std::size_t u = 0; u < 4; ++u) {
-                const std::size_t at = i + u * pack_lanes;
-                const pack e = vector_math::exp_nonpositive(load_pack(x + at) - shift);
-                if constexpr (Write) store(y + at, e);
-                sum[u] = sum[u] + e;
+    return row_sum_at(
+        [=](std::size_t at, std::size_t count, const auto& v) {
+            const auto e = vector_math::exp_nonpositive(v - like(v, maximum));
+            if constexpr (Write) {
+                if (count == simd::wide_lanes)
+                    store(y + at, e);
+                else
+                    store(y + at, e, count);
             }
-        }
-        for (; i + pack_lanes <= end; i += pack_lanes) {
-            const pack e = vector_math::exp_nonpositive(load_pack(x + i) - shift);
-            if constexpr (Write) store(y + i, e);
-            sum[0] = sum[0] + e;
-        }
-        if (i < end) {
-            const std::size_t count = end - i;
-            // Lanes past the end are cut off by writing them out as the exponent of -inf.
-            alignas(64) float tail[pack_lanes];
-            store(tail, pack_of(-std::numeric_limits<float>::infinity()));
-            std::copy_n(x + i, count, tail);
-            const pack e = vector_math::exp_nonpositive(load_pack(tail) - shift);
-            if constexpr (Write) store(y + i, e, count);
-            sum[1] = sum[1] + e;
-        }
-        total = total + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
-    }
-    return reduce_add(total);
+            return e;
+        },
+        n, -std::numeric_limits<float>::infinity(), x);
 }
 
 }  // namespace detail
@@ -173,8 +151,8 @@ inline void softmax(matrix_view<const float> x, matrix_view<float> y) {
         float* out = y.row(r).data();
         const float maximum = detail::row_max(in, n);
         const float sum = detail::row_exp_sum<true>(in, n, maximum, out);
-        const simd::pack factor = simd::pack_of(1.0F / sum);
-        detail::row_map([factor](auto e) { return e * factor; }, out, n, out);
+        const float factor = 1.0F / sum;
+        detail::row_map([factor](auto e) { return e * like(e, factor); }, out, n, out);
     });
 }
 
@@ -185,9 +163,9 @@ inline void log_softmax(matrix_view<const float> x, matrix_view<float> y) {
         const float* in = x.row(r).data();
         const float maximum = detail::row_max(in, n);
         const float sum = detail::row_exp_sum<false>(in, n, maximum, nullptr);
-        const simd::pack shift = simd::pack_of(maximum);
-        const simd::pack log_of_sum = simd::pack_of(std::log(sum));
-        detail::row_map([&](auto v) { return (v - shift) - log_of_sum; }, y.row(r).data(), n, in);
+        const float log_of_sum = std::log(sum);
+        detail::row_map([&](auto v) { return (v - like(v, maximum)) - like(v, log_of_sum); },
+                        y.row(r).data(), n, in);
     });
 }
 
@@ -199,11 +177,14 @@ inline void log_sum_exp(matrix_view<const float> x, std::span<float> out) {
     detail::each_row(x.rows, 5 * x.columns, [&](extent r) {
         const float* in = x.row(r).data();
         const float maximum = detail::row_max(in, n);
-        // An infinite maximum is the answer itself, unless a NaN hides in the row.
-        const float sum =
-            detail::row_exp_sum<false>(in, n, std::isinf(maximum) ? 0.0F : maximum, nullptr);
-        out[static_cast<std::size_t>(r)] =
-            std::isinf(maximum) && !std::isnan(sum) ? maximum : maximum + std::log(sum);
+        float& result = out[static_cast<std::size_t>(r)];
+        if (std::isinf(maximum)) {
+            // The maximum is the answer itself, unless a NaN hides in the row.
+            const bool has_nan = std::any_of(in, in + n, [](float v) { return std::isnan(v); });
+            result = has_nan ? std::numeric_limits<float>::quiet_NaN() : maximum;
+            return;
+        }
+        result = maximum + std::log(detail::row_exp_sum<false>(in, n, maximum, nullptr));
     });
 }
 
@@ -214,9 +195,9 @@ inline void softmax_backward(matrix_view<const float> y, matrix_view<const float
     detail::each_row(y.rows, 3 * y.columns, [&](extent r) {
         const float* p = y.row(r).data();
         const float* g = dy.row(r).data();
-        const simd::pack dot =
-            simd::pack_of(detail::row_sum([](auto a, auto b) { return a * b; }, n, p, g));
-        detail::row_map([dot](auto a, auto b) { return a * (b - dot); }, dx.row(r).data(), n, p, g);
+        const float dot = detail::row_sum([](auto a, auto b) { return a * b; }, n, p, g);
+        detail::row_map([dot](auto a, auto b) { return a * (b - like(b, dot)); }, dx.row(r).data(),
+                        n, p, g);
     });
 }
 
@@ -226,9 +207,11 @@ inline void log_softmax_backward(matrix_view<const float> y, matrix_view<const f
     const auto n = static_cast<std::size_t>(y.columns);
     detail::each_row(y.rows, 6 * y.columns, [&](extent r) {
         const float* g = dy.row(r).data();
-        const simd::pack sum = simd::pack_of(detail::row_sum([](auto v) { return v; }, n, g));
+        const float sum = detail::row_sum([](auto v) { return v; }, n, g);
         detail::row_map(
-            [sum](auto l, auto v) { return simd::fnma(vector_math::exp_nonpositive(l), sum, v); },
+            [sum](auto l, auto v) {
+                return fnma(vector_math::exp_nonpositive(l), like(v, sum), v);
+            },
             dx.row(r).data(), n, y.row(r).data(), g);
     });
 }

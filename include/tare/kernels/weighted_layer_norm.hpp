@@ -238,18 +238,17 @@ inline void weighted_layer_norm(matrix_view<const float> x, std::span<const floa
         const float* in = x.row(r).data();
         const float mean =
             detail::row_sum([](auto v, auto w) { return v * w; }, n, in, weigh_by) / total;
-        const simd::pack center = simd::pack_of(mean);
         // Weights read as zero behind the end, which silences those lanes.
         const float squares = detail::row_sum(
-            [center](auto v, auto w) {
-                const auto d = v - center;
+            [mean](auto v, auto w) {
+                const auto d = v - like(v, mean);
                 return w * d * d;
             },
             n, in, weigh_by);
         const float deviation = std::sqrt((squares + mean * mean * absent) / total);
-        const simd::pack rstd = simd::pack_of(1.0F / (deviation + eps));
+        const float rstd = 1.0F / (deviation + eps);
         detail::row_map(
-            [&](auto v, auto w, auto b) { return simd::fma((v - center) * rstd, w, b); },
+            [&](auto v, auto w, auto b) { return fma((v - like(v, mean)) * like(v, rstd), w, b); },
             y.row(r).data(), n, in, scale_by, shift_by);
         const auto at = static_cast<std::size_t>(r);
         if (!saved.mean.empty()) saved.mean[at] = mean;

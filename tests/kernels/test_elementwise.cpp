@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+#include <tare/kernels/elementwise.hpp>
+
+#include "kernel_test.hpp"
+
+using namespace tare;
+using namespace tare::testing;
+
+TEST_CASE("arithmetic of arrays is the plain arithmetic bit by bit") {
+    for (const extent n : awkward_sizes) {
+        const auto a = uniform_values(n, 131);
+        const auto b = uniform_values(n, 132);
+        std::vector<float> y(a.size());
+        std::vector<float> want(a.size());
+        const std::span<float> out(want);
+        kernels::add(a, b, y);
+        kernels::plain::add(a, b, out);
+        CHECK(same_bits(y, want));
+        kernels::subtract(a, b, y);
+        kernels::plain::subtract(a, b, out);
+        CHECK(same_bits(y, want));
+        kernels::multiply(a, b, y);
+        kernels::plain::multiply(a, b, out);
+        CHECK(same_bits(y, want));
+        kernels::scale(a, 0.3F, y);
+        kernels::plain::scale(a, 0.3F, out);
+        CHECK(same_bits(y, want));
+        std::vector<float> in_place = a;
+        kernels::add(in_place, b, in_place);
+        kernels::plain::add(a, b, out);
+        CHECK(same_bits(in_place, want));
+
+        kernels::axpy(0.7F, a, in_place);
+        kernels::plain::axpy(0.7F, a, out);
+        // fma rounds once, product and sum twice: apart by the rounding of a product below 2.1.
+        for (std::size_t i = 0; i < want.size(); ++i)
+            CHECK(std::abs(in_place[i] - want[i]) <= 4 * 0x1p-23F);
+    }
+}
+
+TEST_CASE("a bias is added to every row and column sums take it back") {
+    for (const extent columns : {0, 1, 15, 16, 17, 64, 65, 97, 200}) {
+        for (const extent rows : {0, 1, 5, 64, 65, 200}) {
+            const auto x = uniform_values(rows * columns, 133);
+            const auto bias = uniform_values(columns, 134);
+            guarded_matrix m(rows, columns);
+            m.fill(x);
+            std::vector<float> want(x.size());
+            kernels::plain::add_bias({x.data(), rows, columns}, bias,
+                                     matrix_view<float>(want.data(), rows, columns));
+            kernels::add_bias(m.view(), bias, m.view());
+            CHECK(same_bits(m.dense(), want));
+
+            std::vector<float> sums(bias.size(), 7.0F);
+            kernels::column_sums(m.view(), sums);
+            const auto wide = widen(want);
+            std::vector<double> exact(bias.size());
+            kernels::plain::column_sums({wide.data(), rows, columns}, std::span<double>(exact));
+            // |values| <= 6: the stated bound on the sum of sizes.
+            const double bound =
+                (64 + static_cast<double>(rows) / 64) * 0x1p-24 * 6 * static_cast<double>(rows);
+            for (std::size_t c = 0; c < sums.size(); ++c)
+                REQUIRE(std::abs(static_cast<double>(sums[c]) - exact[c]) <= bound);
+            std::vector<float> twice = sums;
+            kernels::column_sums(m.view(), twice, true);
+            for (std::size_t c = 0; c < sums.size(); ++c)
+                REQUIRE(std::abs(static_cast<double>(twice[c]) - 2 * exact[c]) <= 3 * bound);
+            CHECK(m.intact());
+        }
+    }
+}
+
+TEST_CASE("any number of threads gives the same column sums") {
+    const auto x = uniform_values(2000 * 300, 135);
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> out(300);
+        kernels::column_sums({x.data(), 2000, 300}, out);
+        return out;
+    }));
+}
+
+TEST_CASE("shapes that do not fit are errors") {
+    std::vector<float> x(12);
+    std::vector<float> y(12);
+    CHECK_THROWS_AS(kernels::add(x, std::span(y).first(3), y), error);
+    CHECK_THROWS_AS(kernels::add_bias({x.data(), 3, 4}, y, {y.data(), 3, 4}), error);
+    CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4}, std::span(y).first(3)), error);
+    CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4, 2}, std::span(y).first(4)), error);
+    CHECK_THROWS_AS(kernels::column_sums({x.data(), -1, 4}, std::span(y).first(4)), error);
+}

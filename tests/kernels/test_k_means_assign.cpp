@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include <limits>
+
+#include <tare/kernels/k_means_assign.hpp>
+
+#include "kernel_test.hpp"
+
+using namespace tare;
+using namespace tare::testing;
+
+namespace {
+
+double distance(std::span<const float> a, std::span<const float> b) {
+    double sum = 0;
+    for (std::size_t d = 0; d < a.size(); ++d) {
+        const double gap = static_cast<double>(a[d]) - static_cast<double>(b[d]);
+        sum += gap * gap;
+    }
+    return sum;
+}
+
+}  // namespace
+
+TEST_CASE("every block gets a centroid as near as any") {
+    for (const extent width : {1, 2, 3, 4, 5, 8, 16}) {
+        for (const extent count : {0, 1, 31, 32, 33, 200}) {
+            for (const extent codebook : {1, 2, 16, 256}) {
+                const auto x = uniform_values(count * width, 95);
+                const auto c = uniform_values(codebook * width, 96);
+                const matrix_view<const float> blocks(x.data(), count, width);
+                const matrix_view<const float> centroids(c.data(), codebook, width);
+                std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));
+                std::vector<std::uint8_t> want(codes.size());
+                kernels::k_means_assign(blocks, centroids, std::span(codes));
+                const auto xd = widen(x);
+                const auto cd = widen(c);
+                kernels::plain::k_means_assign(matrix_view<const double>(xd.data(), count, width),
+                                               {cd.data(), codebook, width}, std::span(want));
+                for (extent b = 0; b < count; ++b) {
+                    const auto at = static_cast<std::size_t>(b);
+                    if (codes[at] == want[at]) continue;
+                    // Another choice must be a tie within the stated error of the score (|x|, |c|
+                    // below 3 sqrt(D)), doubled because a distance is twice a score.
+                    const auto w = static_cast<double>(width);
+                    CHECK(distance(blocks.row(b), centroids.row(codes[at])) <=
+                          distance(blocks.row(b), centroids.row(want[at])) +
+                              4 * (w + 3) * 0x1p-24 * 18 * w);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("equal centroids: the lowest wins; NaN blocks get code 0") {
+    const std::vector<float> c = {1, 1, 2, 2, 2, 2};
+    std::vector<float> x = {2, 2, std::numeric_limits<float>::quiet_NaN(), 2};
+    std::vector<std::uint16_t> codes(2);
+    kernels::k_means_assign({x.data(), 2, 2}, {c.data(), 3, 2}, std::span(codes));
+    CHECK(codes == std::vector<std::uint16_t>{1, 0});
+}
+
+TEST_CASE("any number of threads gives the same codes") {
+    const auto x = uniform_values(4099 * 8, 97);
+    const auto c = uniform_values(256 * 8, 98);
+    CHECK(same_for_any_threads([&] {
+        std::vector<std::uint8_t> codes(4099);
+        kernels::k_means_assign({x.data(), 4099, 8}, {c.data(), 256, 8}, std::span(codes));
+        return std::vector<float>(codes.begin(), codes.end());
+    }));
+}
+
+TEST_CASE("codebooks that do not fit the code type are errors") {
+    const std::vector<float> x(8);
+    const std::vector<float> c(257 * 8);
+    std::vector<std::uint8_t> codes(1);
+    CHECK_THROWS_AS(kernels::k_means_assign({x.data(), 1, 8}, {c.data(), 257, 8}, std::span(codes)),
+                    error);
+    CHECK_THROWS_AS(kernels::k_means_assign({x.data(), 1, 8}, {c.data(), 0, 8}, std::span(codes)),
+                    error);
+    CHECK_THROWS_AS(kernels::k_means_assign({x.data(), 1, 8}, {c.data(), 4, 4}, std::span(codes)),
+                    error);
+}
