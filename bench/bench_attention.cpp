@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Attention with memory and relative positions at the size of a published language model (8 heads
 // of 24, 96 positions before the own one), forward and backward, and its one-token step. The rate
-// counts the products alone: 2 flop for each of (2 nk + nv) factors per score forward.
+// counts the products alone: 2 (2 nk + nv) flop per score forward, 2 (4 nk + 2 nv) backward;
+// fma_peak beside it says what the machine can do.
 
 #include <vector>
 
@@ -92,6 +93,24 @@ void backward(benchmark::State& state) {
     rate(state, x.products(4 * x.layout.key_width + 2 * x.layout.value_width));
 }
 
+/// What the machine can do at this moment: independent chains of fused multiply-adds in registers.
+void fma_peak(benchmark::State& state) {
+    constexpr int chains = 12;
+    constexpr int rounds = 10'000;
+    tare::simd::floats sum[chains];
+    for (auto& s : sum)
+        s = tare::simd::broadcast(0.5F);
+    const tare::simd::floats factor = tare::simd::broadcast(0.999F);
+    for (auto _ : state) {
+        for (int i = 0; i < rounds; ++i)
+            for (auto& s : sum)
+                s = tare::simd::fma(s, factor, factor);
+        for (auto& s : sum)
+            benchmark::DoNotOptimize(s);
+    }
+    rate(state, 2.0 * chains * rounds * static_cast<double>(tare::simd::lanes));
+}
+
 void step(benchmark::State& state) {
     operands x(1024);
     const position_table table(x.inputs().positions);
@@ -128,6 +147,7 @@ BENCHMARK(backward)
     ->ArgNames({"tokens", "threads"})
     ->UseRealTime();
 
+BENCHMARK(fma_peak)->Name("fma_peak/fp32");
 BENCHMARK(step)->Name("attention_step/fp32/97x24x8");
 
 }  // namespace

@@ -17,7 +17,6 @@ using tare::kernels::segment_layout;
 namespace {
 
 constexpr extent width = 16;
-constexpr extent inner = 24;
 // Activations are of order 4 and the reference is in float itself: about 30 roundings of 2^-24 * 4
 // per layer on either side, at most 1e-5 after two layers.
 constexpr double tolerance = 1e-5;

@@ -69,6 +69,20 @@ class attention_operands {
     extent first_allowed_ = 0;
 };
 
+/// Weighted sums over the keys that queries i .. i + band_rows - 1 may see; zero weights never meet
+/// a key behind those.
+template <int Vectors>
+inline void weighted_keys(const attention_layout& layout, const float* w, extent ldw, extent i,
+                          const float* x, extent ldx, const float* factors, float* to,
+                          extent stride, extent rows, extent columns) {
+    if (layout.causal)
+        weighted_rows<band::causal, Vectors>(w, ldw, visible_keys(layout, i), x, ldx, factors, to,
+                                             stride, rows, columns);
+    else
+        weighted_rows<band::straight, Vectors>(w, ldw, layout.keys, x, ldx, factors, to, stride,
+                                               rows, columns);
+}
+
 /// Queries [begin, end) of one head.
 template <class Points>
 class attention_rows {
@@ -124,13 +138,13 @@ class attention_rows {
                 }
                 finish_row(p, scales.inverse[r], (i + r) * layout_.batch + b, h, width);
             }
-            // Zero weights must not meet values that a row may not see: the block's last missing
-            // rows would, but nobody reads them.
+            const float* factors = Points::changes_probabilities ? nullptr : scales.inverse;
             for (extent c = 0; c < layout_.value_width; c += tile_vectors * lanes)
                 with_vectors(layout_.value_width - c, [&](auto vectors) {
-                    weigh<vectors>(scales, values + c, i, rows,
-                                   &out_(i * layout_.batch + b, h * layout_.value_width + c),
-                                   layout_.value_width - c);
+                    weighted_keys<vectors>(
+                        layout_, weights_, reach_, i, values + c, value_columns_, factors,
+                        &out_(i * layout_.batch + b, h * layout_.value_width + c),
+                        out_.stride * layout_.batch, rows, layout_.value_width - c);
                 });
             if constexpr (Points::changes_output)
                 for (extent r = 0; r < rows; ++r) {
@@ -195,25 +209,6 @@ class attention_rows {
             scale_row(p, seen, inverse, p);
             std::fill(p + seen, p + reach_, 0.0F);
             points_.probabilities(std::span<float>(p, static_cast<std::size_t>(layout_.keys)), row);
-        }
-    }
-
-    /// Weighted sums of up to Vectors registers of the values.
-    template <int Vectors>
-    void weigh(const row_scales& scales, const float* x, extent i, extent rows, float* o,
-               extent columns) const {
-        simd::floats sum[band_rows][Vectors];
-        clear(sum);
-        if (layout_.causal)
-            band_sum<band::causal>(weights_, reach_, visible_keys(layout_, i), x, value_columns_,
-                                   sum);
-        else
-            band_sum<band::straight>(weights_, reach_, layout_.keys, x, value_columns_, sum);
-        for (extent r = 0; r < rows; ++r) {
-            if constexpr (!Points::changes_probabilities)
-                for (auto& s : sum[r])
-                    s = s * simd::broadcast(scales.inverse[r]);
-            store_columns(o + r * out_.stride * layout_.batch, sum[r], columns);
         }
     }
 

@@ -116,18 +116,10 @@ class attention_gradient_rows {
         }
         for (extent c = 0; c < layout_.key_width; c += tile_vectors * lanes)
             with_vectors(layout_.key_width - c, [&](auto vectors) {
-                simd::floats sum[band_rows][vectors];
-                clear(sum);
-                if (layout_.causal)
-                    band_sum<band::causal>(ds, reach_, visible_keys(layout_, i), keys_ + c,
-                                           key_columns_, sum);
-                else
-                    band_sum<band::straight>(ds, reach_, layout_.keys, keys_ + c, key_columns_,
-                                             sum);
-                for (extent r = 0; r < rows; ++r)
-                    store_columns(
-                        &gradients_.queries((i + r) * layout_.batch + b, h * layout_.key_width + c),
-                        sum[r], layout_.key_width - c);
+                weighted_keys<vectors>(
+                    layout_, ds, reach_, i, keys_ + c, key_columns_, nullptr,
+                    &gradients_.queries(i * layout_.batch + b, h * layout_.key_width + c),
+                    gradients_.queries.stride * layout_.batch, rows, layout_.key_width - c);
             });
     }
 

@@ -2,160 +2,14 @@
 // SPDX-License-Identifier: MIT
 // Attention with memory and relative positions (formulas in segment_layout.hpp) for one new token:
 // what segment_attention_forward computes for its last row, bit for bit, from a cache of keys and
-// values that rolls along.
-//
-// At one row everything is a stream of reads, so the cache is laid out for reading: keys transposed
-// per head, positions contiguous, so that scores are vectors along positions and meet the columns
-// of the position table at the same offset; values as rows of all heads. The window slides through
-// a buffer that is `slack` positions longer and moves back when it reaches the end, which costs a
-// copy of the window every `slack` steps and spares every step the seam of a ring.
+// values that rolls along. Heads are done band_rows at a time, so that the slow folds of one
+// softmax and the chains of one value sum overlap with those of the others.
 
 #include <tare/core/parallel.hpp>
+#include <tare/kernels/attention_cache.hpp>
 #include <tare/kernels/attention_rows.hpp>
-#include <tare/kernels/segment_attention_plain.hpp>
 
 namespace tare::kernels {
-
-/// A position table (nk, S+1) in the layout that steps read: rows padded to whole packs. Belongs to
-/// the weights of a layer; any number of caches may share it.
-class position_table {
-  public:
-    explicit position_table(matrix_view<const float> positions)
-        : key_width_(positions.rows),
-          entries_(positions.columns),
-          stride_(detail::round_up(positions.columns, detail::pack_width)) {
-        detail::require_matrix("position_table", "positions", positions, positions.rows,
-                               positions.columns);
-        require(key_width_ >= 1 && entries_ >= 2, "position_table: positions is (", key_width_, ',',
-                entries_, "); expected (key width, window + 1), both widths at least 1");
-        table_.resize(static_cast<std::size_t>(key_width_ * stride_));
-        detail::pack_padded(positions.data, positions.stride, key_width_, entries_, table_.data(),
-                            stride_);
-    }
-    [[nodiscard]] extent key_width() const { return key_width_; }
-    [[nodiscard]] extent entries() const { return entries_; }
-    [[nodiscard]] extent stride() const { return stride_; }
-    [[nodiscard]] const float* data() const { return table_.data(); }
-
-  private:
-    extent key_width_;
-    extent entries_;
-    extent stride_;
-    aligned_vector<float> table_;
-};
-
-/// Keys and values of the last S positions of `batch` streams, for one layer.
-class attention_cache {
-  public:
-    /// An empty cache: nothing before the first token (masked, or zeros with `attend_to_empty`).
-    /// `layout.tokens` plays no part. **Throws** tare::error on sizes below 1.
-    explicit attention_cache(const segment_layout& layout)
-        : layout_(layout),
-          key_stride_(detail::spread_stride(capacity() + detail::pack_width)),
-          value_stride_(layout.heads * layout.value_width) {
-        for (const extent size :
-             {layout.batch, layout.heads, layout.key_width, layout.value_width, layout.window})
-            require(size >= 1 && size < (extent{1} << 31), "attention_cache: batch ", layout.batch,
-                    ", heads ", layout.heads, ", key_width ", layout.key_width, ", value_width ",
-                    layout.value_width, ", window ", layout.window,
-                    "; each must be at least 1 and below 2^31");
-        require(std::isfinite(layout.scale), "attention_cache: scale is ", layout.scale,
-                "; it must be finite");
-        layout_.tokens = 1;
-        keys_.resize(static_cast<std::size_t>(layout.rows() * layout.key_width * key_stride_));
-        // The last vector of a head may read past its end.
-        values_.resize(static_cast<std::size_t>(layout.batch * capacity() * value_stride_ +
-                                                detail::pack_width));
-        clear();
-    }
-
-    /// Forgets everything.
-    void clear() {
-        std::fill(keys_.begin(), keys_.end(), 0.0F);
-        std::fill(values_.begin(), values_.end(), 0.0F);
-        next_ = layout_.window;
-        filled_ = 0;
-    }
-
-    /// Takes over the memory of a chunk (S*B, H*(nk+nv)) as segment_memory() wrote it.
-    /// **Throws** tare::error on another shape.
-    void assign(matrix_view<const float> memory) {
-        detail::require_matrix("attention_cache::assign", "memory", memory,
-                               layout_.window * layout_.batch,
-                               layout_.heads * layout_.memory_width());
-        next_ = 0;
-        for (extent s = 0; s < layout_.window; ++s, ++next_)
-            for (extent b = 0; b < layout_.batch; ++b)
-                put(b, &memory(s * layout_.batch + b, 0), layout_.memory_width());
-        filled_ = layout_.window;
-    }
-
-    /// Appends one position: rows (B, H*(2nk+nv)) of the layer's projection.
-    void append(matrix_view<const float> qkv) {
-        detail::require_matrix("attention_cache::append", "qkv", qkv, layout_.batch,
-                               layout_.heads * layout_.head_width());
-        if (next_ == capacity()) roll_back();
-        for (extent b = 0; b < layout_.batch; ++b)
-            put(b, &qkv(b, layout_.key_width), layout_.head_width());
-        ++next_;
-        filled_ = std::min(filled_ + 1, layout_.entries());
-    }
-
-    [[nodiscard]] const segment_layout& layout() const { return layout_; }
-    /// First window entry that the newest position may use.
-    [[nodiscard]] extent first() const {
-        return layout_.attend_to_empty ? 0 : layout_.entries() - filled_;
-    }
-    /// Keys of one head over the newest position's window: element (c, j) at c * key_stride() + j.
-    [[nodiscard]] const float* keys(extent b, extent h) const {
-        return keys_.data() + (b * layout_.heads + h) * layout_.key_width * key_stride_ + next_ -
-               layout_.entries();
-    }
-    [[nodiscard]] extent key_stride() const { return key_stride_; }
-    /// Values over the same window: element (j, h, c) at j * value_stride() + h * nv + c.
-    [[nodiscard]] const float* values(extent b) const {
-        return values_.data() + (b * capacity() + next_ - layout_.entries()) * value_stride_;
-    }
-    [[nodiscard]] extent value_stride() const { return value_stride_; }
-
-  private:
-    static constexpr extent slack = 64;
-    [[nodiscard]] extent capacity() const { return layout_.entries() + slack; }
-
-    /// Writes keys and values of stream b to the next position; a head's keys, then its values,
-    /// begin `width` after those of the head before.
-    void put(extent b, const float* from, extent width) {
-        float* key = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + next_;
-        float* value = values_.data() + (b * capacity() + next_) * value_stride_;
-        for (extent h = 0; h < layout_.heads; ++h, from += width) {
-            for (extent c = 0; c < layout_.key_width; ++c, key += key_stride_)
-                *key = from[c];
-            value = std::copy_n(from + layout_.key_width, layout_.value_width, value);
-        }
-    }
-
-    /// Moves the last S positions to the front of the buffer.
-    void roll_back() {
-        const extent from = next_ - layout_.window;
-        for (extent row = 0; row < layout_.rows() * layout_.key_width; ++row) {
-            float* const keys = keys_.data() + row * key_stride_;
-            std::copy_n(keys + from, layout_.window, keys);
-        }
-        for (extent b = 0; b < layout_.batch; ++b) {
-            float* const values = values_.data() + b * capacity() * value_stride_;
-            std::copy_n(values + from * value_stride_, layout_.window * value_stride_, values);
-        }
-        next_ = layout_.window;
-    }
-
-    segment_layout layout_;
-    extent key_stride_;
-    extent value_stride_;
-    extent next_ = 0;    ///< where the next position goes
-    extent filled_ = 0;  ///< positions held, the newest included, at most S+1
-    aligned_vector<float> keys_;
-    aligned_vector<float> values_;
-};
 
 namespace detail {
 
@@ -182,36 +36,40 @@ template <int Vectors>
 
 /// Weighted sums of the values of band_rows heads that lie side by side.
 template <int Vectors>
-inline void step_values(const float* p, extent stride, const row_scales* scales, extent entries,
+inline void step_values(const float* p, extent stride, const float* factors, extent entries,
                         const float* values, extent value_stride, extent head_width, float* out,
                         extent heads, extent columns) {
     simd::floats sum[band_rows][Vectors];
     clear(sum);
-    const auto add = [&](int h, extent j) {
-        const simd::floats weight = simd::broadcast(p[h * stride + j]);
-        for (int v = 0; v < Vectors; ++v)
-            sum[h][v] = simd::fma(
-                weight, simd::load(values + j * value_stride + h * head_width + v * lanes),
-                sum[h][v]);
-    };
-    if (heads == band_rows) {
-        for (extent j = 0; j < entries; ++j)
-            unrolled<band_rows>([&](auto h) { add(h, j); });
-    } else {
-        unrolled<band_rows>([&](auto h) {
-            for (extent j = 0; h < heads && j < entries; ++j)
-                add(h, j);
-        });
+    simd::floats row[Vectors];
+    for (extent j = 0; j < entries; ++j) {
+#pragma GCC unroll 16
+        for (int h = 0; h < band_rows; ++h) {
+            if (h >= heads) break;
+            load_registers(values + j * value_stride + h * head_width, row);
+            add_scaled(p[h * stride + j], row, sum[h]);
+        }
     }
-    for (extent h = 0; h < heads; ++h) {
-        if (scales != nullptr)
-            for (auto& s : sum[h])
-                s = s * simd::broadcast(scales->inverse[h]);
-        store_columns(out + h * head_width, sum[h], columns);
-    }
+    store_rows(out, head_width, sum, factors, heads, columns);
 }
 
-/// One stream's new row.
+/// Score of a query with its own position, distance 0.
+inline float own_score(const float* q, extent key_width, const float* positions,
+                       extent position_stride, float factor) {
+    const float* const k = q + key_width;
+    simd::floats content = simd::broadcast(0.0F);
+    simd::floats position = content;
+    for (extent c = 0; c < key_width; ++c) {
+        const simd::floats x = simd::broadcast(q[c]);
+        content = simd::fma(x, simd::broadcast(k[c]), content);
+        position = simd::fma(x, simd::broadcast(positions[c * position_stride]), position);
+    }
+    alignas(64) float lane[lanes];
+    simd::store(lane, (content + position) * simd::broadcast(factor));
+    return lane[0];
+}
+
+/// One stream's new row. Its keys are not in the cache yet: their score comes from the row itself.
 template <class Points>
 void step_stream(const attention_cache& cache, const position_table& positions, extent b,
                  const float* qkv, float* out, const Points& points) {
@@ -221,6 +79,8 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
     const extent whole = (entries - 1) / pack_width * pack_width;
     const auto factor = static_cast<float>(layout.factor());
     const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
+    const simd::mask_pack valid = first_lanes(entries - whole);
+    const simd::mask_pack older = first_lanes(entries - 1 - whole);
     float* const p = scratch(band_rows * stride);
     for (extent h0 = 0; h0 < layout.heads; h0 += band_rows) {
         const extent heads = std::min<extent>(band_rows, layout.heads - h0);
@@ -234,15 +94,21 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
             }
             const float* q = qkv + (h0 + i) * layout.head_width();
             const float* k = cache.keys(b, h0 + i);
+            const auto scores = [&](extent j, auto vectors) {
+                step_scores<vectors>(q, layout.key_width, k + j, cache.key_stride(),
+                                     positions.data() + j, stride, factor, row + j);
+            };
             extent j = 0;
             for (; j + 4 * lanes <= stride; j += 4 * lanes)
-                step_scores<4>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
-                               stride, factor, row + j);
-            for (; j < stride; j += lanes)
-                step_scores<1>(q, layout.key_width, k + j, cache.key_stride(), positions.data() + j,
-                               stride, factor, row + j);
+                scores(j, std::integral_constant<int, 4>{});
+            if (j < stride) with_vectors(stride - j, [&](auto vectors) { scores(j, vectors); });
+            const simd::pack own = simd::pack_of(
+                own_score(q, layout.key_width, positions.data() + entries - 1, stride, factor));
             std::fill_n(row, cache.first(), -std::numeric_limits<float>::infinity());
-            top[i] = select(first_lanes(entries - whole), simd::load_pack(row + whole), lowest);
+            const simd::pack last =
+                select(valid, select(older, simd::load_pack(row + whole), own), lowest);
+            simd::store(row + whole, last);
+            top[i] = last;
             for (j = 0; j < whole; j += pack_width)
                 top[i] = max(top[i], simd::load_pack(row + j));
         }
@@ -254,7 +120,7 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
                     std::span<float>(p + i * stride, static_cast<std::size_t>(entries)),
                     b * layout.heads + h0 + i);
             }
-        const row_scales* divide = Points::changes_probabilities ? nullptr : &scales;
+        const float* divide = Points::changes_probabilities ? nullptr : scales.inverse;
         for (extent c = 0; c < layout.value_width; c += tile_vectors * lanes) {
             const float* values = cache.values(b) + h0 * layout.value_width + c;
             float* o = out + h0 * layout.value_width + c;
@@ -293,13 +159,14 @@ void attention_step(attention_cache& cache, const position_table& positions,
     detail::require_matrix("attention_step", "out", out, layout.batch,
                            layout.heads * layout.value_width);
     detail::require_apart("attention_step", "out", out, "qkv", qkv);
-    cache.append(qkv);
+    cache.append_values(qkv);
     const extent work =
         layout.heads * layout.entries() * (2 * layout.key_width + layout.value_width) / 8;
     parallel_for(layout.batch, 1, work, [&](extent first, extent last) {
         for (extent b = first; b < last; ++b)
             detail::step_stream(cache, positions, b, &qkv(b, 0), &out(b, 0), points);
     });
+    cache.append_keys(qkv);
 }
 
 }  // namespace tare::kernels

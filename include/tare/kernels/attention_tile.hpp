@@ -13,7 +13,7 @@
 // its block begins: results depend on neither blocks nor threads.
 
 #include <algorithm>
-#include <utility>
+#include <type_traits>
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
@@ -63,6 +63,7 @@ inline void product_tile(extent depth, const float* a, extent lda, const float* 
         simd::floats right[Vectors];
         for (int v = 0; v < Vectors; ++v)
             right[v] = simd::load(b + v * lanes);
+#pragma GCC unroll 16
         for (int i = 0; i < Rows; ++i) {
             const simd::floats left = simd::broadcast(ByRow ? a[i * lda + k] : a[k * lda + i]);
             for (int v = 0; v < Vectors; ++v)
@@ -85,19 +86,24 @@ inline void product(extent depth, const float* a, extent lda, const float* b, ex
     if (vectors == 1) product_tile<band_rows, 1, ByRow>(depth, a, lda, b, ldb, c, ldc, accumulate);
 }
 
-/// Calls f(std::integral_constant<int, 0>) .. f(std::integral_constant<int, N - 1>): loops over
-/// registers must be unrolled by the front end, or the registers become memory.
-template <int N, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) {
-    [&]<int... I>(std::integer_sequence<int, I...>) {
-        (f(std::integral_constant<int, I>{}), ...);
-    }
-    (std::make_integer_sequence<int, N>{});
-}
-
 /// Which keys the rows of a block sum over, given `entries`: each row the same ones (straight), row
 /// i those up to entries + i (causal), or row i those from i to entries + i (skewed).
 enum class band { straight, causal, skewed };
+
+/// sum += weight * x for Vectors registers.
+template <int Vectors>
+[[gnu::always_inline]] inline void add_scaled(float weight, const simd::floats (&x)[Vectors],
+                                              simd::floats (&sum)[Vectors]) {
+    const simd::floats w = simd::broadcast(weight);
+    for (int v = 0; v < Vectors; ++v)
+        sum[v] = simd::fma(w, x[v], sum[v]);
+}
+
+template <int Vectors>
+[[gnu::always_inline]] inline void load_registers(const float* from, simd::floats (&x)[Vectors]) {
+    for (int v = 0; v < Vectors; ++v)
+        x[v] = simd::load(from + v * lanes);
+}
 
 /// sum[i] += sum over k of w[i * step + k] * x[k], over the keys that the band gives row i. x has
 /// rows of Vectors registers.
@@ -105,40 +111,39 @@ template <band Shape, int Vectors>
 [[gnu::always_inline]] inline void band_sum(const float* w, extent step, extent entries,
                                             const float* x, extent ldx,
                                             simd::floats (&sum)[band_rows][Vectors]) {
+    // Rows are unrolled by the pragma everywhere: a row number known only at run time
+    // would put the sums into memory. The keys of the two triangles are a loop with branches.
     constexpr int before = Shape == band::skewed ? band_rows - 1 : 0;
     constexpr int after = Shape == band::straight ? 0 : band_rows - 1;
-    const auto add = [&](int i, extent k, const simd::floats(&row)[Vectors]) {
-        const simd::floats weight = simd::broadcast(w[i * step + k]);
-        for (int v = 0; v < Vectors; ++v)
-            sum[i][v] = simd::fma(weight, row[v], sum[i][v]);
-    };
-    const auto load_row = [&](extent k, simd::floats(&row)[Vectors]) {
-        for (int v = 0; v < Vectors; ++v)
-            row[v] = simd::load(x + k * ldx + v * lanes);
-    };
     simd::floats row[Vectors];
     if (entries < before) {
         // Windows shorter than the block: no common part.
-        unrolled<band_rows>([&](auto i) {
+#pragma GCC unroll 16
+        for (int i = 0; i < band_rows; ++i)
             for (extent k = i; k < i + entries; ++k) {
-                load_row(k, row);
-                add(i, k, row);
+                load_registers(x + k * ldx, row);
+                add_scaled(w[i * step + k], row, sum[i]);
             }
-        });
         return;
     }
-    unrolled<before>([&](auto k) {
-        load_row(k, row);
-        unrolled<k + 1>([&](auto i) { add(i, k, row); });
-    });
-    for (extent k = before; k < entries; ++k) {
-        load_row(k, row);
-        unrolled<band_rows>([&](auto i) { add(i, k, row); });
+    for (extent k = 0; k < before; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < band_rows; ++i)
+            if (i <= k) add_scaled(w[i * step + k], row, sum[i]);
     }
-    unrolled<after>([&](auto past) {
-        load_row(entries + past, row);
-        unrolled<after - past>([&](auto i) { add(i + past + 1, entries + past, row); });
-    });
+    for (extent k = before; k < entries; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < band_rows; ++i)
+            add_scaled(w[i * step + k], row, sum[i]);
+    }
+    for (extent k = entries; k < entries + after; ++k) {
+        load_registers(x + k * ldx, row);
+#pragma GCC unroll 16
+        for (int i = 0; i < band_rows; ++i)
+            if (i > k - entries) add_scaled(w[i * step + k], row, sum[i]);
+    }
 }
 
 /// Registers that start at zero.
@@ -162,17 +167,36 @@ void with_vectors(extent columns, F&& f) {
         f(std::integral_constant<int, tile_vectors>{});
 }
 
-/// Stores the first `columns` floats of Vectors registers.
+/// Stores the first `columns` floats of the first `rows` rows, `stride` apart, each times its
+/// factor if there are any.
 template <int Vectors>
-[[gnu::always_inline]] inline void store_columns(float* to, const simd::floats (&x)[Vectors],
-                                                 extent columns) {
-    for (int v = 0; v < Vectors; ++v) {
-        const extent left = columns - v * lanes;
-        if (left >= lanes)
-            simd::store(to + v * lanes, x[v]);
-        else if (left > 0)
-            simd::store_partial(to + v * lanes, x[v], static_cast<std::size_t>(left));
+[[gnu::always_inline]] inline void store_rows(float* to, extent stride,
+                                              const simd::floats (&sum)[band_rows][Vectors],
+                                              const float* factors, extent rows, extent columns) {
+#pragma GCC unroll 16
+    for (int i = 0; i < band_rows; ++i) {
+        if (i >= rows) break;
+        const simd::floats factor = simd::broadcast(factors != nullptr ? factors[i] : 1.0F);
+        for (int v = 0; v < Vectors; ++v) {
+            float* const at = to + i * stride + v * lanes;
+            const extent left = columns - v * lanes;
+            if (left >= lanes)
+                simd::store(at, sum[i][v] * factor);
+            else if (left > 0)
+                simd::store_partial(at, sum[i][v] * factor, static_cast<std::size_t>(left));
+        }
     }
+}
+
+/// Weighted sums of the rows of x, stored: band_sum and store_rows in one.
+template <band Shape, int Vectors>
+inline void weighted_rows(const float* w, extent step, extent entries, const float* x, extent ldx,
+                          const float* factors, float* to, extent stride, extent rows,
+                          extent columns) {
+    simd::floats sum[band_rows][Vectors];
+    clear(sum);
+    band_sum<Shape>(w, step, entries, x, ldx, sum);
+    store_rows(to, stride, sum, factors, rows, columns);
 }
 
 /// to[c * ld + n] = from[n * stride + c] for n < count, c < width.

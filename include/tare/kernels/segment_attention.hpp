@@ -125,14 +125,17 @@ class segment_forward {
                 finish_row(weights + i * entry_stride, scales.inverse[i],
                            ((t + i) * layout_.batch + b) * layout_.heads + h);
             if (out_.data == nullptr) continue;
-            for (extent v = 0; v < value_vectors_; v += tile_vectors) {
-                const float* x = values + (t - begin) * value_stride + v * lanes;
-                float* o = &out_(t * layout_.batch + b, h * layout_.value_width + v * lanes);
-                const extent columns = layout_.value_width - v * lanes;
-                with_vectors(columns, [&](auto vectors) {
-                    weigh<vectors>(weights, scales, x, o, rows, columns);
+            // The division by the softmax's sum comes last, unless the weights had to be
+            // probabilities before. A skewed band is a matrix whose rows begin one element early.
+            const float* factors = Points::changes_probabilities ? nullptr : scales.inverse;
+            for (extent c = 0; c < layout_.value_width; c += tile_vectors * lanes)
+                with_vectors(layout_.value_width - c, [&](auto vectors) {
+                    weighted_rows<band::skewed, vectors>(
+                        weights, entry_stride - 1, layout_.entries(),
+                        values + (t - begin) * value_stride + c, value_stride, factors,
+                        &out_(t * layout_.batch + b, h * layout_.value_width + c),
+                        out_.stride * layout_.batch, rows, layout_.value_width - c);
                 });
-            }
             if constexpr (Points::changes_output)
                 for (extent i = 0; i < rows; ++i)
                     points_.output(std::span<float>(
@@ -188,24 +191,6 @@ class segment_forward {
             scale_row(p, layout_.entries(), inverse, p);
             points_.probabilities(std::span<float>(p, static_cast<std::size_t>(layout_.entries())),
                                   row);
-        }
-    }
-
-    /// Weighted sums of up to Vectors registers of the values. The division by the softmax's sum
-    /// comes last, unless the weights had to be probabilities before.
-    template <int Vectors>
-    void weigh(const float* w, const row_scales& scales, const float* x, float* o, extent rows,
-               extent columns) const {
-        simd::floats sum[band_rows][Vectors];
-        clear(sum);
-        // A skewed band is a matrix whose rows begin one element early.
-        band_sum<band::skewed>(w, entry_vectors_ * lanes - 1, layout_.entries(), x,
-                               value_vectors_ * lanes, sum);
-        for (extent i = 0; i < rows; ++i) {
-            if constexpr (!Points::changes_probabilities)
-                for (auto& s : sum[i])
-                    s = s * simd::broadcast(scales.inverse[i]);
-            store_columns(o + i * out_.stride * layout_.batch, sum[i], columns);
         }
     }
 

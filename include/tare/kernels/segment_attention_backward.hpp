@@ -15,6 +15,18 @@ namespace tare::kernels {
 
 namespace detail {
 
+/// dq = sum over the window of ds (k + P) for a block, up to Vectors registers of columns.
+template <int Vectors>
+inline void query_gradients(const float* ds, extent lds, extent entries, const float* keys,
+                            const float* positions, extent ld, float* to, extent stride,
+                            extent rows, extent columns) {
+    simd::floats sum[band_rows][Vectors];
+    clear(sum);
+    band_sum<band::skewed>(ds, lds - 1, entries, keys, ld, sum);
+    band_sum<band::straight>(ds, lds, entries, positions, ld, sum);
+    store_rows(to, stride, sum, nullptr, rows, columns);
+}
+
 /// One head of a chunk, all rows.
 template <class Points>
 class segment_backward {
@@ -158,23 +170,12 @@ class segment_backward {
         }
         for (extent c = 0; c < layout_.key_width; c += tile_vectors * lanes)
             with_vectors(layout_.key_width - c, [&](auto vectors) {
-                query_gradients<vectors>(ds, t, t - begin, c, rows);
+                query_gradients<vectors>(
+                    ds, band_stride_, layout_.entries(), keys_ + (t - begin) * key_columns_ + c,
+                    positions_ + c, key_columns_,
+                    &gradients_.qkv(t * layout_.batch + b_, h_ * layout_.head_width() + c),
+                    gradients_.qkv.stride * layout_.batch, rows, layout_.key_width - c);
             });
-    }
-
-    /// dq = sum over the window of ds (k + P), registers of columns from c on.
-    template <int Vectors>
-    void query_gradients(const float* ds, extent t, extent first, extent c, extent rows) {
-        simd::floats sum[band_rows][Vectors];
-        clear(sum);
-        band_sum<band::skewed>(ds, band_stride_ - 1, layout_.entries(),
-                               keys_ + first * key_columns_ + c, key_columns_, sum);
-        band_sum<band::straight>(ds, band_stride_, layout_.entries(), positions_ + c, key_columns_,
-                                 sum);
-        for (extent i = 0; i < rows; ++i)
-            store_columns(
-                &gradients_.qkv((t + i) * layout_.batch + b_, h_ * layout_.head_width() + c),
-                sum[i], layout_.key_width - c);
     }
 
     /// Gradients of keys and values of positions p .. p + band_rows - 1.
