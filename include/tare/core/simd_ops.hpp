@@ -1,0 +1,211 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Elementwise names beyond those of core/simd.hpp, for kernels that compare, select, look at bit
+// patterns or write past the cache. Each gives the same bits with one lane and with sixteen: no
+// operation here is fused, estimated or reordered.
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <tare/core/simd.hpp>
+
+namespace tare::simd {
+
+#ifdef TARE_NO_SIMD
+
+using mask = bool;
+
+inline floats select(mask m, floats yes, floats no) {
+    return m ? yes : no;
+}
+inline ints as_ints(floats v) {
+    return std::bit_cast<std::int32_t>(v);
+}
+inline floats as_floats(ints v) {
+    return std::bit_cast<float>(v);
+}
+inline ints truncate_to_int(floats v) {
+    return static_cast<std::int32_t>(v);
+}
+inline floats to_floats(ints v) {
+    return static_cast<float>(v);
+}
+inline floats trunc(floats v) {
+    return std::trunc(v);
+}
+inline floats floor(floats v) {
+    return std::floor(v);
+}
+
+#else
+
+using mask = xsimd::batch_bool<float>;
+
+inline floats select(mask m, floats yes, floats no) {
+    return xsimd::select(m, yes, no);
+}
+inline ints as_ints(floats v) {
+    return xsimd::bitwise_cast<ints>(v);
+}
+inline floats as_floats(ints v) {
+    return xsimd::bitwise_cast<floats>(v);
+}
+inline ints truncate_to_int(floats v) {
+    return xsimd::to_int(v);
+}
+inline floats to_floats(ints v) {
+    return xsimd::to_float(v);
+}
+inline floats trunc(floats v) {
+    return xsimd::trunc(v);
+}
+inline floats floor(floats v) {
+    return xsimd::floor(v);
+}
+
+#endif
+
+/// |v|, by clearing the sign bit (a NaN stays one).
+inline floats magnitude(floats v) {
+    return as_floats(as_ints(v) & ints(0x7FFFFFFF));
+}
+/// `size` with the sign bit of `sign`; `size` must not be negative.
+inline floats with_sign_of(floats size, floats sign) {
+    return as_floats(as_ints(size) | (as_ints(sign) & ints(static_cast<std::int32_t>(0x80000000))));
+}
+/// v where low <= v <= high, else the nearer bound; a NaN becomes `low`.
+inline floats clamp(floats v, floats low, floats high) {
+    return min(max(v, low), high);  // both give their second argument for a NaN
+}
+/// v, with `other` in the place of a NaN.
+inline floats unless_nan(floats v, floats other) {
+    return select(v == v, v, other);
+}
+
+/// A constant to divide by. Where fused multiply-add exists, `divide` gives the correctly rounded
+/// quotient, the bits of `/`, in five operations in place of one that takes as long as sixteen.
+struct divisor {
+    explicit divisor(floats v) : value(v), reciprocal(broadcast(1.0F) / v), usable(in_range(v)) {}
+    /// From parts of other divisors, lane by lane.
+    divisor(floats v, floats r, bool use) : value(v), reciprocal(r), usable(use) {}
+
+    floats value;
+    floats reciprocal;
+    bool usable;
+
+  private:
+    // Far enough from both ends of the exponents that no step below can underflow in a way that
+    // shows, provided that the quotient is not tiny (below 2^-40 its last bit may differ).
+    static bool in_range(floats v) {
+        float each[lanes];
+        store(each, v);
+        bool inside = true;
+        for (const float one : each)
+            inside = inside && std::fabs(one) >= 0x1p-60F && std::fabs(one) <= 0x1p60F;
+        return inside;
+    }
+};
+
+#if !defined(TARE_NO_SIMD) && defined(__FMA__)
+namespace detail {
+#if defined(__AVX512F__)
+inline floats fused(floats a, floats b, floats c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline floats fused_negated(floats a, floats b, floats c) {
+    return _mm512_fnmadd_ps(a, b, c);
+}
+#else
+inline floats fused(floats a, floats b, floats c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+inline floats fused_negated(floats a, floats b, floats c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
+#endif
+}  // namespace detail
+
+/// a / d.value, correctly rounded. Two corrections by the exact remainder: the first brings the
+/// quotient within one unit of the last place, from where the second rounds it correctly.
+/// Source: Markstein 1990, "Computation of elementary functions on the IBM RISC System/6000
+/// processor", theorem 8.
+[[gnu::always_inline]] inline floats divide(floats a, const divisor& d) {
+    if (!d.usable) return a / d.value;
+    const floats rough = a * d.reciprocal;
+    const floats near =
+        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
+    const floats quotient =
+        detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+    // Infinities and NaN have no remainder.
+    if (!xsimd::all(magnitude(rough) < broadcast(0x1p126F))) return a / d.value;
+    return quotient;
+}
+/// The same for a known to be finite, without asking.
+[[gnu::always_inline]] inline floats divide_finite(floats a, const divisor& d) {
+    if (!d.usable) return a / d.value;
+    const floats rough = a * d.reciprocal;
+    const floats near =
+        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
+    return detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+}
+#else
+inline floats divide(floats a, const divisor& d) {
+    return a / d.value;
+}
+inline floats divide_finite(floats a, const divisor& d) {
+    return a / d.value;
+}
+#endif
+
+inline constexpr std::size_t stream_alignment = 64;
+
+#if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
+/// Stores past the cache; `p` must be aligned to stream_alignment.
+inline void stream(float* p, floats v) {
+    _mm512_stream_ps(p, v);
+}
+/// Orders streamed stores before what follows.
+inline void stream_fence() {
+    _mm_sfence();
+}
+#elif !defined(TARE_NO_SIMD) && defined(__AVX__)
+inline void stream(float* p, floats v) {
+    _mm256_stream_ps(p, v);
+}
+inline void stream_fence() {
+    _mm_sfence();
+}
+#else
+inline void stream(float* p, floats v) {
+    store(p, v);
+}
+inline void stream_fence() {}
+#endif
+
+#if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
+/// table[index] for 0 <= index < 32.
+inline floats lookup32(const float* table, ints index) {
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(table), index, _mm512_loadu_ps(table + 16));
+}
+#elif !defined(TARE_NO_SIMD) && defined(__AVX2__)
+inline floats lookup32(const float* table, ints index) {
+    return _mm256_i32gather_ps(table, index, 4);
+}
+#elif defined(TARE_NO_SIMD)
+inline floats lookup32(const float* table, ints index) {
+    return table[index];
+}
+#else
+inline floats lookup32(const float* table, ints index) {
+    float out[lanes];
+    std::int32_t at[lanes];
+    index.store_unaligned(at);
+    for (std::size_t i = 0; i < lanes; ++i)
+        out[i] = table[at[i]];
+    return load(out);
+}
+#endif
+
+}  // namespace tare::simd

@@ -1,0 +1,143 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Fields of 0 to 64 bits, one behind the other without alignment, in the bit order of
+// <tare/lossless/bit_pack.hpp>: least significant bit first, little-endian bytes. The writer trusts
+// its caller, the reader trusts nobody: each read beyond the end is a tare::error with the byte.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include <tare/core/bits.hpp>
+#include <tare/core/error.hpp>
+
+namespace tare {
+
+/// Writes fields into memory that has room for them and for 8 bytes more (words are stored whole).
+/// No branch depends on how full the current byte is.
+class bit_writer {
+  public:
+    explicit bit_writer(std::byte* out) noexcept : begin_(out), out_(out) {}
+
+    /// Appends the lowest `bits` (0 to 56) bits of `field`; its other bits must be zero.
+    void put(std::uint64_t field, int bits) noexcept {
+        pending_ |= field << fill_;
+        std::memcpy(out_, &pending_, sizeof pending_);
+        const int whole = (fill_ + bits) / 8;  // bytes, at most 7
+        pending_ >>= 8 * whole;
+        out_ += whole;
+        fill_ = (fill_ + bits) % 8;
+    }
+
+    /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
+    void put(const std::uint64_t* words, std::size_t bits) noexcept {
+        // Locals, because a store through a pointer to bytes may alias every member.
+        std::byte* out = out_;
+        std::uint64_t pending = pending_;
+        const int fill = fill_;
+        for (; bits >= 64; bits -= 64, ++words, out += 8) {
+            const std::uint64_t word = *words;
+            const std::uint64_t whole = pending | word << fill;
+            std::memcpy(out, &whole, sizeof whole);
+            pending = word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
+        }
+        out_ = out;
+        pending_ = pending;
+        if (bits == 0) return;
+        const std::uint64_t rest = *words & low_mask(static_cast<int>(bits));
+        const int half = static_cast<int>(bits) / 2;
+        put(rest & low_mask(half), half);
+        put(rest >> half, static_cast<int>(bits) - half);
+    }
+
+    /// Bits written so far.
+    [[nodiscard]] std::int64_t bits() const noexcept { return 8 * (out_ - begin_) + fill_; }
+
+    /// Fills the last byte with zero bits and returns the bytes written; then the writer is done.
+    [[nodiscard]] std::size_t finish() noexcept {
+        std::memcpy(out_, &pending_, sizeof pending_);
+        return static_cast<std::size_t>((bits() + 7) / 8);
+    }
+
+  private:
+    std::byte* begin_;
+    std::byte* out_;
+    std::uint64_t pending_ = 0;
+    int fill_ = 0;  // bits in pending_, 0 to 7
+};
+
+/// Reads fields from `in`. `reader` opens the messages; `offset` is the place of in[0] in the whole
+/// stream and is added to the bytes that they name.
+class bit_reader {
+  public:
+    bit_reader(std::span<const std::byte> in, std::string_view reader, std::size_t offset) noexcept
+        : in_(in), reader_(reader), offset_(offset) {}
+
+    /// The next `bits` (0 to 64) bits. Throws if fewer are left.
+    [[nodiscard]] std::uint64_t take(int bits) {
+        need(static_cast<std::size_t>(bits));
+        const std::uint64_t field = peek(at_, bits);
+        at_ += static_cast<std::size_t>(bits);
+        return field;
+    }
+
+    /// The next `bits` bits into an array of ceil(bits / 64) words. Throws if fewer are left.
+    void take(std::uint64_t* words, std::size_t bits) {
+        need(bits);
+        for (; bits >= 64; bits -= 64, at_ += 64)
+            *words++ = peek(at_, 64);
+        if (bits != 0) *words = peek(at_, static_cast<int>(bits));
+        at_ += bits;
+    }
+
+    /// Throws unless what is left is less than a byte of zero bits.
+    void finish() {
+        const std::size_t left = 8 * in_.size() - at_;
+        require(left < 8, reader_, ": byte ", byte(), ": ", left / 8,
+                " bytes behind the last chunk");
+        const std::size_t last = byte();
+        require(take(static_cast<int>(left)) == 0, reader_, ": byte ", last,
+                ": padding bits are not zero");
+    }
+
+    /// Throws tare::error with the byte of the stream that was reached and the reason.
+    template <class... Parts>
+    [[noreturn]] void corrupt(const Parts&... parts) const {
+        fail(reader_, ": byte ", byte(), ": ", parts...);
+    }
+
+    /// The byte of the whole stream that holds the next bit.
+    [[nodiscard]] std::size_t byte() const noexcept { return offset_ + at_ / 8; }
+
+  private:
+    void need(std::size_t bits) const {
+        if (8 * in_.size() - at_ < bits)
+            corrupt("the stream ends at byte ", offset_ + in_.size(), " where ", bits,
+                    " more bits are needed");
+    }
+
+    [[nodiscard]] std::uint64_t peek(std::size_t at, int bits) const noexcept {
+        if (bits == 0) return 0;
+        const std::size_t first = at / 8;
+        const int shift = static_cast<int>(at % 8);
+        std::uint64_t word = 0;
+        if (first + 8 <= in_.size()) {
+            std::memcpy(&word, in_.data() + first, 8);  // the constant size makes it one load
+        } else {
+            std::memcpy(&word, in_.data() + first, in_.size() - first);
+        }
+        word >>= shift;
+        if (shift + bits > 64)
+            word |= std::to_integer<std::uint64_t>(in_[first + 8]) << (64 - shift);
+        return word & low_mask(bits);
+    }
+
+    std::span<const std::byte> in_;
+    std::string_view reader_;
+    std::size_t offset_;
+    std::size_t at_ = 0;  // bits
+};
+
+}  // namespace tare

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/core/random.hpp>
+#include <tare/quantize/builtin.hpp>
+
+TEST_CASE("every built-in quantizer has its own label, a declared size and an error to match it") {
+    const tare::random_stream random(2, 0);
+    std::vector<float> x(64 * 96);
+    double power = 0.0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        x[i] = 0.02F * random.normal(i);
+        power += double(x[i]) * double(x[i]);
+    }
+    std::set<std::string> labels;
+    tare::quantizers::for_each_builtin(96, [&](const char* label, const auto& q) {
+        CAPTURE(std::string(label));
+        CHECK(labels.insert(label).second);
+        const auto p = q.fit(x);
+        std::vector<float> y(x.size());
+        q.fake_quantize(x, p, y);
+        const auto packed = q.encode(x, p);
+        CHECK(packed.bits == tare::storage_of(q, x, p).total_bits());
+        double noise = 0.0;
+        for (std::size_t i = 0; i < x.size(); ++i)
+            noise += std::pow(double(x[i]) - double(y[i]), 2);
+        const double bits = double(packed.bits) / double(x.size());
+        const double decibel = 10.0 * std::log10(power / noise);
+        // A bit is worth at most 6.02 dB (Shannon), and no format here wastes more than 2.5 of
+        // them.
+        CHECK(decibel <= 6.0206 * bits);
+        CHECK(decibel >= 6.0206 * (bits - 3.4) - 4.0);
+    });
+    CHECK(labels.size() == 28);
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/quantize/s2fp8.hpp>
+#include <tare/quantize/s2fp8_reference.hpp>
+
+#include "conformance.hpp"
+#include "golden.hpp"
+
+namespace {
+
+// "Within 2e-5 with at most 1 in 10^5 elements one step off": powers and logarithms come from
+// different libraries, and an element at a rounding border may fall on either side. A file of a few
+// thousand elements may hold one such element.
+constexpr double tolerance = 2e-5;
+// A step of E5M2 is at most 2^(1/2) in T after rounding, in x less where alpha > 1.
+constexpr double one_step = 0.42;
+
+std::size_t flips(const std::vector<float>& got, const std::vector<float>& expected) {
+    REQUIRE(got.size() == expected.size());
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+        const double off = std::abs(double(got[i]) - double(expected[i]));
+        if (off <= tolerance * std::abs(double(expected[i]))) continue;
+        ++count;
+        CHECK(off <= one_step * std::abs(double(expected[i])));
+    }
+    return count;
+}
+
+template <class Conversion>
+void matches_reference(const tare::io::npz_archive& golden, const std::string& name,
+                       const char* result) {
+    CAPTURE(name);
+    CAPTURE(result);
+    const auto get = [&](const char* part) {
+        return tare::testing::values<float>(golden, name + "/" + part);
+    };
+    const auto x = get("x");
+    const auto stats = get("stats");
+    const auto r = get("r");
+    std::vector<std::uint32_t> draws;
+    for (const float v : r)
+        draws.push_back(static_cast<std::uint32_t>(v));
+    const tare::s2fp8_reference<Conversion> q;
+    const auto own = q.fit(x);
+    const float numbers[] = {own.mu, own.m, own.alpha, own.beta};
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(numbers[i] == doctest::Approx(stats[i]).epsilon(tolerance));
+    const tare::s2fp8_reference_params p{stats[0], stats[1], stats[2], stats[3]};
+    const auto squeezed = get("y");
+    std::vector<float> y(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i)
+        CHECK(std::abs(double(q.squeeze(x[i], p)) - double(squeezed[i])) <=
+              tolerance * double(squeezed[i]));
+    q.fake_quantize(x, p, draws, y);
+    CHECK(flips(y, get(result)) <= 1);
+}
+
+const char* const sound_cases[] = {"weights",
+                                   "relu_activations",
+                                   "gradients",
+                                   "with_zeros",
+                                   "above_one",
+                                   "tiny_all_below_one_no_zero",
+                                   "tiny_all_below_one_one_zero"};
+
+}  // namespace
+
+TEST_CASE("the reference variant equals the reference for both releases of its library") {
+    const auto golden = tare::testing::golden("smaq/s2fp8.npz");
+    for (const char* name : sound_cases) {
+        matches_reference<tare::fp8_release_020>(golden, name, "out_q020");
+        matches_reference<tare::fp8_release_030>(golden, name, "out_q030");
+    }
+}
+
+TEST_CASE("the published definition equals the golden evaluation") {
+    const auto golden = tare::testing::golden("smaq/s2fp8.npz");
+    for (const char* name : sound_cases) {
+        CAPTURE(name);
+        const auto get = [&](const char* part) {
+            return tare::testing::values<float>(golden, std::string(name) + "/" + part);
+        };
+        const auto x = get("x");
+        const auto stats = get("paper_stats");
+        const tare::s2fp8 q;
+        const auto p = q.fit(x);
+        CHECK(p.groups[0].alpha == doctest::Approx(stats[2]).epsilon(tolerance));
+        CHECK(p.groups[0].beta == doctest::Approx(stats[3]).epsilon(tolerance));
+        std::vector<float> y(x.size());
+        q.fake_quantize(x, {{q.group_of(stats[2], stats[3])}, {}}, y);
+        CHECK(flips(y, get("paper_out")) <= 1);
+    }
+}
+
+TEST_CASE("degenerate tensors come back sound") {
+    const auto golden = tare::testing::golden("smaq/s2fp8.npz");
+    const auto run = [&](const char* name) {
+        const auto x = tare::testing::values<float>(golden, std::string(name) + "/x");
+        std::vector<float> y(x.size());
+        const tare::s2fp8 q;
+        q.fake_quantize(x, q.fit(x), y);
+        return std::pair(x, y);
+    };
+    for (const char* name : {"all_equal", "all_zero", "single"}) {
+        const auto [x, y] = run(name);
+        CHECK(x == y);
+    }
+    const auto [narrow, coded] = run("narrow_beta_overflow");
+    for (std::size_t i = 0; i < narrow.size(); ++i)  // the whole spread is 15/alpha = 0.014 octaves
+        CHECK(std::abs(double(coded[i]) / double(narrow[i]) - 1.0) < 0.02);
+    const auto [with_inf, bounded] = run("with_inf");
+    for (std::size_t i = 0; i < with_inf.size(); ++i)
+        CHECK(tare::is_finite(bounded[i]));
+    const auto [with_nan, kept] = run("with_nan");
+    for (std::size_t i = 0; i < with_nan.size(); ++i)
+        CHECK((with_nan[i] != with_nan[i]) == (kept[i] != kept[i]));
+}
+
+TEST_CASE("S2FP8 conforms") {
+    tare::testing::conforms(tare::s2fp8(), {.idempotent = false});
+}
+
+TEST_CASE("the vector logarithm is within 4e-7, or 2 ulp, of the true one") {
+    std::vector<float> x;
+    for (std::uint32_t u = 1; u < 0x7F800000U; u += 4001)
+        x.push_back(std::bit_cast<float>(u));
+    std::vector<float> y(x.size());
+    tare::map_elements(x.data(), y.data(), static_cast<tare::extent>(x.size()),
+                       [](tare::simd::floats v, tare::extent) { return tare::simd::log2(v); });
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const double exact = std::log2(double(x[i]));
+        REQUIRE(std::abs(double(y[i]) - exact) <= std::max(4e-7, 0x1p-22 * std::abs(exact)));
+    }
+}
+
+TEST_CASE("codes are those of E5M2 on the squeezed magnitudes") {
+    // alpha = 1, beta = 0: S2FP8 is plain E5M2, ties to even (17 levels on each side of the normal
+    // border, and zero).
+    const tare::s2fp8 q;
+    const tare::s2fp8::params_type p{{q.group_of(1.0F, 0.0F)}, {}};
+    const std::vector<float> x{1.0F,     1.1F,     1.25F,    1.4F,       -3.0F,    0x1p-16F,
+                               0x3p-16F, 0x1p-18F, 0x3p-18F, 0x1.7p-14F, 32768.0F, 60000.0F,
+                               1e30F,    0.0F,     -0.0F,    0x1.9p-15F};
+    const std::vector<float> expected{1.0F,     1.0F, 1.25F,    1.5F,       -3.0F,    0x1p-16F,
+                                      0x3p-16F, 0.0F, 0x1p-16F, 0x1.8p-14F, 32768.0F, 57344.0F,
+                                      57344.0F, 0.0F, 0.0F,     0x1.8p-15F};
+    std::vector<float> y(x.size());
+    q.fake_quantize(x, p, y);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        CAPTURE(x[i]);
+        CHECK(double(y[i]) == doctest::Approx(double(expected[i])).epsilon(1e-6));
+    }
+}

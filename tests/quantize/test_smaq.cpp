@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/core/random.hpp>
+#include <tare/quantize/smaq.hpp>
+
+#include "conformance.hpp"
+#include "golden.hpp"
+
+using tare::smaq_encodable;
+using tare::smaq_faithful;
+using tare::smaq_nearest;
+using tare::smaq_options;
+using tare::smaq_stochastic;
+using tare::smaq_truncating;
+
+namespace {
+
+// The golden cases: name, options, input (empty: the case's own), how it is rounded and folded.
+struct golden_case {
+    const char* name;
+    smaq_options options;
+    const char* input = "";
+    bool stochastic = false;
+    bool scalar_fold = false;
+};
+
+const std::vector<golden_case> golden_cases{
+    {"default", {}, "x0", true},
+    {"default_trunc", {}, "x0"},
+    {"b57", {.main_bits = 5, .outlier_bits = 7}, "x0", true},
+    {"b46", {.main_bits = 4, .outlier_bits = 6}, "x0", true},
+    {"b35_trunc", {.main_bits = 3, .outlier_bits = 5}, "x0"},
+    {"b33", {.main_bits = 3, .outlier_bits = 3}, "x0", true},
+    {"b23_degenerate", {.main_bits = 2, .outlier_bits = 3}, "x0", true},
+    {"thr_05_30_trunc", {.main_threshold = 0.5, .outlier_threshold = 3.0}, "x0"},
+    {"thr_075_35",
+     {.outlier_bits = 9, .main_threshold = 0.75, .outlier_threshold = 3.5},
+     "x0",
+     true},
+    {"sample16", {.sample_statistics = true}, "x0", true},
+    {"sample64_trunc", {.sample_statistics = true, .samples = 64}, "x0"},
+    {"range", {.range_deviation = true}, "x0", true},
+    {"range_sample_trunc",
+     {.sample_statistics = true, .samples = 32, .range_deviation = true},
+     "x0"},
+    {"all_positive", {.all_positive = true}, "xsq", true},
+    {"all_positive_trunc", {.all_positive = true}, "xsq"},
+    {"prec16_trunc", {.half_precision = true}, "xsq"},
+    {"const", {}, "", true},
+    {"const_tenth", {}},
+    {"zeros", {}},
+    {"seven", {}},
+    {"eight", {}, "", true},
+    {"one_min0", {.min_size = 0}, "", true},
+    {"one_min0_sample", {.sample_statistics = true, .min_size = 0}},
+    {"with_inf", {}},
+    {"with_nan", {}},
+    {"denormal", {}},
+    {"huge", {}},
+    {"overflow", {}},
+    {"one_sigma_ties", {.sample_statistics = true, .samples = 64}},
+    {"bn_vector_trunc", {}},
+    {"bn_vector", {}, "", true},
+    {"bn_scalar_trunc", {}, "", false, true},
+};
+
+// "Own statistics within 2e-6": mean against the larger of mean and deviation, since a mean near
+// zero is a difference of sums as large as the deviation.
+constexpr double statistics_tolerance = 2e-6;
+
+template <class Q>
+void run_case(const tare::io::npz_archive& golden, const golden_case& c, const Q& q) {
+    CAPTURE(c.name);
+    const std::string prefix = std::string(c.name) + "/";
+    const std::string input = *c.input != '\0' ? c.input : prefix + "x";
+    const auto get = [&](const std::string& name) {
+        return tare::testing::values<float>(golden, name);
+    };
+    const auto x = get(input);
+    const auto& extents = tare::testing::array(golden, input).extents;
+    const auto expected = get(prefix + "out");
+    std::vector<float> y(x.size());
+    tare::smaq_params p;
+    std::vector<float> gamma, beta;
+    tare::smaq_fold fold;
+    if (golden.contains(prefix + "mean_std")) {
+        const auto stored = get(prefix + "mean_std");
+        p = {stored[0], stored[1]};
+
+        tare::smaq_params own;
+        if (golden.contains(prefix + "idx")) {
+            own = q.fit_sample(x, tare::testing::values<std::int64_t>(golden, prefix + "idx"));
+        } else {
+            own = q.fit(x);
+        }
+        const double unit = std::abs(double(p.mean)) + std::abs(double(p.deviation));
+        if (tare::is_finite(p.mean) && tare::is_finite(p.deviation)) {
+            CHECK(std::abs(double(own.mean) - double(p.mean)) <= statistics_tolerance * unit);
+            CHECK(std::abs(double(own.deviation) - double(p.deviation)) <=
+                  statistics_tolerance * unit);
+        } else {
+            CHECK(tare::testing::differences(std::vector<float>{own.mean, own.deviation}, stored) ==
+                  0);
+        }
+    }
+    if (extents.rank() == 4) {
+        gamma = get("gamma");
+        beta = get("beta");
+        if (c.scalar_fold) {
+            const auto means = get(prefix + "gamma_beta_mean");
+            gamma = {means[0]};
+            beta = {means[1]};
+        }
+        fold = {gamma, beta, extents[2] * extents[3]};
+    }
+    std::vector<float> u;
+    if (c.stochastic) u = get(*c.input != '\0' ? "u0" : prefix + "u");
+    if (fold.gamma.empty() && u.empty()) {
+        q.fake_quantize(x, p, y);
+    } else if (fold.gamma.empty()) {
+        q.fake_quantize(x, p, u, y);
+    } else {
+        q.fake_quantize(x, p, u, fold, y);
+    }
+    CHECK(tare::testing::differences(y, expected) == 0);
+    const auto logged = get(prefix + "ratio_new_orig");
+    const auto size = q.reference_size(x, p, fold);
+    CHECK(size.ratio() == logged[0]);
+    CHECK(static_cast<float>(size.new_bits) == logged[1]);
+    CHECK(static_cast<float>(size.original_bits) == logged[2]);
+}
+
+std::vector<float> normals(std::size_t n) {
+    const tare::random_stream random(11, 0);
+    std::vector<float> x(n);
+    for (std::size_t i = 0; i < n; ++i)
+        x[i] = 0.3F * random.normal(i) + 0.1F;
+    return x;
+}
+
+// One element by the formulas of the header, in plain float arithmetic.
+float plain(float x, const tare::smaq_params& p) {
+    const float z = (x - p.mean) / p.deviation;
+    const float side = z > 1.0F ? -1.0F : (z < -1.0F ? 1.0F : 0.0F);
+    const float scale = side != 0.0F ? 42.0F : 15.0F;
+    const float most = side != 0.0F ? 63.0F : 15.0F;
+    float q = std::nearbyint((z + side) * scale);
+    q = q > most ? most : (q < -most ? -most : q);
+    return (q / scale - side) * p.deviation + p.mean;
+}
+
+}  // namespace
+
+TEST_CASE("every golden case of the reference is reproduced bit for bit") {
+    const auto golden = tare::testing::golden("smaq/smaq.npz");
+    for (const golden_case& c : golden_cases) {
+        if (c.stochastic) {
+            run_case(golden, c, tare::smaq<smaq_faithful, smaq_stochastic>(c.options));
+        } else {
+            run_case(golden, c, tare::smaq<smaq_faithful, smaq_truncating>(c.options));
+        }
+    }
+}
+
+TEST_CASE("encodable SmaQ conforms, for every rounding and many widths") {
+    tare::testing::conforms(tare::smaq<>(), {.idempotent = false});
+    tare::testing::conforms(tare::smaq<smaq_encodable, smaq_truncating>(), {.idempotent = false});
+    tare::testing::conforms(tare::smaq<smaq_encodable, smaq_stochastic>(), {.idempotent = false});
+    for (const auto& [main_bits, outlier_bits] :
+         std::vector<std::pair<int, int>>{{5, 7}, {4, 6}, {3, 5}, {3, 3}, {2, 3}, {2, 2}, {16, 16}})
+        tare::testing::conforms(tare::smaq<smaq_encodable, smaq_stochastic>(
+                                    {.main_bits = main_bits, .outlier_bits = outlier_bits}),
+                                {.idempotent = false});
+    tare::testing::conforms(tare::smaq<>({.sample_statistics = true, .min_size = 0}),
+                            {.idempotent = false});
+    tare::testing::conforms(
+        tare::smaq<>({.range_deviation = true, .all_positive = true, .min_size = 0}),
+        {.idempotent = false});
+}
+
+TEST_CASE("the vector loop equals the plain formula") {
+    const auto x = normals(4103);
+    const tare::smaq<> q;
+    const auto p = q.fit(x);
+    std::vector<float> y(x.size());
+    q.fake_quantize(x, p, y);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        REQUIRE(y[i] == plain(x[i], p));
+}
+
+TEST_CASE("within its range SmaQ is off by at most half a step, beyond it it saturates") {
+    // Half a step in deviations, plus eight float32 roundings of numbers up to 2.5.
+    constexpr double rounding = 8 * 2.5 * 0x1p-24;
+    const auto x = normals(5000);
+    const tare::smaq<> q;
+    const auto p = q.fit(x);
+    std::vector<float> y(x.size());
+    q.fake_quantize(x, p, y);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const double z = (double(x[i]) - double(p.mean)) / double(p.deviation);
+        const double w = (double(y[i]) - double(p.mean)) / double(p.deviation);
+        if (std::abs(z) <= 1.0) REQUIRE(std::abs(w - z) <= 0.5 / 15 + rounding);
+        if (std::abs(z) > 1.0 && std::abs(z) <= 2.5)
+            REQUIRE(std::abs(w - z) <= 0.5 / 42 + rounding);
+        if (std::abs(z) > 2.5) REQUIRE(std::abs(std::abs(w) - 2.5) <= rounding);
+    }
+}
+
+TEST_CASE("stochastic rounding is unbiased and belongs to the element, not to the call") {
+    const tare::smaq<smaq_encodable, smaq_stochastic> q({.seed = 77});
+    const std::vector<float> x(20000, 0.31F);  // 0.31 * 15 = 4.65
+    const tare::smaq_params p{0.0F, 1.0F};
+    std::vector<float> y(x.size());
+    q.fake_quantize(x, p, y);
+    double sum = 0.0;
+    for (const float v : y)
+        sum += double(v);
+    // Standard error of the mean of 20,000 draws of a step of 1/15 with p = 0.65, five times.
+    constexpr double five_errors = 5 * 0.477 / 15 / 141.4;
+    CHECK(std::abs(sum / 20000 - 0.31) <= five_errors);
+    std::vector<float> draws(x.size());
+    const tare::random_stream random(77, 0);
+    for (std::size_t i = 0; i < draws.size(); ++i)
+        draws[i] = random.uniform(i);
+    std::vector<float> again(x.size());
+    q.fake_quantize(x, p, draws, again);
+    CHECK(y == again);
+}
+
+TEST_CASE("a sample has distinct indices, and depends on the seed alone") {
+    for (const tare::extent n : {1, 5, 16, 17, 1000, 1 << 20}) {
+        auto picked = tare::sample_indices(n, 16, 3);
+        CHECK(picked == tare::sample_indices(n, 16, 3));
+        CHECK(static_cast<tare::extent>(picked.size()) == std::min<tare::extent>(n, 16));
+        std::sort(picked.begin(), picked.end());
+        CHECK(std::adjacent_find(picked.begin(), picked.end()) == picked.end());
+        CHECK(picked.front() >= 0);
+        CHECK(picked.back() < n);
+    }
+}
+
+TEST_CASE("normal values take 6.63 bits each, as the literature says") {
+    const auto x = normals(200000);
+    const tare::smaq<> q;
+    const auto cost = q.storage(x, q.fit(x));
+    // Share of outliers 0.3173; its standard error over 200,000 values is 0.001, taken five times.
+    CHECK(double(cost.value_bits) / 200000 == doctest::Approx(6.6346).epsilon(0.01 / 6.63));
+    CHECK(cost.scale_bits == 64);
+}
+
+TEST_CASE("misuse of SmaQ is named") {
+    CHECK_THROWS_AS(tare::smaq<>({.main_bits = 1}), tare::error);
+    CHECK_THROWS_AS(tare::smaq<>({.main_threshold = 3.0}), tare::error);
+    const std::vector<float> x(20, 1.0F);
+    std::vector<float> y(20);
+    const std::vector<float> draws(19);
+    CHECK_THROWS_WITH_AS(tare::smaq<>().fake_quantize(x, {}, draws, y),
+                         "smaq: 19 draws for 20 elements", tare::error);
+    const std::vector<tare::extent> beyond{20};
+    CHECK_THROWS_AS((void)tare::smaq<>().fit_sample(x, beyond), tare::error);
+    CHECK_THROWS_AS(tare::smaq<>().fake_quantize(x, {}, {}, {draws, x, 3}, y), tare::error);
+}
