@@ -20,8 +20,8 @@ using bin_counts = std::vector<extent>;
 }
 
 /// One token of a stream: hidden state, whole distribution.
-template <class T, class Weight>
-constexpr T step(const transformer_xl<T, Weight>& model, token word, transformer_xl_state<T>& state,
+template <class T, class Weight, class State>
+constexpr T step(const transformer_xl<T, Weight>& model, token word, State& state,
                  const neural_cache<T>* cache, T& hidden) {
     const std::vector<token> one{word};
     hidden = model.hidden(one, 1, state);
