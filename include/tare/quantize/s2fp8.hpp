@@ -160,11 +160,11 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
         });
     }
 
-    void put_group(bit_writer& out, const s2fp8_group& group) const {
+    void put_group(code_writer& out, const s2fp8_group& group) const {
         out.put_float(group.alpha);
         out.put_float(group.beta);
     }
-    [[nodiscard]] s2fp8_group get_group(bit_reader& in) const {
+    [[nodiscard]] s2fp8_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
         const float beta = in.get_float();
         require(is_finite(alpha) && alpha >= 0.0F && is_finite(beta), name, ": alpha ", alpha,
