@@ -189,7 +189,7 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
             group.alpha == 0.0F ? zero : value(group.alpha) * simd::log2(a) + value(group.beta);
         const simd::floats e = simd::floor(t);
         const simd::floats f = t - e;
-        const auto step = [&](simd::mask m, float size) {
+        const auto step = [&](simd::masks m, float size) {
             return simd::select(m, value(size), zero);
         };
         // log2 of 9/8, 11/8, 13/8, 15/8; of 5/4, 7/4; of 3/2.
