@@ -36,9 +36,9 @@ class adaptive_embedding {
         : config_(config) {
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             labels_.push_back(join("embed.layers.", bin));
-            tables_.push_back(source.parameter(join(labels_.back(), ".weight"),
-                                               shape{config.bin_size(bin), config.widths[bin]},
-                                               initial::normal(0.02)));
+            tables_.push_back(weight_from<Weight>(source, join(labels_.back(), ".weight"),
+                                                  shape{config.bin_size(bin), config.widths[bin]},
+                                                  initial::normal(0.02)));
         }
         for (std::size_t bin = 1; bin < config.bins(); ++bin)
             projections_.emplace_back(source, join("embed.projections.", bin - 1),
