@@ -39,7 +39,7 @@ class adaptive_softmax {
         for (std::size_t bin = 0; bin <= tails; ++bin) {
             linear_layer<T, Weight> layer;
             layer.label = join("loss.layers.", bin);
-            layer.weight = embedding.table(bin);  // tied
+            layer.weight = tied_table(source, bin, embedding.table(bin));
             layer.bias = source.parameter(join(layer.label, ".bias"), shape{config.bin_size(bin)},
                                           initial::zeros());
             layers_.push_back(layer);
