@@ -33,7 +33,7 @@ struct tracked_range {
     /// [0, 0]: everything becomes 0.
     [[nodiscard]] op::clamp_quantize quantizer() const {
         const float most = tracker.range().magnitude();
-        return {bits, most, symmetric_range::from_magnitude(most, bits).scale};
+        return {bits, most, symmetric_levels::from_magnitude(most, bits).scale};
     }
     template <class Scalar>
     void observe(std::span<const Scalar> values) {
