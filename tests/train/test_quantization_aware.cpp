@@ -96,7 +96,7 @@ void check_quantized(const fixture& f, const io::npz_archive& copies, const std:
         REQUIRE(static_cast<extent>(scales.size()) == rows);
         for (extent r = 0; r < rows; ++r) {
             const auto row = by_row ? w.slice(r, r + 1).values() : w.values();
-            CHECK(symmetric_range::fit(row, f.bits).scale == scales[static_cast<std::size_t>(r)]);
+            CHECK(symmetric_levels::fit(row, f.bits).scale == scales[static_cast<std::size_t>(r)]);
         }
         ++checked;
     }
@@ -130,7 +130,7 @@ void check_stored(const fixture& f) {
         const stored_point point = store_point(range.magnitude(), f.bits);
         CHECK(point.max_abs == f.at("stored." + m + ".max_abs")[0]);
         CHECK(point.inverse_scale == f.at("stored." + m + ".inv_scale")[0]);
-        CHECK(symmetric_range::from_magnitude(range.magnitude(), f.bits).scale ==
+        CHECK(symmetric_levels::from_magnitude(range.magnitude(), f.bits).scale ==
               f.at("after." + m + ".fake_q.scale")[0]);
         checked += 2;
     }

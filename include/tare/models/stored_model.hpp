@@ -79,16 +79,16 @@ struct stored_tensor {
         out.values.assign(w.begin(), w.end());
         return out;
     }
-    const linear_quantizer<symmetric_range, per_tensor> quantizer(bits);
+    const linear_quantizer<symmetric_levels, per_tensor> quantizer(bits);
     const extent rows = out.by_row() ? out.extents[0] : 1;
     const auto width = static_cast<std::size_t>(rows == 0 ? 0 : out.extents.size() / rows);
     out.codes.resize(w.size());
     out.factors.resize(static_cast<std::size_t>(rows));
-    const linear_group whole = symmetric_range::fit(w, bits);
+    const linear_group whole = symmetric_levels::fit(w, bits);
     parallel_for(rows, 1, static_cast<extent>(width) * 16, [&](extent begin, extent end) {
         for (auto r = static_cast<std::size_t>(begin); r < static_cast<std::size_t>(end); ++r) {
             const std::span<const float> row = w.subspan(r * width, width);
-            const linear_group group = by_row ? symmetric_range::fit(row, bits) : whole;
+            const linear_group group = by_row ? symmetric_levels::fit(row, bits) : whole;
             for (std::size_t i = 0; i < width; ++i)
                 out.codes[r * width + i] =
                     static_cast<std::int16_t>(quantizer.quantize(row[i], group));
@@ -107,7 +107,7 @@ struct stored_point {
 
 /// The point of a tracked range whose largest magnitude is `max_abs`.
 [[nodiscard]] inline stored_point store_point(float max_abs, int bits) {
-    return {max_abs, cut(symmetric_range::from_magnitude(max_abs, bits).step, bits)};
+    return {max_abs, cut(symmetric_levels::from_magnitude(max_abs, bits).step, bits)};
 }
 
 /// A whole model.
