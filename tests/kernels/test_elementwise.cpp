@@ -47,7 +47,7 @@ TEST_CASE("a bias is added to every row and column sums take it back") {
             m.fill(x);
             std::vector<float> want(x.size());
             kernels::plain::add_to_rows({x.data(), rows, columns}, bias,
-                                     matrix_view<float>(want.data(), rows, columns));
+                                        matrix_view<float>(want.data(), rows, columns));
             kernels::add_to_rows(m.view(), bias, m.view());
             CHECK(same_bits(m.dense(), want));
 

@@ -15,22 +15,8 @@ namespace tare::simd {
 
 #ifdef TARE_NO_SIMD
 
-using mask = bool;
-
-inline floats select(mask m, floats yes, floats no) {
-    return m ? yes : no;
-}
-inline ints as_ints(floats v) {
-    return std::bit_cast<std::int32_t>(v);
-}
-inline floats as_floats(ints v) {
-    return std::bit_cast<float>(v);
-}
 inline ints truncate_to_int(floats v) {
     return static_cast<std::int32_t>(v);
-}
-inline floats to_floats(ints v) {
-    return static_cast<float>(v);
 }
 inline floats trunc(floats v) {
     return std::trunc(v);
@@ -41,22 +27,8 @@ inline floats floor(floats v) {
 
 #else
 
-using mask = xsimd::batch_bool<float>;
-
-inline floats select(mask m, floats yes, floats no) {
-    return xsimd::select(m, yes, no);
-}
-inline ints as_ints(floats v) {
-    return xsimd::bitwise_cast<ints>(v);
-}
-inline floats as_floats(ints v) {
-    return xsimd::bitwise_cast<floats>(v);
-}
 inline ints truncate_to_int(floats v) {
     return xsimd::to_int(v);
-}
-inline floats to_floats(ints v) {
-    return xsimd::to_float(v);
 }
 inline floats trunc(floats v) {
     return xsimd::trunc(v);
@@ -160,29 +132,6 @@ inline floats divide_finite(floats a, const divisor& d) {
 #endif
 
 inline constexpr std::size_t stream_alignment = 64;
-
-#if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
-/// Stores past the cache; `p` must be aligned to stream_alignment.
-inline void stream(float* p, floats v) {
-    _mm512_stream_ps(p, v);
-}
-/// Orders streamed stores before what follows.
-inline void stream_fence() {
-    _mm_sfence();
-}
-#elif !defined(TARE_NO_SIMD) && defined(__AVX__)
-inline void stream(float* p, floats v) {
-    _mm256_stream_ps(p, v);
-}
-inline void stream_fence() {
-    _mm_sfence();
-}
-#else
-inline void stream(float* p, floats v) {
-    store(p, v);
-}
-inline void stream_fence() {}
-#endif
 
 #if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
 /// table[index] for 0 <= index < 32.

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: MIT
 // A place in a model where activations may be quantized. Inactive, it hands its input on; active,
 // it holds the width and range of its place. Each reading has its own: values are rounded, a ledger
-// learns the width.
+// learns the width, training tracks the range (nn/tracked_point.hpp).
 
 #include <span>
 
 #include <tare/kernels/attention_points.hpp>
+#include <tare/nn/tracked_point.hpp>
 #include <tare/ops/fake_quantize.hpp>
 #include <tare/readings/cost.hpp>
 #include <tare/readings/value.hpp>

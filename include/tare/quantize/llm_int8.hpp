@@ -101,7 +101,7 @@ class llm_int8 {
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
         check(x.size(), p);
         packed_tensor out;
-        bit_writer writer(out);
+        code_writer writer(out);
         for (const std::uint8_t kept : p.kept)
             writer.put(kept, 1);
         for (const bool kept : {false, true})
@@ -123,7 +123,7 @@ class llm_int8 {
     void decode(const packed_tensor& packed, std::span<float> y) const {
         const extent rows = row_count(y.size());
         const auto columns = static_cast<std::size_t>(rows_.columns);
-        bit_reader reader(packed, name);
+        code_reader reader(packed, name);
         std::vector<bool> kept(rows > 0 ? columns : 0);
         for (std::size_t c = 0; c < kept.size(); ++c)
             kept[c] = reader.get(1) != 0;

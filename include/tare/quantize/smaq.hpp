@@ -138,7 +138,7 @@ class smaq {
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const smaq_params& p) const
         requires(!faithful) {
         packed_tensor out;
-        bit_writer writer(out);
+        code_writer writer(out);
         const extent n = static_cast<extent>(x.size());
         if (n < options_.min_size) {
             for (const float v : x)
@@ -157,7 +157,7 @@ class smaq {
     }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const requires(!faithful) {
-        bit_reader reader(packed, name);
+        code_reader reader(packed, name);
         if (static_cast<extent>(y.size()) < options_.min_size) {
             for (float& v : y)
                 v = reader.get_float();

@@ -1,0 +1,12 @@
+# tare/tare.hpp includes every header but those of io/ and testing/.
+file(READ ${INCLUDE}/tare/tare.hpp umbrella)
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/tare/*.hpp)
+foreach(header IN LISTS headers)
+    if(header MATCHES "tare/(io|testing)/|tare/tare.hpp")
+        continue()
+    endif()
+    string(FIND "${umbrella}" "#include <${header}>" found)
+    if(found EQUAL -1)
+        message(SEND_ERROR "tare/tare.hpp does not include <${header}>")
+    endif()
+endforeach()
