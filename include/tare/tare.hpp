@@ -195,3 +195,9 @@
 #include <tare/text/perplexity.hpp>
 #include <tare/text/utf8.hpp>
 #include <tare/text/vocabulary.hpp>
+#include <tare/train/adam.hpp>
+#include <tare/train/adamw.hpp>
+#include <tare/train/compressor.hpp>
+#include <tare/train/optimizer.hpp>
+#include <tare/train/precision.hpp>
+#include <tare/train/sgd.hpp>

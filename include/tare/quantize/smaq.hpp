@@ -89,6 +89,12 @@ class smaq {
                 " samples and min_size ", options.min_size, "; samples must be positive");
     }
     [[nodiscard]] const smaq_options& options() const noexcept { return options_; }
+    /// The same quantizer with other draws, the `call`-th of this seed's.
+    [[nodiscard]] smaq reseeded(std::uint64_t call) const {
+        smaq_options o = options_;
+        o.seed = seed_of_call(options_.seed, call);
+        return smaq(o);
+    }
 
     /// Mean and deviation (of a sample drawn from the seed, with sample_statistics).
     [[nodiscard]] smaq_params fit(std::span<const float> x) const {
