@@ -88,9 +88,9 @@ struct nf4_group {
 };
 
 /// NF4 with one float32 scale per block: 4.5 bits per element. Gradient: identity.
-class nf4 : public grouped_quantizer<nf4, nf4_group> {
+class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
   public:
-    static constexpr std::string_view name = "nf4";
+    static constexpr std::string_view name = "nf4_blocks";
 
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
@@ -172,11 +172,11 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
     void encode_values(const float* x, extent n, const nf4_group& group,
                        std::uint16_t* codes) const {
-        nf4::encode_values(x, n, group, codes);
+        nf4_blocks::encode_values(x, n, group, codes);
     }
     void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
                        float* y) const {
-        nf4::decode_values(codes, n, group, y);
+        nf4_blocks::decode_values(codes, n, group, y);
     }
     void put_tensor(bit_writer& out, const nf4_nested_tensor& t) const {
         out.put_float(t.offset);
@@ -210,6 +210,6 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
 };
 
-static_assert(packing_quantizer<nf4> && packing_quantizer<nf4_nested>);
+static_assert(packing_quantizer<nf4_blocks> && packing_quantizer<nf4_nested>);
 
 }  // namespace tare

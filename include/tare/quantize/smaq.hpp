@@ -161,6 +161,12 @@ class smaq {
         writer.put_float(p.deviation);
         return out;
     }
+    /// Codes of all elements, bit 15 the outlier flag: what an entropy coder would see.
+    [[nodiscard]] std::vector<std::uint16_t> symbols(std::span<const float> x,
+                                                     const smaq_params& p) const
+        requires(!faithful) {
+        return codes(x, p).all;
+    }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const requires(!faithful) {
         bit_reader reader(packed, name);
