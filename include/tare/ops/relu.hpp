@@ -32,11 +32,11 @@ struct relu {
         // By the input: a compressed result need not be zero where the function is.
         basic_tensor<Scalar> dx(in[0].extents);
         if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::activate_backward<kernels::relu>(in[0].span(), grad_in[0].span(),
+            kernels::activate_backward<kernels::relu>(in[0].span(), grad_out.span(),
                                                       dx.mutable_values());
         } else {
-            kernels::plain::activate_backward<kernels::relu, Scalar>(
-                in[0].span(), grad_in[0].span(), dx.mutable_values());
+            kernels::plain::activate_backward<kernels::relu, Scalar>(in[0].span(), grad_out.span(),
+                                                                     dx.mutable_values());
         }
         add_to(grad_in[0], dx);
     }
