@@ -43,6 +43,7 @@
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/attention.hpp>
 #include <tare/kernels/attention_backward.hpp>
+#include <tare/kernels/attention_cache.hpp>
 #include <tare/kernels/attention_layout.hpp>
 #include <tare/kernels/attention_plain.hpp>
 #include <tare/kernels/attention_points.hpp>
@@ -137,6 +138,10 @@
 #include <tare/ops/sigmoid.hpp>
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
+#include <tare/ops/weighted_log_softmax.hpp>
+#include <tare/prune/gradual.hpp>
+#include <tare/prune/mask.hpp>
+#include <tare/prune/sensitivity.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_float.hpp>
 #include <tare/quantize/builtin.hpp>
@@ -172,3 +177,14 @@
 #include <tare/text/perplexity.hpp>
 #include <tare/text/utf8.hpp>
 #include <tare/text/vocabulary.hpp>
+#include <tare/train/adam.hpp>
+#include <tare/train/adamw.hpp>
+#include <tare/train/clip.hpp>
+#include <tare/train/distillation.hpp>
+#include <tare/train/evaluate.hpp>
+#include <tare/train/hebbian.hpp>
+#include <tare/train/optimizer.hpp>
+#include <tare/train/schedule.hpp>
+#include <tare/train/sgd.hpp>
+#include <tare/train/soft_labels.hpp>
+#include <tare/train/trainer.hpp>
