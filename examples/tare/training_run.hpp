@@ -112,8 +112,12 @@ class training_run {
 
     training_run(const training_options& o, const io::entry_config& e, run_texts texts,
                  std::string stage)
-        : options_(o), entry_(e), texts_(std::move(texts)), stage_(std::move(stage)),
-          folder_{o.out}, rate_(learning_rate(e)),
+        : options_(o),
+          entry_(e),
+          texts_(std::move(texts)),
+          stage_(std::move(stage)),
+          folder_{o.out},
+          rate_(learning_rate(e)),
           sampler_(texts_.train, e.train_chunk, e.train_batch, random_stream(o.seed, 0x7261696E)) {
         require(!o.out.empty(), "--out FOLDER is needed: where checkpoints go");
         std::filesystem::create_directories(o.out);
@@ -121,12 +125,13 @@ class training_run {
         config.cache.shared = o.reference_cache;
         const train::trainer_options how = trainer_options(e, o.reference_cache);
         if (o.from.empty()) {
-            trainer_ = std::make_unique<trainer_type>(config, random_parameters<float>(o.seed), how);
+            trainer_ =
+                std::make_unique<trainer_type>(config, random_parameters<float>(o.seed), how);
         } else {
             const io::safetensors_archive weights =
                 io::load_safetensors(run_folder{o.from}.checkpoint());
-            trainer_ = std::make_unique<trainer_type>(config, io::safetensors_parameters(weights),
-                                                      how);
+            trainer_ =
+                std::make_unique<trainer_type>(config, io::safetensors_parameters(weights), how);
         }
         if (!o.log.empty()) log_ = std::make_unique<io::json_lines>(o.log);
     }
@@ -142,7 +147,8 @@ class training_run {
         progress_bar bar(name);
         const transformer_xl<tensor> model = trainer_->plain_model();
         return train::evaluate(model, tokens,
-                               {.chunk = entry_.eval_chunk, .batch = entry_.eval_batch,
+                               {.chunk = entry_.eval_chunk,
+                                .batch = entry_.eval_batch,
                                 .progress = [&](extent d, extent of) { bar.show(d, of); }})
             .meter.perplexity();
     }
@@ -164,7 +170,8 @@ class training_run {
                 note(r, first, bar);
                 if (at % entry_.step_save == 0 || stop.wanted()) save();
                 if (stop.wanted()) {
-                    std::cerr << message("\ntare: stopped after step ", at, "; go on with "
+                    std::cerr << message("\ntare: stopped after step ", at,
+                                         "; go on with "
                                          "--resume\n");
                     return interrupted;
                 }
@@ -191,8 +198,8 @@ class training_run {
         return {{"seed", message(options_.seed)},
                 {"text", message(texts_.train.size(), " tokens, crc32 ", checksum(texts_.train))},
                 {"samples", message(entry_.train_batch, " x ", entry_.train_chunk)},
-                {"rate", message(entry_.scheduler, ' ', entry_.lr, " warm-up ",
-                                 entry_.step_warmup, " steps ", entry_.steps)},
+                {"rate", message(entry_.scheduler, ' ', entry_.lr, " warm-up ", entry_.step_warmup,
+                                 " steps ", entry_.steps)},
                 {"stage", stage_},
                 {"cache", options_.reference_cache ? "kept" : "reset"}};
     }

@@ -21,8 +21,8 @@ TEST_CASE("a measurement prunes the tensor and puts it back") {
     CHECK(w == before);
     CHECK(zeros == std::vector<extent>{1, 2});
     CHECK(c.points[1].perplexity == 12.0);
-    CHECK_THROWS(static_cast<void>(prune::measure_sensitivity(
-        "w", w, shares, [&]() -> double { throw error("stop"); })));
+    CHECK_THROWS(static_cast<void>(
+        prune::measure_sensitivity("w", w, shares, [&]() -> double { throw error("stop"); })));
     CHECK(w == before);
 }
 

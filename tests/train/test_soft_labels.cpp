@@ -94,8 +94,7 @@ TEST_CASE("a file goes on where it stopped and refuses damage and other facts") 
         std::fclose(f);
     }
     const io::soft_label_reader damaged(file.path);
-    CHECK_THROWS_WITH_AS(damaged.read(0, 1, got, shares), doctest::Contains("damaged"),
-                         file_error);
+    CHECK_THROWS_WITH_AS(damaged.read(0, 1, got, shares), doctest::Contains("damaged"), file_error);
     std::filesystem::resize_file(file.path, 20);
     CHECK_THROWS_AS(io::soft_label_reader{file.path}, file_error);
 }
