@@ -70,13 +70,11 @@ std::vector<micronet::tensor_width> widths_of(const options& o,
         std::size_t found = 0;
         for (const ledger_item& item : book.items()) {
             const std::string label(item.label.view());
-            if (!pattern.matches(label)) continue;
-            require(!micronet::stays_at_32_bits(label), "--tensor ", text, ": ", label,
-                    " always stays at 32 bits");
+            if (!pattern.matches(label) || micronet::stays_at_32_bits(label)) continue;
             out.insert(out.begin(), {short_text(label), std::stoi(digits)});
             ++found;
         }
-        require(found > 0, "--tensor ", text, ": no tensor of the model has such a name");
+        require(found > 0, "--tensor ", text, ": no tensor that can be quantized has such a name");
     }
     return out;
 }
