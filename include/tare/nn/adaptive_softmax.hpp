@@ -60,7 +60,12 @@ class adaptive_softmax {
     /// With a cache, its part is mixed in; the cache is not changed (see neural_cache::push).
     [[nodiscard]] constexpr T log_probability(const T& h, std::span<const token> words,
                                               const neural_cache<T>* cache = nullptr) const {
-        const T model = model_log_probability(h, words);
+        return mix_cache(model_log_probability(h, words), h, words, cache);
+    }
+
+    /// The model's own log probabilities with the cache's mixed in, if there is a cache.
+    [[nodiscard]] constexpr T mix_cache(const T& model, const T& h, std::span<const token> words,
+                                        const neural_cache<T>* cache) const {
         if (cache == nullptr || config_.cache.capacity == 0) return model;
         [[maybe_unused]] const auto here = scope(h, "loss.cache");
         return log_mixture(model, cache_log_probability(h, words, *cache), lambda());
@@ -99,6 +104,17 @@ class adaptive_softmax {
             if (input.exists()) pointers.push_back(&input);
         return apply_all(mix, std::span<const T* const>(pointers));
     }
+
+    /// Logits of a bin's words, from h (bin 0) or from the bin's projection of it.
+    [[nodiscard]] constexpr const linear_layer<T, Weight>& layer(std::size_t bin) const {
+        return layers_[bin];
+    }
+    /// What narrows h for bin `bin` >= 1.
+    [[nodiscard]] constexpr const linear_layer<T, Weight>& projection(std::size_t bin) const {
+        return projections_[bin - 1];
+    }
+    /// Logits of the tails, the last bin first.
+    [[nodiscard]] constexpr const linear_layer<T, Weight>& clusters() const { return clusters_; }
 
     template <class Visitor>
     constexpr void visit(Visitor&& visitor) {

@@ -1,0 +1,354 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Training of the language model, one step at a time: masks, forward pass over a chunk (gradients
+// cross all its segments), hard or distilled loss, backward pass, clipping, optimizer, Hebbian
+// update, masks. Everything that a later step depends on is open to io/checkpoint.hpp.
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tare/models/transformer_xl.hpp>
+#include <tare/ops/mean.hpp>
+#include <tare/prune/gradual.hpp>
+#include <tare/train/adam.hpp>
+#include <tare/train/clip.hpp>
+#include <tare/train/distillation.hpp>
+#include <tare/train/evaluate.hpp>
+#include <tare/train/hebbian.hpp>
+
+namespace tare::train {
+
+struct trainer_options {
+    extent batch = 1;   ///< samples of a step
+    double clip = 0.5;  ///< global gradient norm; 0 for no clipping
+    /// False: samples are unrelated, so each starts with an empty cache. True: the cache of the
+    /// sample before stays, as in the published code.
+    bool keep_cache = false;
+    std::optional<hebbian_update> hebbian{};
+    teacher_annealing annealing{};  ///< used when a step is given soft labels
+    bool first_bin = false;         ///< which variant of the soft loss
+
+    /// The published code's way: one cache for all samples (see cache_config::shared), never reset.
+    [[nodiscard]] static trainer_options as_reference(extent batch) {
+        trainer_options o;
+        o.batch = batch;
+        o.keep_cache = true;
+        return o;
+    }
+};
+
+/// What a step reports. Losses in nats per token, before the update.
+struct step_report {
+    double loss = 0.0;           ///< what was minimised
+    double hard_loss = 0.0;      ///< of the true labels; equals `loss` without distillation
+    double gradient_norm = 0.0;  ///< before clipping
+};
+
+/// The loss or a gradient is not finite; the parameters are still those before the step.
+class diverged : public error {
+  public:
+    using error::error;
+};
+
+/// A precision policy may define, beside what basic_tape asks of it,
+///   weight_gradient(label, span)    called on every gradient before clipping
+///   optimizer_state(label, span)    called on every moment after the update
+template <optimizer Optimizer = adam, class Precision = full_precision>
+class trainer {
+  public:
+    using variable = basic_variable<float, Precision>;
+    struct parameter {
+        std::string label;
+        variable value;
+        std::vector<tensor> moments;  ///< in the order of Optimizer::moments
+    };
+
+    /// Parameters start as `source` hands them out. **Throws** tare::error on impossible sizes.
+    template <class Source>
+    trainer(const transformer_xl_config& config, Source source, trainer_options options,
+            Optimizer how = {}, Precision precision = {})
+        : options_(options),
+          optimizer_(std::move(how)),
+          tape_(std::move(precision)),
+          model_(make_model(tape_, std::move(source), config)) {
+        require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
+        require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
+        model_.visit([&](std::string_view label, variable& value) {
+            // Constants of a cache that is not trained.
+            if (!config.cache.trained && label.starts_with("loss.cache_")) {
+                constants_.push_back({std::string(label), value, {}});
+                return;
+            }
+            parameter p{std::string(label), value, {}};
+            for (std::size_t i = 0; i < Optimizer::moments.size(); ++i)
+                p.moments.emplace_back(value.shape(), 0.0F);
+            parameters_.push_back(std::move(p));
+        });
+        const bool together = config.cache.shared || config.cache.capacity == 0;
+        caches_.assign(static_cast<std::size_t>(together ? 1 : options.batch),
+                       neural_cache<variable>(config.cache.capacity));
+        if (options.hebbian)
+            for (std::size_t bin = 0; bin < config.bins(); ++bin)
+                counters_.emplace_back(static_cast<std::size_t>(config.bin_size(bin)), 1);
+    }
+    trainer(const trainer&) = delete;
+    trainer& operator=(const trainer&) = delete;
+
+    /// Prunes from now on. **Throws** tare::error when a rule names no parameter.
+    void prune(prune::gradual_pruner pruner) {
+        for (const prune::gradual_rule& rule : pruner.rules())
+            static_cast<void>(values_of(rule.tensor));
+        pruner_ = std::move(pruner);
+    }
+
+    /// One step at learning rate `rate`.
+    /// **Shapes** inputs, labels (batch, chunk), row-major; teacher (batch * chunk, K) likewise.
+    /// **Throws** train::diverged naming the step, tare::error on sizes that do not fit.
+    step_report step(std::span<const token> inputs, std::span<const token> labels, double rate,
+                     const soft_labels* teacher = nullptr) {
+        require(!inputs.empty() && inputs.size() == labels.size() &&
+                    static_cast<extent>(inputs.size()) % options_.batch == 0,
+                "trainer: ", inputs.size(), " inputs and ", labels.size(), " labels for ",
+                options_.batch, " samples");
+        const auto find = [this](std::string_view name) { return values_of(name); };
+        pruner_.before_step(step_, find);
+        if (!options_.keep_cache)
+            for (neural_cache<variable>& cache : caches_)
+                cache.clear();
+
+        transformer_xl_state<variable> state;
+        const std::vector<token> words = time_major(labels, options_.batch);
+        const variable h = model_.hidden(time_major(inputs, options_.batch), options_.batch, state);
+        const std::vector<stream> streams = split(h, words, teacher);
+        step_report report;
+        const variable loss = total_loss(streams, teacher != nullptr, report);
+        report.loss = static_cast<double>(loss.value().values()[0]);
+        check_finite(report.loss, "loss");
+        tape_.backward(loss);
+        const std::vector<variable> narrow =
+            options_.hebbian ? layer_inputs(detach(h), words) : std::vector<variable>{};
+        update(rate, report);
+        if (options_.keep_cache && model_.config().cache.capacity > 0)
+            for (const stream& s : streams)
+                s.cache->push(s.rows, s.words);
+        if (options_.hebbian) apply_hebbian(narrow, words);
+        pruner_.apply(find);
+        ++step_;
+        return report;
+    }
+
+    /// Steps done.
+    [[nodiscard]] extent steps() const noexcept { return step_; }
+    void set_steps(extent done) noexcept { step_ = done; }
+    [[nodiscard]] const transformer_xl_config& config() const { return model_.config(); }
+    [[nodiscard]] std::span<parameter> parameters() noexcept { return parameters_; }
+    [[nodiscard]] const prune::gradual_pruner& pruner() const noexcept { return pruner_; }
+    [[nodiscard]] prune::gradual_pruner& pruner() noexcept { return pruner_; }
+    [[nodiscard]] std::span<neural_cache<variable>> caches() noexcept { return caches_; }
+    /// Occurrences of every class of every bin, from 1 on; empty without Hebbian updates.
+    [[nodiscard]] std::span<std::vector<std::int64_t>> counters() noexcept { return counters_; }
+    [[nodiscard]] variable constant(tensor value) { return tape_.constant(std::move(value)); }
+
+    /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is
+    /// none.
+    [[nodiscard]] std::span<float> values_of(std::string_view label) {
+        for (std::vector<parameter>* list : {&parameters_, &constants_})
+            for (parameter& p : *list)
+                if (p.label == label) return p.value.mutable_value().mutable_values();
+        fail("trainer: the model has no parameter ", label);
+    }
+
+    /// A source that shares the parameters' memory: a model<tensor> made from it always shows the
+    /// current weights.
+    struct shared_parameters {
+        const trainer* from;
+
+        [[nodiscard]] tensor parameter(std::string_view label, const shape&, const initial&) const {
+            for (const auto* list : {&from->parameters_, &from->constants_})
+                for (const auto& p : *list)
+                    if (p.label == label) return p.value.value();
+            fail("trainer: the model has no parameter ", label);
+        }
+    };
+    [[nodiscard]] transformer_xl<tensor> plain_model() const {
+        shared_parameters source{this};
+        return transformer_xl<tensor>(source, model_.config());
+    }
+
+  private:
+    /// Rows that share a cache.
+    struct stream {
+        variable rows;
+        std::vector<token> words;
+        std::vector<token> soft_words;
+        std::vector<float> soft_probabilities;
+        extent kept = 0;
+        neural_cache<variable>* cache = nullptr;
+    };
+
+    template <class Source>
+    static transformer_xl<variable> make_model(basic_tape<float, Precision>& tape, Source source,
+                                               const transformer_xl_config& config) {
+        tape_parameters<Source, float, Precision> leaves(tape, std::move(source));
+        return transformer_xl<variable>(leaves, config);
+    }
+
+    void check_finite(double value, const char* what) {
+        if (std::isfinite(value)) return;
+        tape_.clear();
+        clear_gradients();
+        throw diverged(message("trainer: the ", what, " is ", value, " at step ", step_,
+                               "; the parameters are those before it. Lower the learning rate or "
+                               "go on from an earlier checkpoint"));
+    }
+
+    std::vector<stream> split(const variable& h, std::span<const token> words,
+                              const soft_labels* teacher) {
+        const auto count = static_cast<extent>(caches_.size());
+        std::vector<stream> out;
+        for (extent b = 0; b < count; ++b) {
+            stream s;
+            s.cache = &caches_[static_cast<std::size_t>(b)];
+            const std::vector<token> rows =
+                detail::rows_of_stream(static_cast<extent>(words.size()), count, b);
+            s.rows = count == 1 ? h : gather(h, std::span<const token>(rows));
+            for (const token r : rows)
+                s.words.push_back(words[static_cast<std::size_t>(r)]);
+            if (teacher != nullptr) add_teacher(s, rows, *teacher);
+            out.push_back(std::move(s));
+        }
+        return out;
+    }
+
+    /// Rows are numbered with time outermost, the teacher's with samples outermost.
+    void add_teacher(stream& s, std::span<const token> rows, const soft_labels& teacher) const {
+        const auto batch = static_cast<std::size_t>(options_.batch);
+        require(teacher.kept >= 1 &&
+                    teacher.words.size() % (batch * static_cast<std::size_t>(teacher.kept)) == 0,
+                "trainer: ", teacher.words.size(), " soft labels of ", teacher.kept,
+                " pairs are not ", batch, " samples");
+        const std::size_t length =
+            teacher.words.size() / batch / static_cast<std::size_t>(teacher.kept);
+        s.kept = teacher.kept;
+        for (const token row : rows) {
+            const auto r = static_cast<std::size_t>(row);
+            const std::size_t from = r % batch * length + r / batch;
+            const auto words = teacher.words_of(from);
+            const auto shares = teacher.probabilities_of(from);
+            s.soft_words.insert(s.soft_words.end(), words.begin(), words.end());
+            s.soft_probabilities.insert(s.soft_probabilities.end(), shares.begin(), shares.end());
+        }
+    }
+
+    variable total_loss(std::span<const stream> streams, bool soft, step_report& report) {
+        const double share = 1.0 / static_cast<double>(streams.size());
+        const double rho = soft ? options_.annealing.hard_share(step_) : 1.0;
+        variable total;
+        for (const stream& s : streams) {
+            const neural_cache<variable>* cache =
+                model_.config().cache.capacity > 0 ? s.cache : nullptr;
+            variable logp;
+            variable hard;
+            if (soft) {
+                const distilled<variable> both =
+                    distil(model_, s.rows, std::span<const token>(s.words),
+                           soft_labels{s.kept, s.soft_words, s.soft_probabilities},
+                           options_.first_bin, cache);
+                hard = both.hard;
+                logp = add(scale_by(both.hard, rho), scale_by(both.soft, 1.0 - rho));
+            } else {
+                hard = logp = model_.softmax().log_probability(s.rows, s.words, cache);
+            }
+            double sum = 0.0;
+            for (const float v : hard.value().values())
+                sum -= static_cast<double>(v);
+            report.hard_loss += share * sum / static_cast<double>(s.words.size());
+            const variable part = scale_by(mean(logp), -share);
+            total = total.exists() ? add(total, part) : part;
+        }
+        return total;
+    }
+
+    void update(double rate, step_report& report) {
+        std::vector<std::span<const float>> gradients;
+        for (parameter& p : parameters_) {
+            if constexpr (requires(std::span<float> g) {
+                              tape_.precision().weight_gradient(p.label, g);
+                          })
+                tape_.precision().weight_gradient(p.label,
+                                                  p.value.mutable_gradient().mutable_values());
+            gradients.push_back(p.value.gradient().values());
+        }
+        report.gradient_norm = global_norm(gradients);
+        check_finite(report.gradient_norm, "gradient's norm");
+        const update_step at{step_ + 1, rate, clip_factor(report.gradient_norm, options_.clip)};
+        for (std::size_t i = 0; i < parameters_.size(); ++i) {
+            parameter& p = parameters_[i];
+            std::vector<std::span<float>> moments;
+            for (tensor& m : p.moments)
+                moments.push_back(m.mutable_values());
+            optimizer_.update(p.value.mutable_value().mutable_values(), gradients[i],
+                              std::span<const std::span<float>>(moments), at);
+            if constexpr (requires(std::span<float> m) {
+                              tape_.precision().optimizer_state(p.label, m);
+                          })
+                for (const std::span<float> m : moments)
+                    tape_.precision().optimizer_state(p.label, m);
+        }
+        clear_gradients();
+    }
+    void clear_gradients() {
+        for (std::vector<parameter>* list : {&parameters_, &constants_})
+            for (parameter& p : *list)
+                p.value.clear_gradient();
+    }
+
+    /// Inputs of each bin's output layer at the rows whose word lies in it, as this step's forward
+    /// pass had them.
+    std::vector<variable> layer_inputs(const variable& h, std::span<const token> words) {
+        std::vector<variable> out;
+        tape_.set_recording(false);
+        for (std::size_t bin = 0; bin < counters_.size(); ++bin) {
+            std::vector<token> rows;
+            for (std::size_t r = 0; r < words.size(); ++r)
+                if (config().bin_of(words[r]) == bin) rows.push_back(static_cast<token>(r));
+            const variable chosen =
+                rows.empty() ? variable{} : gather(h, std::span<const token>(rows));
+            out.push_back(bin == 0 || rows.empty() ? chosen
+                                                   : model_.softmax().projection(bin)(chosen));
+        }
+        tape_.set_recording(true);
+        return out;
+    }
+    void apply_hebbian(std::span<const variable> inputs, std::span<const token> words) {
+        for (std::size_t bin = 0; bin < counters_.size(); ++bin) {
+            if (!inputs[bin].exists()) continue;
+            std::vector<token> targets;
+            for (const token w : words)
+                if (config().bin_of(w) == bin)
+                    targets.push_back(static_cast<token>(w - config().bin_begin(bin)));
+            variable table = model_.embedding().table(bin);
+            (*options_.hebbian)(table.mutable_value().mutable_view().matrix(),
+                                inputs[bin].value().view().matrix(), targets, counters_[bin]);
+        }
+    }
+
+    trainer_options options_;
+    Optimizer optimizer_;
+    basic_tape<float, Precision> tape_;
+    transformer_xl<variable> model_;
+    std::vector<parameter> parameters_;
+    std::vector<parameter> constants_;
+    std::vector<neural_cache<variable>> caches_;
+    std::vector<std::vector<std::int64_t>> counters_;
+    prune::gradual_pruner pruner_;
+    extent step_ = 0;
+};
+
+}  // namespace tare::train
