@@ -91,9 +91,10 @@ class activation_point<basic_variable<Scalar, Precision>> {
         void output(std::span<S>, extent) const {}
         [[nodiscard]] int bits() const { return active ? range->bits : 32; }
     };
-    [[nodiscard]] row_policy rows() const {
-        if (!range_) return {};
-        return {range_, std::make_shared<op::clamp_quantize>(), true};
+    template <class F>
+    [[nodiscard]] variable_type with_rows(F&& f) const {
+        if (!range_) return f(kernels::no_attention_points{});
+        return f(row_policy{range_, std::make_shared<op::clamp_quantize>(), true});
     }
 
   private:

@@ -31,9 +31,9 @@ struct quantize_parameter {
         };
         if (out.size() == 0) return;
         if (by_row) {
-            run(linear_quantizer<symmetric_range, per_row>(bits, {in[0].extents.columns()}));
+            run(linear_quantizer<symmetric_levels, per_row>(bits, {in[0].extents.columns()}));
         } else {
-            run(linear_quantizer<symmetric_range, per_tensor>(bits));
+            run(linear_quantizer<symmetric_levels, per_tensor>(bits));
         }
     }
     /// Straight through: the scale counts as a constant and nothing is clamped.
