@@ -169,12 +169,12 @@ TEST_CASE("every quantization point of a layer equals the reference's") {
                     &by_segment.mutable_view().matrix()(to, 0));
     }
     static_cast<void>(tap("attn", by_segment));
-    const auto rows = source.point("layers.0.attn").rows();
-    const tensor attended = tap(
-        "attn_out",
-        apply(op::segment_attention<std::decay_t<decltype(rows)>>{config.heads, config.key_width,
-                                                                  config.value_width, rows},
-              qkv, positions, zeros));
+    const tensor attended =
+        tap("attn_out", source.point("layers.0.attn").with_rows([&](const auto& rows) {
+            const op::segment_attention<std::decay_t<decltype(rows)>> attention{
+                config.heads, config.key_width, config.value_width, rows};
+            return apply(attention, qkv, positions, zeros);
+        }));
     const tensor middle = add(x, linear(attended, take("out.weight")));
     const tensor inner = tap(
         "relu", relu(linear(tap("ln2", layer_norm(middle, take("ln2.weight"), take("ln2.bias"))),

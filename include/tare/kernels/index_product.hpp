@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // Index lists times activations that are stored input by input, y^T = W x^T: for each weight that
-// is not zero, a row of tokens is scaled and added. It pays where few weights are left: against the
-// dense product from about 65 % zeros on at 96 tokens, 73 % at 512, 90 % at 8 (measured on Zen 5).
+// is not zero, a row of tokens is scaled and added. It pays where few weights are left and many
+// tokens come at once: 1.5 times the dense product at 96 tokens and 70 % zeros (bench_sparse).
 //
 // Each output is one chain of fma over ascending k: the bits of the dense product, x finite.
 

@@ -75,6 +75,7 @@ template <class Dot, int Rows, int Registers>
     for (;;) {
         const std::byte* row[bases];
         unroll<bases>([&](auto i) __attribute__((always_inline)) { row[i] = x + 3 * i * x_step; });
+#pragma GCC unroll 2
         for (extent g = 0; g < groups; ++g) {
             simd::words right[Registers];
             unroll<Registers>([&](auto j) __attribute__((always_inline)) {
@@ -241,13 +242,11 @@ void run_cell(const word_operands& all, extent segment, extent row, extent row_e
         run_rows<Dot, Dot::tile_rows>(static_cast<int>(tile_begin(t + 1) - tile_begin(t)), all,
                                       segment, tile_begin(t), s, s_end, finish);
     };
-    // Short sums write much and read little: a tile runs along a group of strips, so that y is
-    // written in long runs. Long ones keep a strip in the first-level cache while the rows pass.
-    const bool short_sums = all.strip_step <= 4 * 1024;
+    // A tile of rows runs along a group of strips that stays in the second-level cache: its own
+    // codes stay in the first, and y is written in long runs.
     const extent group =
-        short_sums   ? std::max<extent>(1, near_weight_bytes / std::max<extent>(1, all.strip_step))
-        : tiles == 1 ? strip_end - strip
-                     : 1;
+        tiles == 1 ? strip_end - strip
+                   : std::max<extent>(1, near_weight_bytes / std::max<extent>(1, all.strip_step));
     const extent block =
         std::max<extent>(1, near_row_bytes / std::max<extent>(1, all.x_step * Dot::tile_rows));
     for (extent t0 = 0; t0 < tiles; t0 += block)

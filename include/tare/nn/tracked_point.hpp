@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tare/core/view.hpp>
+#include <tare/kernels/attention_points.hpp>
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/range.hpp>
@@ -69,7 +70,6 @@ class activation_point<basic_variable<Scalar, Precision>> {
         static constexpr bool changes_output = false;
         std::shared_ptr<tracked_range> range;
         std::shared_ptr<op::clamp_quantize> chosen;
-        bool active = false;
 
         /// Called with all probabilities of a call before any of them is quantized.
         template <class S>
@@ -89,12 +89,13 @@ class activation_point<basic_variable<Scalar, Precision>> {
         }
         template <class S>
         void output(std::span<S>, extent) const {}
-        [[nodiscard]] int bits() const { return active ? range->bits : 32; }
+        [[nodiscard]] int bits() const { return range->bits; }
     };
+    /// Calls f with what attention does to its probabilities here.
     template <class F>
     [[nodiscard]] variable_type with_rows(F&& f) const {
         if (!range_) return f(kernels::no_attention_points{});
-        return f(row_policy{range_, std::make_shared<op::clamp_quantize>(), true});
+        return f(row_policy{range_, std::make_shared<op::clamp_quantize>()});
     }
 
   private:

@@ -26,16 +26,16 @@ struct relu {
         }
     }
     template <class Scalar>
-    void backward(input_views<Scalar>, array_view<const Scalar> out,
+    void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        // The result tells the sign of the input: the input itself need not be read.
-        basic_tensor<Scalar> dx(out.extents);
+        // By the input: a compressed result need not be zero where the function is.
+        basic_tensor<Scalar> dx(in[0].extents);
         if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::activate_backward<kernels::relu>(out.span(), grad_out.span(),
+            kernels::activate_backward<kernels::relu>(in[0].span(), grad_out.span(),
                                                       dx.mutable_values());
         } else {
-            kernels::plain::activate_backward<kernels::relu, Scalar>(out.span(), grad_out.span(),
+            kernels::plain::activate_backward<kernels::relu, Scalar>(in[0].span(), grad_out.span(),
                                                                      dx.mutable_values());
         }
         add_to(grad_in[0], dx);

@@ -53,15 +53,13 @@ struct segment_attention {
         matrix_view<Scalar> probabilities;
         const shape all{layout.tokens * layout.rows(), layout.entries()};
         if (keep.wanted) probabilities = keep.keep(all).mutable_view().matrix();
-        with_points([&](const auto& policy) {
-            if constexpr (requires(std::span<const Scalar> p) { policy.observe(p); }) {
-                basic_tensor<Scalar> seen(all);
-                run_forward(layout, in, {}, seen.mutable_view().matrix(),
-                            kernels::no_attention_points{});
-                policy.observe(std::as_const(seen).values());
-            }
-            run_forward(layout, in, out.matrix(), probabilities, policy);
-        });
+        if constexpr (requires(std::span<const Scalar> p) { points.observe(p); }) {
+            basic_tensor<Scalar> seen(all);
+            run_forward(layout, in, {}, seen.mutable_view().matrix(),
+                        kernels::no_attention_points{});
+            points.observe(std::as_const(seen).values());
+        }
+        run_forward(layout, in, out.matrix(), probabilities, points);
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
@@ -72,15 +70,13 @@ struct segment_attention {
         const matrix_view<const Scalar> probabilities = kept.tensors[0].view().matrix();
         const kernels::segment_gradients<Scalar> gradients{
             d_qkv.mutable_view().matrix(), d_positions.mutable_view().matrix(), {}};
-        with_points([&](const auto& policy) {
-            if constexpr (std::is_same_v<Scalar, float>) {
-                kernels::segment_attention_backward(layout_of(in), views(in), probabilities,
-                                                    grad_out.matrix(), gradients, policy);
-            } else {
-                kernels::segment_attention_backward_plain(layout_of(in), views(in), probabilities,
-                                                          grad_out.matrix(), gradients, policy);
-            }
-        });
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::segment_attention_backward(layout_of(in), views(in), probabilities,
+                                                grad_out.matrix(), gradients, points);
+        } else {
+            kernels::segment_attention_backward_plain(layout_of(in), views(in), probabilities,
+                                                      grad_out.matrix(), gradients, points);
+        }
         add_to(grad_in[0], d_qkv);
         add_to(grad_in[1], d_positions);
         require(grad_in.size() < 3 || !grad_in[2], name,
@@ -121,14 +117,6 @@ struct segment_attention {
     }
 
   private:
-    /// Points that are switched off at run time cost what no points cost.
-    template <class F>
-    void with_points(F&& f) const {
-        if constexpr (requires { points.active; }) {
-            if (!points.active) return f(kernels::no_attention_points{});
-        }
-        f(points);
-    }
     template <class Scalar, class Policy>
     static void run_forward(const kernels::segment_layout& layout, input_views<Scalar> in,
                             matrix_view<Scalar> out, matrix_view<Scalar> probabilities,

@@ -49,7 +49,7 @@ listed(Q, const char*) -> listed<Q>;
         listed{mxfp8_e5m2<>(columns), "mxfp8_e5m2"}, listed{mxfp6_e3m2<>(columns), "mxfp6_e3m2"},
         listed{mxfp6_e2m3<>(columns), "mxfp6_e2m3"}, listed{mxfp4<>(columns), "mxfp4"},
         listed{mxint8<>(columns), "mxint8"}, listed{nvfp4(columns), "nvfp4"},
-        listed{nf4_blocks(), "nf4"}, listed{nf4_nested(), "nf4_nested"},
+        listed{nf4_blocks(), "nf4, blocks of 64"}, listed{nf4_nested(), "nf4_nested"},
         listed{q4_0(columns), "q4_0"}, listed{q8_0(columns), "q8_0"},
         listed{block_float<per_row>(8, rows), "block_float 8, per row"},
         listed{ternary_weights<twn_rule, per_row>(rows), "ternary_twn, per row"},

@@ -119,6 +119,18 @@ class llm_int8 {
             writer.put_float(m);
         return out;
     }
+    /// Codes of the elements that are coded, without those of kept columns.
+    [[nodiscard]] std::vector<std::uint16_t> symbols(std::span<const float> x,
+                                                     const params_type& p) const {
+        check(x.size(), p);
+        const auto columns = static_cast<std::size_t>(rows_.columns);
+        std::vector<std::uint16_t> out;
+        for (std::size_t i = 0; i < x.size(); ++i)
+            if (p.kept[i % columns] == 0)
+                out.push_back(static_cast<std::uint16_t>(
+                    static_cast<std::int32_t>(quantize(x[i], p.rows[i / columns])) + 128));
+        return out;
+    }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const {
         const extent rows = row_count(y.size());

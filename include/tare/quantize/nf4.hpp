@@ -90,7 +90,7 @@ struct nf4_group {
 /// NF4 with one float32 scale per block: 4.5 bits per element. Gradient: identity.
 class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
   public:
-    static constexpr std::string_view name = "nf4";
+    static constexpr std::string_view name = "nf4_blocks";
 
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
