@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "command.hpp"
+#include "pipeline_plan.hpp"
 #include "pipeline_run.hpp"
 #include "report_files.hpp"
 
@@ -19,6 +20,7 @@ struct options {
     std::string test;
     std::optional<std::uint64_t> seed;
     int threads = 1;
+    bool dry_run = false;
 };
 
 int run(const options& o) {
@@ -27,6 +29,10 @@ int run(const options& o) {
     if (!o.train.empty()) config.train = o.train;
     if (!o.test.empty()) config.test = o.test;
     if (o.seed) config.seed = *o.seed;
+    if (o.dry_run) {
+        std::cout << to_text(plan_pipeline(config));
+        return done;
+    }
     pipeline_run pipeline(config, o.folder);
     const std::vector<table_row> rows = pipeline.run();
     stage_folder& folder = pipeline.folder();
@@ -54,6 +60,8 @@ const registration pipeline{
          sub->add_option("--seed", o->seed, "Seed instead of the file's");
          sub->add_option("--threads", o->threads, "Threads; the results do not depend on them")
              ->capture_default_str();
+         sub->add_flag("--dry-run", o->dry_run,
+                       "Print sizes, operations, score, time and memory; open no text");
          return std::function<int()>([o] { return run(*o); });
      }}};
 
