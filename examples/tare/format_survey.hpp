@@ -182,7 +182,7 @@ class survey {
         } else {
             // The stream of a grouped quantizer starts with the codes of all elements.
             const packed_tensor packed = q.encode(x_, p);
-            bit_reader reader(packed, Q::name);
+            code_reader reader(packed, Q::name);
             std::vector<std::uint16_t> codes(x_.size());
             for (std::uint16_t& c : codes)
                 c = static_cast<std::uint16_t>(reader.get(q.code_bits()));
