@@ -96,9 +96,9 @@ void all(const char* name, Q q) {
 
 const bool registered = [] {
     benchmark::RegisterBenchmark("copy", copy)->Arg(1)->Arg(4)->UseRealTime();
-    all("int8", tare::linear<>(8));
-    all("int8_rows", tare::linear<tare::symmetric_range, tare::per_row>(8, {1024}));
-    all("int4_blocks", tare::linear<tare::symmetric_range, tare::per_block<32>>(4));
+    all("int8", tare::linear_quantizer<>(8));
+    all("int8_rows", tare::linear_quantizer<tare::symmetric_levels, tare::per_row>(8, {1024}));
+    all("int4_blocks", tare::linear_quantizer<tare::symmetric_levels, tare::per_block<32>>(4));
     all("smaq_nearest", tare::smaq<>());
     all("smaq_stochastic", tare::smaq<tare::smaq_encodable, tare::smaq_stochastic>());
     all("s2fp8", tare::s2fp8());

@@ -12,7 +12,8 @@
 #   -s  skip configuring and building
 #
 # A new bench needs no line here: every program BUILD_DIR/bench/bench_* is run, and every name
-# kernel/who/size/threads finds its row and its column. Needs cmake, ninja and awk.
+# kernel/who/size/threads finds its row and its column. Needs cmake, ninja and awk; with Debian's
+# python3-torch the model's size runs in PyTorch too.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -81,6 +82,17 @@ for program in "$build"/bench/bench_*; do
         exit 1
     }
 done
+
+# PyTorch at the model's size, with the OpenMP flavour of OpenBLAS: one pool of threads, not two.
+if [ -f "$out/bench_model.csv" ] && /usr/bin/python3 -c 'import torch' 2>/dev/null; then
+    echo "report.sh: peers_pytorch.py" >&2
+    for threads in $(sed -n 's|^"model_chunk/tare/[^/]*/\([0-9]*\)/.*|\1|p' "$out/bench_model.csv" |
+        sort -u); do
+        LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/openblas-openmp OMP_WAIT_POLICY=passive \
+            /usr/bin/python3 "$root/bench/peers_pytorch.py" --threads "$threads" \
+            --repetitions "$repetitions" --filter "$filter" >>"$out/peers_pytorch.csv"
+    done
+fi
 
 value() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt" | head -n 1; }
 compiler=$(value CMAKE_CXX_COMPILER)

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . examples/setup.sh
 install_packages
-cmake --preset release -DTARE_TESTS=OFF -DTARE_BENCH=OFF >/dev/null
+cmake --preset release -DTARE_TESTS=OFF -DTARE_BENCH=OFF -DTARE_WERROR=OFF >/dev/null
 cmake --build --preset release -j "$(nproc)" >&2
 tool=build/release/examples/tare
 

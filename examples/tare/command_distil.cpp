@@ -70,18 +70,19 @@ int run(const options& o) {
     return training.run();
 }
 
-const registration distil_verb{{"distil", [](CLI::App& app) {
-    auto o = std::make_shared<options>();
-    CLI::App* sub = app.add_subcommand("distil", "Train a student on a teacher's soft labels");
-    o->training.add(*sub);
-    sub->add_option("--teacher", o->teacher, "Folder of the teacher's run")
-        ->required()
-        ->check(CLI::ExistingDirectory);
-    sub->add_option("--soft-labels", o->labels, "File of soft labels; in --out by default");
-    sub->add_option("--kept", o->kept, "Words kept for each token")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 65536));
-    return std::function<int()>([o] { return run(*o); });
-}}};
+const registration distil_verb{
+    {"distil", [](CLI::App& app) {
+         auto o = std::make_shared<options>();
+         CLI::App* sub = app.add_subcommand("distil", "Train a student on a teacher's soft labels");
+         o->training.add(*sub);
+         sub->add_option("--teacher", o->teacher, "Folder of the teacher's run")
+             ->required()
+             ->check(CLI::ExistingDirectory);
+         sub->add_option("--soft-labels", o->labels, "File of soft labels; in --out by default");
+         sub->add_option("--kept", o->kept, "Words kept for each token")
+             ->capture_default_str()
+             ->check(CLI::Range(1, 65536));
+         return std::function<int()>([o] { return run(*o); });
+     }}};
 
 }  // namespace

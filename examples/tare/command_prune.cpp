@@ -39,9 +39,11 @@ std::string plan_text(const prune::sparsity_plan& plan, extent epochs) {
         if (sparsity <= 0.0) continue;
         std::string name = tensor;
         std::replace(name.begin(), name.end(), '.', '_');
-        pruners += message("  ", name, ":\n    class: AutomatedGradualPruner\n"
-                           "    initial_sparsity: ", 0.2 * sparsity, "\n    final_sparsity: ",
-                           sparsity, "\n    weights:\n    - ", tensor, '\n');
+        pruners += message("  ", name,
+                           ":\n    class: AutomatedGradualPruner\n"
+                           "    initial_sparsity: ",
+                           0.2 * sparsity, "\n    final_sparsity: ", sparsity,
+                           "\n    weights:\n    - ", tensor, '\n');
         policies += message("- starting_epoch: 0\n  ending_epoch: ", epochs,
                             "\n  frequency: 1\n  pruner:\n    instance_name: ", name, '\n');
     }
@@ -93,25 +95,26 @@ int run(const options& o) {
     return training.run();
 }
 
-const registration prune_verb{{"prune", [](CLI::App& app) {
-    auto o = std::make_shared<options>();
-    CLI::App* sub = app.add_subcommand("prune", "Prune a trained model gradually");
-    o->training.add(*sub);
-    sub->add_option("--from", o->training.from, "Folder of the run to start from")
-        ->required()
-        ->check(CLI::ExistingDirectory);
-    sub->add_option("--plan", o->plan, "Pruning plan; the configuration's by default")
-        ->check(CLI::ExistingFile);
-    sub->add_option("--propose", o->propose,
-                    "Measure sensitivities, write a plan to this file and stop");
-    sub->add_option("--sparsity", o->target, "Share of all values that --propose aims at")
-        ->capture_default_str()
-        ->check(CLI::Range(0.0, 1.0));
-    sub->add_option("--sparsities", o->sparsities, "Sparsities that --propose measures")
-        ->delimiter(',');
-    sub->add_option("--scan-tokens", o->scan_tokens, "Tokens of each measurement")
-        ->capture_default_str();
-    return std::function<int()>([o] { return run(*o); });
-}}};
+const registration prune_verb{
+    {"prune", [](CLI::App& app) {
+         auto o = std::make_shared<options>();
+         CLI::App* sub = app.add_subcommand("prune", "Prune a trained model gradually");
+         o->training.add(*sub);
+         sub->add_option("--from", o->training.from, "Folder of the run to start from")
+             ->required()
+             ->check(CLI::ExistingDirectory);
+         sub->add_option("--plan", o->plan, "Pruning plan; the configuration's by default")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--propose", o->propose,
+                         "Measure sensitivities, write a plan to this file and stop");
+         sub->add_option("--sparsity", o->target, "Share of all values that --propose aims at")
+             ->capture_default_str()
+             ->check(CLI::Range(0.0, 1.0));
+         sub->add_option("--sparsities", o->sparsities, "Sparsities that --propose measures")
+             ->delimiter(',');
+         sub->add_option("--scan-tokens", o->scan_tokens, "Tokens of each measurement")
+             ->capture_default_str();
+         return std::function<int()>([o] { return run(*o); });
+     }}};
 
 }  // namespace

@@ -18,13 +18,14 @@ int run(const training_options& o) {
     return training.run();
 }
 
-const registration train_verb{{"train", [](CLI::App& app) {
-    auto o = std::make_shared<training_options>();
-    CLI::App* sub = app.add_subcommand("train", "Train a language model");
-    o->add(*sub);
-    sub->add_option("--from", o->from, "Start from the weights in this run's folder")
-        ->check(CLI::ExistingDirectory);
-    return std::function<int()>([o] { return run(*o); });
-}}};
+const registration train_verb{
+    {"train", [](CLI::App& app) {
+         auto o = std::make_shared<training_options>();
+         CLI::App* sub = app.add_subcommand("train", "Train a language model");
+         o->add(*sub);
+         sub->add_option("--from", o->from, "Start from the weights in this run's folder")
+             ->check(CLI::ExistingDirectory);
+         return std::function<int()>([o] { return run(*o); });
+     }}};
 
 }  // namespace

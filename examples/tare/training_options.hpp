@@ -72,7 +72,8 @@ struct training_options {
 /// The learning rate of a configuration.
 [[nodiscard]] inline std::function<double(extent)> learning_rate(const io::entry_config& e) {
     const train::warm_up rise{e.step_warmup};
-    if (e.scheduler == "cosine") return train::cosine_rate{e.lr, std::max<extent>(1, e.steps), rise};
+    if (e.scheduler == "cosine")
+        return train::cosine_rate{e.lr, std::max<extent>(1, e.steps), rise};
     if (e.scheduler == "rsqrt") return train::inverse_root_rate{e.lr, rise};
     return train::constant_rate{e.lr, rise};
 }

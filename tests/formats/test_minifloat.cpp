@@ -98,7 +98,7 @@ TEST_CASE("rounding by the adder gives the bits of rounding by shifts") {
     CHECK(differences_to_shifts<tare::minifloat<7, 2, 7, tare::specials::none>>() == 0);
     CHECK(differences_to_shifts<tare::minifloat<8, 4>>() == 0);
     CHECK(differences_to_shifts<tare::int_n<8>>() == 0);
-    CHECK(differences_to_shifts<tare::int_n<16, tare::full_range>>() == 0);
+    CHECK(differences_to_shifts<tare::int_n<16, tare::full_codes>>() == 0);
     CHECK(differences_to_shifts<tare::int_n<2>>() == 0);
 }
 
@@ -145,7 +145,7 @@ TEST_CASE("a format under other policies has a name that says so") {
     CHECK(tare::minifloat<4, 3, 8, tare::specials::fnuz>::name == "fp8_e4m3fnuz");
     CHECK(tare::fp16::with_rounding<tare::stochastic>::name == "fp16_e5m10_stochastic");
     CHECK(tare::fp16::with_overflow<tare::saturate>::name == "fp16_e5m10_sat");
-    CHECK(tare::int_n<12, tare::full_range, tare::toward_zero>::name == "int12_full_trunc");
+    CHECK(tare::int_n<12, tare::full_codes, tare::toward_zero>::name == "int12_full_trunc");
 }
 
 TEST_CASE("integers round, saturate and keep their two's complement codes") {
@@ -153,17 +153,17 @@ TEST_CASE("integers round, saturate and keep their two's complement codes") {
     CHECK(int_n<8>::encode(2.5F) == 2);
     CHECK(int_n<8>::encode(3.5F) == 4);
     CHECK(int_n<8>::encode(-2.5F) == 0xFE);
-    CHECK(int_n<8, tare::symmetric_range, tare::nearest_away>::encode(2.5F) == 3);
-    CHECK(int_n<8, tare::symmetric_range, tare::toward_zero>::encode(-2.9F) == 0xFE);
+    CHECK(int_n<8, tare::symmetric_codes, tare::nearest_away>::encode(2.5F) == 3);
+    CHECK(int_n<8, tare::symmetric_codes, tare::toward_zero>::encode(-2.9F) == 0xFE);
     CHECK(int_n<8>::encode(-1e30F) == 0x81);
-    CHECK(int_n<8, tare::full_range>::encode(-1e30F) == 0x80);
-    CHECK(int_n<8, tare::full_range>::encode(-127.6F) == 0x80);
+    CHECK(int_n<8, tare::full_codes>::encode(-1e30F) == 0x80);
+    CHECK(int_n<8, tare::full_codes>::encode(-127.6F) == 0x80);
     CHECK(int_n<8>::encode(127.5F) == 127);
     CHECK(int_n<8>::encode(INFINITY) == 127);
     CHECK(int_n<8>::encode(NAN) == 0);
     CHECK(int_n<8>::encode(-0.5F) == 0);
     CHECK(int_n<16>::encode(0.49999997F) == 0);
-    CHECK(int_n<16, tare::full_range>::encode(-32768.0F) == 0x8000);
+    CHECK(int_n<16, tare::full_codes>::encode(-32768.0F) == 0x8000);
     CHECK(int_n<2>::encode(-7.0F) == 3);
     CHECK(int_n<4>::decode(0x9) == -7.0F);
 }

@@ -46,9 +46,9 @@ TEST_CASE("a bias is added to every row and column sums take it back") {
             guarded_matrix m(rows, columns);
             m.fill(x);
             std::vector<float> want(x.size());
-            kernels::plain::add_bias({x.data(), rows, columns}, bias,
-                                     matrix_view<float>(want.data(), rows, columns));
-            kernels::add_bias(m.view(), bias, m.view());
+            kernels::plain::add_to_rows({x.data(), rows, columns}, bias,
+                                        matrix_view<float>(want.data(), rows, columns));
+            kernels::add_to_rows(m.view(), bias, m.view());
             CHECK(same_bits(m.dense(), want));
 
             std::vector<float> sums(bias.size(), 7.0F);
@@ -83,7 +83,7 @@ TEST_CASE("shapes that do not fit are errors") {
     std::vector<float> x(12);
     std::vector<float> y(12);
     CHECK_THROWS_AS(kernels::add(x, std::span(y).first(3), y), error);
-    CHECK_THROWS_AS(kernels::add_bias({x.data(), 3, 4}, y, {y.data(), 3, 4}), error);
+    CHECK_THROWS_AS(kernels::add_to_rows({x.data(), 3, 4}, y, {y.data(), 3, 4}), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4}, std::span(y).first(3)), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4, 2}, std::span(y).first(4)), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), -1, 4}, std::span(y).first(4)), error);

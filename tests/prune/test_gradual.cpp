@@ -51,8 +51,8 @@ TEST_CASE("masks equal the reference, ties included") {
             const std::string name = message(which, '.', sparsity);
             INFO(name);
             const auto want = testing::values<std::int64_t>(golden, name);
-            const prune::mask got = prune::magnitude_mask(
-                testing::values<float>(golden, which), std::stod(sparsity));
+            const prune::mask got =
+                prune::magnitude_mask(testing::values<float>(golden, which), std::stod(sparsity));
             CHECK(std::equal(want.begin(), want.end(), got.begin(), got.end(),
                              [](std::int64_t a, std::uint8_t b) { return a == b; }));
         }

@@ -74,7 +74,7 @@ TEST_CASE("NVFP4 scales, elements and values equal the golden ones") {
 TEST_CASE("NF4 levels, scales, codes and values equal the golden ones") {
     const auto golden = tare::testing::golden("smaq/beyond.npz");
     const auto x = tare::testing::values<float>(golden, "x");
-    const tare::nf4 q;
+    const tare::nf4_blocks q;
     const auto p = q.fit(x);
     CHECK(differences(std::vector<float>(tare::nf4_levels.begin(), tare::nf4_levels.end()),
                       tare::testing::values<float>(golden, "decode_nf4")) == 0);
@@ -104,7 +104,7 @@ TEST_CASE("block formats conform") {
     tare::testing::conforms(tare::mxfp4<>(45), {.isolates_bad_elements = false, .multiple_of = 45});
     tare::testing::conforms(tare::nvfp4(), {.idempotent = false});
     tare::testing::conforms(tare::nvfp4(20), {.idempotent = false, .multiple_of = 20});
-    tare::testing::conforms(tare::nf4());
+    tare::testing::conforms(tare::nf4_blocks());
     tare::testing::conforms(tare::nf4_nested(), {.idempotent = false});
     // Codes use the scale before its rounding to half precision, values the one after.
     tare::testing::conforms(tare::q4_0(), {.idempotent = false});
@@ -119,7 +119,7 @@ TEST_CASE("declared sizes are those of the tables") {
     CHECK(tare::mxfp6_e3m2<>().storage(320, 320).total_bits() == 2000);  // 6.25
     CHECK(tare::mxfp4<>().storage(320, 320).total_bits() == 1360);       // 4.25
     CHECK(tare::nvfp4().storage(320, 320).total_bits() == 1440 + 32);    // 4.5 + 32/n
-    CHECK(tare::nf4().storage(640, 640).total_bits() == 2880);           // 4.5
+    CHECK(tare::nf4_blocks().storage(640, 640).total_bits() == 2880);    // 4.5
     CHECK(tare::q4_0().storage(320, 320).total_bits() == 1440);          // 4.5
     CHECK(tare::q8_0().storage(320, 320).total_bits() == 2720);          // 8.5
     const double nested = double(tare::nf4_nested().storage(1 << 24, 1 << 24).total_bits());

@@ -32,10 +32,10 @@ std::vector<std::int64_t> codes(const Q& q, const std::vector<float>& x) {
 }
 
 template <class Q>
-void matches(
-    const tare::io::npz_archive& golden, const std::string& prefix, int bits, const Q& q,
-    const tare::linear<tare::stored_range, std::remove_cvref_t<decltype(q.groups())>>& stored,
-    const std::vector<float>& x) {
+void matches(const tare::io::npz_archive& golden, const std::string& prefix, int bits, const Q& q,
+             const tare::linear_quantizer<tare::stored_range,
+                                          std::remove_cvref_t<decltype(q.groups())>>& stored,
+             const std::vector<float>& x) {
     CAPTURE(prefix);
     std::vector<float> scales;
     std::vector<float> steps;
@@ -64,13 +64,13 @@ TEST_CASE("symmetric codes, scales and stored values equal the reference's, 2 to
         for (int bits = 2; bits <= 9; ++bits) {
             const auto x = tare::testing::values<float>(golden, input);
             const std::string prefix = tare::message("bits", bits, ".", input, ".");
-            matches(golden, prefix + "tensor", bits, tare::linear<>(bits),
-                    tare::linear<tare::stored_range>(bits), x);
+            matches(golden, prefix + "tensor", bits, tare::linear_quantizer<>(bits),
+                    tare::linear_quantizer<tare::stored_range>(bits), x);
             if (!golden.contains(prefix + "channel.q")) continue;
             const tare::per_row rows{tare::testing::array(golden, input).extents.columns()};
             matches(golden, prefix + "channel", bits,
-                    tare::linear<tare::symmetric_range, tare::per_row>(bits, rows),
-                    tare::linear<tare::stored_range, tare::per_row>(bits, rows), x);
+                    tare::linear_quantizer<tare::symmetric_levels, tare::per_row>(bits, rows),
+                    tare::linear_quantizer<tare::stored_range, tare::per_row>(bits, rows), x);
             ++cases;
         }
     CHECK(cases == 8);
@@ -80,7 +80,7 @@ TEST_CASE("full-range codes equal the golden ones, 2 to 9 bits") {
     const auto golden = tare::testing::golden("hanlab/linear_quant_full_range.npz");
     const auto x = tare::testing::values<float>(golden, "x2");
     for (int bits = 2; bits <= 9; ++bits) {
-        const tare::linear<tare::full_range> q(bits);
+        const tare::linear_quantizer<tare::full_levels> q(bits);
         const std::string prefix = tare::message("bits", bits);
         CAPTURE(prefix);
         CHECK(q.fit(x).groups[0].scale ==
@@ -92,16 +92,17 @@ TEST_CASE("full-range codes equal the golden ones, 2 to 9 bits") {
 
 TEST_CASE("linear quantizers conform") {
     for (const int bits : {2, 3, 4, 8, 9, 16}) {
-        tare::testing::conforms(tare::linear<>(bits));
+        tare::testing::conforms(tare::linear_quantizer<>(bits));
         // From 12 bits on, the cut step moves the outer values by more than half a code.
-        tare::testing::conforms(tare::linear<tare::stored_range>(bits), {.idempotent = bits < 12});
-        tare::testing::conforms(tare::linear<tare::affine_range>(bits));
-        tare::testing::conforms(tare::linear<tare::full_range>(bits));
+        tare::testing::conforms(tare::linear_quantizer<tare::stored_range>(bits),
+                                {.idempotent = bits < 12});
+        tare::testing::conforms(tare::linear_quantizer<tare::affine_range>(bits));
+        tare::testing::conforms(tare::linear_quantizer<tare::full_levels>(bits));
     }
-    tare::testing::conforms(tare::linear<tare::symmetric_range, tare::per_row>(5, {7}),
+    tare::testing::conforms(tare::linear_quantizer<tare::symmetric_levels, tare::per_row>(5, {7}),
                             {.multiple_of = 7});
-    tare::testing::conforms(tare::linear<tare::affine_range, tare::per_block<32>>(4));
-    tare::testing::conforms(tare::linear<tare::symmetric_range, tare::per_block<33>>(3));
+    tare::testing::conforms(tare::linear_quantizer<tare::affine_range, tare::per_block<32>>(4));
+    tare::testing::conforms(tare::linear_quantizer<tare::symmetric_levels, tare::per_block<33>>(3));
 }
 
 TEST_CASE("the vector loop equals the plain reference") {
@@ -117,10 +118,10 @@ TEST_CASE("the vector loop equals the plain reference") {
             REQUIRE(y[i] == q.dequantize(q.quantize(x[i], p.groups[0]), p.groups[0]));
     };
     for (int bits = 2; bits <= 16; ++bits) {
-        compare(tare::linear<>(bits));
-        compare(tare::linear<tare::full_range>(bits));
-        compare(tare::linear<tare::stored_range>(bits));
-        compare(tare::linear<tare::affine_range>(bits));
+        compare(tare::linear_quantizer<>(bits));
+        compare(tare::linear_quantizer<tare::full_levels>(bits));
+        compare(tare::linear_quantizer<tare::stored_range>(bits));
+        compare(tare::linear_quantizer<tare::affine_range>(bits));
     }
 }
 
@@ -139,14 +140,14 @@ TEST_CASE("a value is at most half a step from its code") {
                     0.5 * slack / double(p.groups[0].scale));
     };
     for (int bits = 2; bits <= 16; ++bits) {
-        check(tare::linear<>(bits));
-        check(tare::linear<tare::affine_range>(bits));
+        check(tare::linear_quantizer<>(bits));
+        check(tare::linear_quantizer<tare::affine_range>(bits));
     }
 }
 
 TEST_CASE("the stored form is exact: an integer times a short float") {
     std::vector<float> x{0.3F, -1.7F, 0.9F, 1.1F};
-    const tare::linear<tare::stored_range> q(9);
+    const tare::linear_quantizer<tare::stored_range> q(9);
     const auto p = q.fit(x);
     for (const float v : fake(q, x)) {
         const double code = double(v) / double(p.groups[0].step);
@@ -155,26 +156,27 @@ TEST_CASE("the stored form is exact: an integer times a short float") {
 }
 
 TEST_CASE("storage of linear quantizers is exact in bits") {
-    const tare::linear<tare::symmetric_range, tare::per_row> rows(9, {16});
+    const tare::linear_quantizer<tare::symmetric_levels, tare::per_row> rows(9, {16});
     CHECK(rows.storage(160, 160) == tare::storage_cost{.value_bits = 1440, .scale_bits = 320});
     CHECK(rows.storage(160, 40) ==
           tare::storage_cost{.value_bits = 360, .mask_bits = 160, .scale_bits = 320});
-    CHECK(tare::linear<tare::affine_range>(8).storage(10, 10).scale_bits == 40);
-    CHECK(tare::linear<>(8).storage(0, 0).total_bits() == 0);
+    CHECK(tare::linear_quantizer<tare::affine_range>(8).storage(10, 10).scale_bits == 40);
+    CHECK(tare::linear_quantizer<>(8).storage(0, 0).total_bits() == 0);
 }
 
 TEST_CASE("misuse of linear quantizers is named") {
-    CHECK_THROWS_WITH_AS(tare::linear<>(1), "linear_symmetric: 1 bits; choose 2 to 16",
+    CHECK_THROWS_WITH_AS(tare::linear_quantizer<>(1), "linear_symmetric: 1 bits; choose 2 to 16",
                          tare::error);
-    CHECK_THROWS_AS(tare::linear<>(17), tare::error);
+    CHECK_THROWS_AS(tare::linear_quantizer<>(17), tare::error);
     std::vector<float> x(10, 1.0F);
-    const tare::linear<tare::symmetric_range, tare::per_row> q(8, {3});
+    const tare::linear_quantizer<tare::symmetric_levels, tare::per_row> q(8, {3});
     CHECK_THROWS_WITH_AS((void)q.fit(x), "per_row: 10 elements are not whole rows of 3 columns",
                          tare::error);
-    tare::linear<>::params_type none;
-    CHECK_THROWS_AS(tare::linear<>(8).fake_quantize(x, none, x), tare::error);
-    tare::packed_tensor packed = tare::linear<>(8).encode(x, tare::linear<>(8).fit(x));
+    tare::linear_quantizer<>::params_type none;
+    CHECK_THROWS_AS(tare::linear_quantizer<>(8).fake_quantize(x, none, x), tare::error);
+    tare::packed_tensor packed =
+        tare::linear_quantizer<>(8).encode(x, tare::linear_quantizer<>(8).fit(x));
     for (std::size_t i = 10; i < 14; ++i)
         packed.bytes[i] = std::byte{0};
-    CHECK_THROWS_AS(tare::linear<>(8).decode(packed, x), tare::error);
+    CHECK_THROWS_AS(tare::linear_quantizer<>(8).decode(packed, x), tare::error);
 }

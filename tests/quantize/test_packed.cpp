@@ -13,7 +13,7 @@
 TEST_CASE("fields of any width come back in order, without padding between them") {
     const tare::random_stream random(3, 0);
     tare::packed_tensor packed;
-    tare::bit_writer writer(packed);
+    tare::code_writer writer(packed);
     std::int64_t bits = 0;
     const auto field = [&](int i) {
         const std::uint64_t word = std::uint64_t{random.bits(static_cast<std::uint64_t>(i))} << 32 |
@@ -26,7 +26,7 @@ TEST_CASE("fields of any width come back in order, without padding between them"
     }
     CHECK(packed.bits == bits);
     CHECK(static_cast<std::int64_t>(packed.bytes.size()) == (bits + 7) / 8);
-    tare::bit_reader reader(packed, "test");
+    tare::code_reader reader(packed, "test");
     for (int i = 0; i < 300; ++i)
         REQUIRE(reader.get(i % 65) == field(i));
     reader.expect_end();
@@ -40,11 +40,11 @@ TEST_CASE("codes whose last byte goes on with the next field unpack") {
             for (std::size_t i = 0; i < n; ++i)
                 codes[i] = static_cast<std::uint16_t>((i * 40503U) & tare::low_mask(width));
             tare::packed_tensor packed;
-            tare::bit_writer writer(packed);
+            tare::code_writer writer(packed);
             tare::pack_bits(std::span<const std::uint16_t>(codes), width,
                             writer.reserve(static_cast<tare::extent>(n), width));
             writer.put(~std::uint64_t{0}, 13);
-            tare::bit_reader reader(packed, "test");
+            tare::code_reader reader(packed, "test");
             tare::detail::unpack_codes(reader.take(static_cast<tare::extent>(n), width), width,
                                        std::span(back));
             REQUIRE(codes == back);
@@ -54,13 +54,13 @@ TEST_CASE("codes whose last byte goes on with the next field unpack") {
 
 TEST_CASE("damaged streams are refused with the byte offset") {
     tare::packed_tensor packed;
-    tare::bit_writer(packed).put(5, 11);
+    tare::code_writer(packed).put(5, 11);
     packed.bytes[1] = std::byte{0xFF};
-    CHECK_THROWS_WITH_AS(tare::bit_reader(packed, "who"),
+    CHECK_THROWS_WITH_AS(tare::code_reader(packed, "who"),
                          "who: byte 1: padding bits behind the end are not zero", tare::error);
     packed.bytes[1] = std::byte{0};
     packed.bits = 17;
-    CHECK_THROWS_AS(tare::bit_reader(packed, "who"), tare::error);
+    CHECK_THROWS_AS(tare::code_reader(packed, "who"), tare::error);
 }
 
 TEST_CASE("an element's result does not depend on where it stands, streamed or not") {

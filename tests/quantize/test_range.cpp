@@ -27,9 +27,9 @@ TEST_CASE("tracked ranges, scales, values and gradients equal the reference's ov
             CHECK(range.low == get("min")[0]);
             CHECK(range.high == get("max")[0]);
             const float m = range.magnitude();
-            const auto group = tare::symmetric_range::from_magnitude(m, bits);
+            const auto group = tare::symmetric_levels::from_magnitude(m, bits);
             CHECK(group.scale == get("scale")[0]);
-            const tare::linear<> q(bits);
+            const tare::linear_quantizer<> q(bits);
             std::vector<float> y(x.size());
             q.fake_quantize(x, {{group}}, y);
             CHECK(tare::testing::differences(y, get("y")) == 0);

@@ -13,7 +13,7 @@
 
 namespace {
 
-using base = tare::linear<>;
+using base = tare::linear_quantizer<>;
 using params = base::params_type;
 
 // One fault each, on top of a sound quantizer.

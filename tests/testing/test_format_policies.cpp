@@ -44,8 +44,8 @@ TEST_CASE("formats conform under every rounding policy") {
     conforms<tare::int_n<8>::with_rounding<tare::nearest_away>>();
     conforms<tare::int_n<8>::with_rounding<tare::toward_zero>>();
     conforms<tare::int_n<8>::with_rounding<tare::stochastic>>();
-    conforms<tare::int_n<16, tare::full_range>::with_rounding<tare::stochastic>>();
-    conforms<tare::int_n<4, tare::full_range>::with_rounding<tare::nearest_away>>();
+    conforms<tare::int_n<16, tare::full_codes>::with_rounding<tare::stochastic>>();
+    conforms<tare::int_n<4, tare::full_codes>::with_rounding<tare::nearest_away>>();
 }
 
 TEST_CASE("formats conform under every overflow and underflow policy") {

@@ -32,10 +32,9 @@ struct comparison {
 
 void run_case(bool first_bin, bool cached) {
     const comparison golden;
-    const std::string head =
-        message("first", first_bin ? 1 : 0, ".cache", cached ? 1 : 0, '.');
-    const transformer_xl_config config = cached ? testing::hanlab_config(20, 0.05, 0.2, true)
-                                                : testing::hanlab_config();
+    const std::string head = message("first", first_bin ? 1 : 0, ".cache", cached ? 1 : 0, '.');
+    const transformer_xl_config config =
+        cached ? testing::hanlab_config(20, 0.05, 0.2, true) : testing::hanlab_config();
     const std::vector<token> inputs = testing::tokens_of(golden.archive, "inputs");
     const std::vector<token> labels = testing::tokens_of(golden.archive, "labels");
     const std::vector<token> soft_words = testing::tokens_of(golden.archive, "soft_labels");
@@ -54,8 +53,8 @@ void run_case(bool first_bin, bool cached) {
             train::distil(model, h, std::span<const token>(labels), teacher, first_bin,
                           cached ? &cache : nullptr);
         const double rho = annealing.hard_share(s);
-        const variable loss = scale_by(
-            mean(add(scale_by(both.hard, rho), scale_by(both.soft, 1.0 - rho))), -1.0);
+        const variable loss =
+            scale_by(mean(add(scale_by(both.hard, rho), scale_by(both.soft, 1.0 - rho))), -1.0);
         const std::string step = message(head, "step", s, '.');
         golden.check(step + "loss", loss.value().values());
         golden.check(head + "hard_nll", scale_by(both.hard, -1.0).value().values());
@@ -74,10 +73,18 @@ void run_case(bool first_bin, bool cached) {
 
 }  // namespace
 
-TEST_CASE("the plain variant equals the reference") { run_case(false, false); }
-TEST_CASE("the plain variant with a cache equals the reference") { run_case(false, true); }
-TEST_CASE("the first-bin variant equals the reference") { run_case(true, false); }
-TEST_CASE("the first-bin variant with a cache equals the reference") { run_case(true, true); }
+TEST_CASE("the plain variant equals the reference") {
+    run_case(false, false);
+}
+TEST_CASE("the plain variant with a cache equals the reference") {
+    run_case(false, true);
+}
+TEST_CASE("the first-bin variant equals the reference") {
+    run_case(true, false);
+}
+TEST_CASE("the first-bin variant with a cache equals the reference") {
+    run_case(true, true);
+}
 
 TEST_CASE("the trainer's distilled step is that of each sample") {
     // Two samples side by side: the loss is the mean of the two alone.

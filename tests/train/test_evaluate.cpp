@@ -32,8 +32,7 @@ TEST_CASE("chunked evaluation equals the reference with one stream and two") {
         testing::tokens_of(testing::golden("hanlab/tokens.npz"), "valid");
     for (const bool cached : {false, true})
         for (const extent batch : {1, 2}) {
-            const std::string head =
-                message(cached ? "cache" : "nocache", ".batch", batch, '.');
+            const std::string head = message(cached ? "cache" : "nocache", ".batch", batch, '.');
             INFO(head);
             const train::evaluation e =
                 train::evaluate(model_of(cached), tokens, {.chunk = 24, .batch = batch});
@@ -63,9 +62,9 @@ TEST_CASE("chunks of any length give the losses of strict token-by-token evaluat
             INFO("cache ", cached, " chunk ", chunk);
             const train::evaluation e =
                 train::evaluate(model_of(cached), tokens, {.chunk = chunk, .keep_losses = true});
-            CHECK(testing::distance(e.losses, testing::values<float>(
-                                                  golden, cached ? "cache.online_nll"
-                                                                 : "nocache.online_nll")) <=
+            CHECK(testing::distance(
+                      e.losses, testing::values<float>(golden, cached ? "cache.online_nll"
+                                                                      : "nocache.online_nll")) <=
                   token_tolerance);
         }
 }

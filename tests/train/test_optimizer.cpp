@@ -17,7 +17,9 @@ namespace {
 /// Weights of size 1 after a few updates of at most 0.01: each rounds to half a unit in the last
 /// place of 1 (6e-8) a few times.
 constexpr double tolerance = 1e-6;
-constexpr train::update_step first_of(extent number) { return {number, 0.01, 0.5F}; }
+constexpr train::update_step first_of(extent number) {
+    return {number, 0.01, 0.5F};
+}
 
 std::vector<float> draw(std::size_t n, std::uint64_t stream) {
     std::vector<float> out(n);
@@ -62,10 +64,11 @@ TEST_CASE("updates follow their formulas at every size") {
     };
     for (const std::size_t n : sizes) {
         compare(train::adam{}, n, adam);
-        compare(train::adamw{{}, 0.1}, n, [&](double& w, double g, auto& s, std::size_t i, extent t) {
-            w *= 1.0 - 0.01 * 0.1;
-            adam(w, g, s, i, t);
-        });
+        compare(train::adamw{{}, 0.1}, n,
+                [&](double& w, double g, auto& s, std::size_t i, extent t) {
+                    w *= 1.0 - 0.01 * 0.1;
+                    adam(w, g, s, i, t);
+                });
         compare(train::sgd{0.8, 0.05}, n, [](double& w, double g, auto& s, std::size_t i, extent) {
             s[0][i] = 0.8 * s[0][i] + g + 0.05 * w;
             w -= 0.01 * s[0][i];

@@ -27,8 +27,8 @@ std::vector<token> part(const std::vector<token>& all, extent begin, extent coun
     return {all.begin() + begin, all.begin() + begin + count};
 }
 
-/// A bias of the keys adds the same to all scores of a softmax: its exact gradient is zero, and what
-/// Adam makes of rounding noise cannot be compared.
+/// A bias of the keys adds the same to all scores of a softmax: its exact gradient is zero, and
+/// what Adam makes of rounding noise cannot be compared.
 void forget_key_bias(const transformer_xl_config& c, std::vector<float>& got,
                      const std::vector<float>& want) {
     const extent per_head = 2 * c.key_width + c.value_width;
@@ -51,12 +51,12 @@ TEST_CASE("five steps with a trained cache equal the reference") {
     const extent chunk = 24;
     for (extent s = 0; s < 5; ++s) {
         INFO("step ", s);
-        const train::step_report r = t.step(part(tokens, s * chunk, chunk),
-                                            part(tokens, s * chunk + 1, chunk), rate(s));
+        const train::step_report r =
+            t.step(part(tokens, s * chunk, chunk), part(tokens, s * chunk + 1, chunk), rate(s));
         const auto expect = [&](const char* what, double got) {
             INFO(what);
-            const double want = static_cast<double>(testing::values<float>(
-                golden, "train.step" + std::to_string(s) + "." + what)[0]);
+            const double want = static_cast<double>(
+                testing::values<float>(golden, "train.step" + std::to_string(s) + "." + what)[0]);
             CHECK(std::abs(got - want) <= scalar_tolerance * std::max(1.0, std::abs(want)));
         };
         expect("loss", r.loss);
@@ -91,8 +91,8 @@ TEST_CASE("the gradual pruning run equals the reference") {
         INFO("step ", s);
         const auto at = static_cast<std::size_t>(s);
         CHECK(rate(s) == doctest::Approx(static_cast<double>(rates[at])).epsilon(1e-6));
-        const train::step_report r = t.step(part(tokens, starts[at], chunk),
-                                            part(tokens, starts[at] + 1, chunk), rate(s));
+        const train::step_report r =
+            t.step(part(tokens, starts[at], chunk), part(tokens, starts[at] + 1, chunk), rate(s));
         CHECK(std::abs(r.loss - static_cast<double>(losses[at])) <= 4 * scalar_tolerance);
         CHECK(std::abs(r.gradient_norm - static_cast<double>(norms[at])) <= 4 * scalar_tolerance);
         for (const prune::gradual_rule& rule : rules) {

@@ -23,7 +23,7 @@ namespace simd {
 /// number.
 inline floats log2(floats v) {
     const auto value = [](float c) { return broadcast(c); };
-    const mask tiny = v < value(0x1p-126F);
+    const masks tiny = v < value(0x1p-126F);
     const floats x = select(tiny, v * value(0x1p24F), v);
     // Taking 1/sqrt(2) off the pattern moves the binade border to where m leaves its range.
     constexpr auto root_half = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(0.70710678F));

@@ -66,4 +66,13 @@ class random_stream {
     std::uint64_t stream_;
 };
 
+/// The seed of the `call`-th use of a seed: 64 mixed bits, so that neighbouring calls share no
+/// draws.
+[[nodiscard]] constexpr std::uint64_t seed_of_call(std::uint64_t seed,
+                                                   std::uint64_t call) noexcept {
+    constexpr std::uint64_t seeds_stream = 0x73656564U;
+    const random_stream words(seed, seeds_stream);
+    return std::uint64_t{words.bits(2 * call)} << 32 | words.bits(2 * call + 1);
+}
+
 }  // namespace tare

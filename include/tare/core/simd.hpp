@@ -343,6 +343,14 @@ inline void stream_fence() {
 #endif
 }
 
+/// Asks for the line `ahead` floats behind p, to be written soon. Any address is harmless.
+[[gnu::always_inline]] inline void prefetch_for_write(const float* p, std::size_t ahead) {
+    // As an integer: the place may lie past the end of the array. Always inline: GCC drops calls of
+    // functions that only prefetch, for want of an effect.
+    const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
+    __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
+}
+
 /// One bit a lane, lane 0 lowest.
 inline std::uint32_t mask_bits(masks m) {
 #if defined(TARE_NO_SIMD)

@@ -15,8 +15,6 @@ namespace tare::simd {
 
 #ifdef TARE_NO_SIMD
 
-using mask = masks;
-
 inline ints truncate_to_int(floats v) {
     return static_cast<std::int32_t>(v);
 }
@@ -28,8 +26,6 @@ inline floats floor(floats v) {
 }
 
 #else
-
-using mask = masks;
 
 inline ints truncate_to_int(floats v) {
     return xsimd::to_int(v);

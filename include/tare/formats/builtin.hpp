@@ -23,8 +23,8 @@ namespace tare::formats {
 using builtin =
     std::tuple<fp32, fp16, bf16, fp8_e4m3, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, fp8_e4m3b11fnuz,
                fp8_e4m3_ieee, fp8_e3m4, fp6_e3m2, fp6_e2m3, fp4_e2m1, e8m0, posit8, nf4, int_n<16>,
-               int_n<12>, int_n<8>, int_n<8, full_range>, int_n<6>, int_n<5>, int_n<4>,
-               int_n<4, full_range>, int_n<3>, int_n<2>, ternary, binary>;
+               int_n<12>, int_n<8>, int_n<8, full_codes>, int_n<6>, int_n<5>, int_n<4>,
+               int_n<4, full_codes>, int_n<3>, int_n<2>, ternary, binary>;
 
 /// Calls `visitor.template operator()<F>()` for every format of a type list, in order.
 template <class List, class Visitor>

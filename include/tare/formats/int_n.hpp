@@ -18,11 +18,11 @@
 namespace tare {
 
 /// The two ranges of an integer format.
-struct symmetric_range {
+struct symmetric_codes {
     static constexpr bool has_lowest = false;
     static constexpr std::string_view suffix = "";
 };
-struct full_range {
+struct full_codes {
     static constexpr bool has_lowest = true;
     static constexpr std::string_view suffix = "_full";
 };
@@ -30,7 +30,7 @@ struct full_range {
 /// An integer of `Bits` bits. **Rounding/NaN** by the policy; beyond the range it saturates, an
 /// infinity too; NaN becomes 0; a negative zero is zero. The lowest code of a symmetric format
 /// still decodes to -2^(n-1), but is never produced.
-template <int Bits, class Range = symmetric_range, rounding_policy Rounding = nearest_even>
+template <int Bits, class Range = symmetric_codes, rounding_policy Rounding = nearest_even>
 struct int_n {
     static_assert(Bits >= 2 && Bits <= 16, "int_n: 2 to 16 bits");
 
@@ -121,7 +121,7 @@ struct int_n {
         return inside & -static_cast<std::int32_t>(a <= 0x7F80'0000U);
     }
 };
-static_assert(numeric_format<int_n<8>> && numeric_format<int_n<16, full_range>>);
+static_assert(numeric_format<int_n<8>> && numeric_format<int_n<16, full_codes>>);
 
 using int8 = int_n<8>;
 using int4 = int_n<4>;

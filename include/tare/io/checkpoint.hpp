@@ -25,13 +25,11 @@ using checkpoint_facts = std::map<std::string, std::string>;
 
 /// Everything that decides which tensors a model has, as one line.
 [[nodiscard]] inline std::string describe(const transformer_xl_config& c) {
-    const auto list = [](const size_list& sizes) {
-        return shape(sizes.span()).to_string();
-    };
+    const auto list = [](const size_list& sizes) { return shape(sizes.span()).to_string(); };
     return message("transformer_xl layers ", c.layers, " width ", c.width, " heads ", c.heads,
                    " key ", c.key_width, " value ", c.value_width, " inner ", c.inner, " window ",
-                   c.window, " vocabulary ", c.vocabulary, " cutoffs ", list(c.cutoffs),
-                   " widths ", list(c.widths), " cache ", c.cache.capacity,
+                   c.window, " vocabulary ", c.vocabulary, " cutoffs ", list(c.cutoffs), " widths ",
+                   list(c.widths), " cache ", c.cache.capacity,
                    c.cache.trained ? " trained" : " fixed");
 }
 
@@ -119,7 +117,8 @@ void load_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
     for (const auto& [key, expected] : detail::identity_facts<Optimizer>(t.config(), facts)) {
         const auto found = archive.metadata.find(key);
         if (found == archive.metadata.end())
-            throw file_error(message(path, ": no \"", key, "\" in its metadata: not a checkpoint "
+            throw file_error(message(path, ": no \"", key,
+                                     "\" in its metadata: not a checkpoint "
                                      "of a training run"));
         if (found->second != expected)
             throw file_error(message(path, ": ", key, " is \"", found->second,
@@ -133,8 +132,7 @@ void load_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
                         steps);
     if (steps < 0) throw file_error(message(path, ": no number of steps in its metadata"));
     const auto copy = [&archive](const std::string& name, const shape& extents, auto to) {
-        const auto from =
-            archive.template view<typename decltype(to)::value_type>(name, extents);
+        const auto from = archive.template view<typename decltype(to)::value_type>(name, extents);
         std::copy(from.begin(), from.end(), to.begin());
     };
     for (auto& p : t.parameters()) {

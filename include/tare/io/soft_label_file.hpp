@@ -33,7 +33,7 @@ namespace tare::io {
 
 /// What a file of soft labels was made from; two files with equal facts hold equal rows.
 struct soft_label_facts {
-    extent tokens = 0;           ///< rows
+    extent tokens = 0;  ///< rows
     extent vocabulary = 0;
     extent kept = 30;            ///< K
     extent chunk = 4032;         ///< tokens the teacher saw at once
@@ -119,8 +119,8 @@ class soft_label_reader {
     void require_complete() const {
         const std::uint64_t end = end_of(detail::soft_label_blocks(facts_) - 1);
         if (file_.size() != end)
-            detail::fail_at(file_.path(), file_.size(), "incomplete: expected ", end,
-                            " bytes for ", facts_.tokens,
+            detail::fail_at(file_.path(), file_.size(), "incomplete: expected ", end, " bytes for ",
+                            facts_.tokens,
                             " tokens; run the generation again, it goes on where it stopped");
     }
 
@@ -128,16 +128,16 @@ class soft_label_reader {
     /// **Throws** tare::file_error on damage and rows that are not there.
     void read(extent first, extent count, std::vector<token>& words,
               std::vector<float>& probabilities) const {
-        require(first >= 0 && count >= 0 && first + count <= facts_.tokens, "soft_label_reader: ",
-                file_.path(), " has rows 0 to ", facts_.tokens - 1, ", asked for ", count,
-                " from ", first);
+        require(first >= 0 && count >= 0 && first + count <= facts_.tokens,
+                "soft_label_reader: ", file_.path(), " has rows 0 to ", facts_.tokens - 1,
+                ", asked for ", count, " from ", first);
         const std::size_t width = detail::word_bytes(facts_.vocabulary);
         const auto kept = static_cast<std::size_t>(facts_.kept);
         for (extent row = first; row < first + count; ++row) {
             const extent block = row / detail::soft_label_block;
             if (block != loaded_ && !read_block(block))
-                detail::fail_at(file_.path(), detail::block_offset(facts_, block),
-                                "block ", block, " of soft labels is damaged; generate it again");
+                detail::fail_at(file_.path(), detail::block_offset(facts_, block), "block ", block,
+                                " of soft labels is damaged; generate it again");
             std::size_t at = static_cast<std::size_t>(row % detail::soft_label_block) *
                              detail::row_bytes(facts_);
             for (std::size_t k = 0; k < kept; ++k, at += width)
@@ -154,7 +154,8 @@ class soft_label_reader {
     }
     [[nodiscard]] std::uint64_t size_of(extent block) const {
         return static_cast<std::uint64_t>(detail::rows_of_block(facts_, block)) *
-                   detail::row_bytes(facts_) + 4;
+                   detail::row_bytes(facts_) +
+               4;
     }
     /// Whether the block's checksum holds.
     bool read_block(extent block) const {
@@ -195,13 +196,14 @@ class soft_label_writer {
         descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         if (descriptor_ < 0) detail::fail_errno(path, errno, "cannot be opened for writing");
         rows_ = std::min(facts.tokens, blocks * detail::soft_label_block);
-        const std::uint64_t end = blocks == 0 ? 0
-                                  : rows_ == facts.tokens
-                                      ? detail::block_offset(facts, blocks - 1) +
-                                            static_cast<std::uint64_t>(detail::rows_of_block(
-                                                facts, blocks - 1)) *
-                                                detail::row_bytes(facts) + 4
-                                      : detail::block_offset(facts, blocks);
+        const std::uint64_t end =
+            blocks == 0 ? 0
+            : rows_ == facts.tokens
+                ? detail::block_offset(facts, blocks - 1) +
+                      static_cast<std::uint64_t>(detail::rows_of_block(facts, blocks - 1)) *
+                          detail::row_bytes(facts) +
+                      4
+                : detail::block_offset(facts, blocks);
         if (::ftruncate(descriptor_, static_cast<::off_t>(end)) != 0 ||
             ::lseek(descriptor_, 0, SEEK_END) < 0)
             detail::fail_errno(path, errno, "its torn end could not be cut off");

@@ -52,13 +52,13 @@ inline void axpy(float factor, std::span<const float> x, std::span<float> y) {
 
 /// out(r, c) = x(r, c) + bias(c). Shapes x, out (R, C), bias (C); `out` may be `x`.
 /// Throws on shapes that do not fit or half overlapping memory.
-inline void add_bias(matrix_view<const float> x, std::span<const float> bias,
-                     matrix_view<float> out) {
-    detail::require_view("add_bias", "x", x);
-    detail::require_view("add_bias", "out", out);
-    detail::require_same_shape("add_bias", "x", x, "out", out);
-    detail::require_size("add_bias", "bias", bias, x.columns, "one per column of x");
-    detail::require_same_or_apart("add_bias", "x", x, "out", out);
+inline void add_to_rows(matrix_view<const float> x, std::span<const float> bias,
+                        matrix_view<float> out) {
+    detail::require_view("add_to_rows", "x", x);
+    detail::require_view("add_to_rows", "out", out);
+    detail::require_same_shape("add_to_rows", "x", x, "out", out);
+    detail::require_size("add_to_rows", "bias", bias, x.columns, "one per column of x");
+    detail::require_same_or_apart("add_to_rows", "x", x, "out", out);
     const bool past_caches =
         x.data != out.data &&
         detail::worth_streaming(detail::bytes_of(out).end - detail::bytes_of(out).begin);
@@ -110,8 +110,8 @@ void axpy(std::type_identity_t<Scalar> factor, std::span<const std::type_identit
         y[i] = y[i] + factor * x[i];
 }
 template <class Scalar>
-void add_bias(matrix_view<const std::type_identity_t<Scalar>> x,
-              std::span<const std::type_identity_t<Scalar>> bias, matrix_view<Scalar> out) {
+void add_to_rows(matrix_view<const std::type_identity_t<Scalar>> x,
+                 std::span<const std::type_identity_t<Scalar>> bias, matrix_view<Scalar> out) {
     for (extent r = 0; r < x.rows; ++r) {
         for (extent c = 0; c < x.columns; ++c)
             out(r, c) = x(r, c) + bias[static_cast<std::size_t>(c)];

@@ -27,6 +27,13 @@ inline bool worth_streaming(std::size_t bytes) {
     return bytes >= streaming_bytes;
 }
 
+/// Fetches the lines that a loop over wide packs writes eight lines later: results that wait for
+/// a line from the second cache cost 10 to 15 % of a softmax.
+[[gnu::always_inline]] inline void prefetch_wide(const float* out) {
+    for (std::size_t l = 0; l < simd::wide_lanes; l += 16)
+        simd::prefetch_for_write(out + l, 128);
+}
+
 /// out[i] = f(in[i]...) for `count` values.
 template <class F, class... In>
 [[gnu::always_inline]] inline void map_values(F f, float* out, std::size_t count, bool past_caches,
@@ -46,8 +53,10 @@ template <class F, class... In>
             stream(out + i, f(simd::load_pack<wide_pack>(in + i)...));
         simd::stream_fence();
     }
-    for (; i + wide_lanes <= count; i += wide_lanes)
+    for (; i + wide_lanes <= count; i += wide_lanes) {
+        prefetch_wide(out + i);
         store(out + i, f(simd::load_pack<wide_pack>(in + i)...));
+    }
     for (; i + pack_lanes <= count; i += pack_lanes)
         store(out + i, f(simd::load_pack(in + i)...));
     if (i < count) store(out + i, f(simd::load_pack(in + i, count - i)...), count - i);

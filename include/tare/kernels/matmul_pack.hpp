@@ -60,7 +60,6 @@ inline void pack_strips(right_operand b, extent k0, extent depth, extent first, 
 /// for each tile of row_tiles(rows).
 inline void pack_panels(matrix_view<const float> a, extent row, extent rows, extent k0,
                         extent depth, float* to) {
-    static_assert(tile_rows <= lane_count || simd::lanes == 1);
     const row_tiles tiles(rows);
     // A few rows of `a` at a time: they are read in long runs, and the panels are written in
     // contiguous pieces.

@@ -34,6 +34,16 @@ class prepared_matrix {
     /// The packed strips, [ceil(N / strip_columns)][K][strip_columns], zeros behind column N.
     [[nodiscard]] std::span<const float> strips() const noexcept { return strips_; }
 
+    /// Column n of B as it was before packing, bit for bit. **Shapes** to (K); 0 <= n < N.
+    void copy_column(extent n, std::span<float> to) const {
+        TARE_ASSERT(0 <= n && n < columns_ && static_cast<extent>(to.size()) == depth_);
+        const float* from = strips_.data() +
+                            n / detail::strip_columns * depth_ * detail::strip_columns +
+                            n % detail::strip_columns;
+        for (std::size_t k = 0; k < to.size(); ++k, from += detail::strip_columns)
+            to[k] = *from;
+    }
+
   private:
     aligned_vector<float> strips_;
     extent depth_ = 0;

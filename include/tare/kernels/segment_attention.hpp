@@ -41,8 +41,9 @@ void pack_history(const segment_layout& layout, const segment_inputs<float>& in,
         lay_out(&in.memory((old + known) * layout.batch + b, h * layout.memory_width() + offset),
                 in.memory.stride * layout.batch, std::min<extent>(end, 0) - old, old - begin);
     if (end > chunk)
-        lay_out(&in.qkv(chunk * layout.batch + b, h * layout.head_width() + layout.key_width + offset),
-             in.qkv.stride * layout.batch, end - chunk, chunk - begin);
+        lay_out(
+            &in.qkv(chunk * layout.batch + b, h * layout.head_width() + layout.key_width + offset),
+            in.qkv.stride * layout.batch, end - chunk, chunk - begin);
 }
 
 /// One head's rows [begin, end) of a chunk.

@@ -128,7 +128,8 @@ class segment_backward {
         const extent first = begin - layout_.window;
         const extent filled = end - first;
         const extent reach = layout_.window + group_ + pack_width;
-        const extent empty = std::clamp<extent>(-remembered(layout_, in_.memory) - first, 0, filled);
+        const extent empty =
+            std::clamp<extent>(-remembered(layout_, in_.memory) - first, 0, filled);
         for (extent c = 0; c < layout_.value_width; ++c) {
             std::fill_n(values_ + c * value_stride_, empty, 0.0F);
             std::fill(values_ + c * value_stride_ + filled, values_ + c * value_stride_ + reach,

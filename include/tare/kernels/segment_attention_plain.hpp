@@ -153,8 +153,7 @@ void segment_attention_backward_plain(const segment_layout& layout,
     std::vector<Scalar> w(entries, Scalar(0));
     std::vector<Scalar> dp(entries, Scalar(0));
     for (extent t = 0; t < layout.tokens; ++t) {
-        const auto first =
-            static_cast<std::size_t>(detail::first_entry(layout, known, t));
+        const auto first = static_cast<std::size_t>(detail::first_entry(layout, known, t));
         for (extent r = 0; r < layout.rows(); ++r) {
             const extent b = r / layout.heads;
             const extent h = r % layout.heads;

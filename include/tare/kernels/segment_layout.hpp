@@ -43,8 +43,8 @@ struct segment_layout {
 };
 
 /// What attention reads.
-/// **Shapes** qkv (T*B, H*(2nk+nv)), row t*B+b, inside a head q, k, v; memory (M*B, H*(nk+nv)), M <= S,
-/// row m*B+b, keys then values, oldest first, or no data for none; positions (nk, S+1).
+/// **Shapes** qkv (T*B, H*(2nk+nv)), row t*B+b, inside a head q, k, v; memory (M*B, H*(nk+nv)), M
+/// <= S, row m*B+b, keys then values, oldest first, or no data for none; positions (nk, S+1).
 template <class Scalar>
 struct segment_inputs {
     matrix_view<const Scalar> qkv;
@@ -210,9 +210,9 @@ void segment_memory(const segment_layout& layout, const segment_inputs<Scalar>& 
             Scalar* to = &next(s * layout.batch + b, 0);
             for (extent h = 0; h < layout.heads; ++h, to += layout.memory_width()) {
                 const Scalar* from =
-                    t >= 0 ? &in.qkv(t * layout.batch + b,
-                                     h * layout.head_width() + layout.key_width)
-                           : &in.memory((t + known) * layout.batch + b, h * layout.memory_width());
+                    t >= 0
+                        ? &in.qkv(t * layout.batch + b, h * layout.head_width() + layout.key_width)
+                        : &in.memory((t + known) * layout.batch + b, h * layout.memory_width());
                 std::copy_n(from, layout.memory_width(), to);
             }
         }

@@ -131,6 +131,7 @@ inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y)
         [=](std::size_t at, std::size_t count, const auto& v) {
             const auto e = vector_math::exp_nonpositive(v - like(v, maximum));
             if constexpr (Write) {
+                prefetch_wide(y + at);
                 if (count == simd::wide_lanes)
                     store(y + at, e);
                 else

@@ -23,24 +23,38 @@ struct remaining {
     extent filled_rows = -1;  ///< rows with a non-zero; -1: unknown, as many as there can be
 };
 
-/// Symmetric linear quantization and pruning in the manner of the published entry.
-struct compression {
-    int bits = 32;  ///< of weights, biases and activations; 32 for none
-    std::vector<remaining> sparse{};
-
-    [[nodiscard]] constexpr const remaining* find(std::string_view label) const {
-        for (const remaining& r : sparse)
-            if (r.label.view() == label) return &r;
-        return nullptr;
-    }
-};
-
 /// Parameters that the entry's quantizer leaves at 32 bits: position tables, layer normalisation,
 /// the scalars of the cache.
 [[nodiscard]] constexpr bool stays_at_32_bits(std::string_view label) {
     return label.ends_with(".pos_emb") || label.find(".ln") != std::string_view::npos ||
            label.starts_with("loss.cache_");
 }
+
+/// A tensor whose width is its own.
+struct tensor_width {
+    short_text label;
+    int bits = 32;
+};
+
+/// Symmetric linear quantization and pruning in the manner of the published entry.
+struct compression {
+    int bits = 32;  ///< of weights, biases and activations; 32 for none
+    std::vector<remaining> sparse{};
+    std::vector<tensor_width> widths{};  ///< tensors that are not `bits` wide
+
+    /// Width of a tensor's stored values.
+    [[nodiscard]] constexpr int bits_of(std::string_view label) const {
+        if (stays_at_32_bits(label)) return 32;
+        for (const tensor_width& own : widths)
+            if (own.label.view() == label) return own.bits;
+        return bits;
+    }
+    [[nodiscard]] constexpr const remaining* find(std::string_view label) const {
+        for (const remaining& r : sparse)
+            if (r.label.view() == label) return &r;
+        return nullptr;
+    }
+};
 
 /// Hands out cost parameters and enters each into the ledger with the bits it occupies:
 ///   values   non-zeros times width
@@ -57,7 +71,7 @@ class compressed_parameters {
 
     [[nodiscard]] constexpr cost parameter(std::string_view label, const shape& extents,
                                            const initial&) {
-        const int bits = stays_at_32_bits(label) ? 32 : how_->bits;
+        const int bits = how_->bits_of(label);
         operand what = operand::dense(extents, bits);
         if (const remaining* left = how_->find(label)) {
             require(left->nonzeros >= 0 && left->nonzeros <= extents.size(), "compression: ", label,

@@ -4,6 +4,7 @@
 // whole distribution of the next one, as the MicroNet rules say.
 
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include <tare/micronet/compression.hpp>
@@ -20,9 +21,9 @@ using bin_counts = std::vector<extent>;
 }
 
 /// One token of a stream: hidden state, whole distribution.
-template <class T, class Weight>
-constexpr T step(const transformer_xl<T, Weight>& model, token word, transformer_xl_state<T>& state,
-                 const neural_cache<T>* cache, T& hidden) {
+template <class T, class Weight, class State>
+constexpr T step(const transformer_xl<T, Weight>& model, token word, State& state,
+                 const std::type_identity_t<neural_cache<T>>* cache, T& hidden) {
     const std::vector<token> one{word};
     hidden = model.hidden(one, 1, state);
     return model.softmax().distribution(hidden, cache);

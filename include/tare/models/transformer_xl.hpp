@@ -21,6 +21,12 @@ struct transformer_xl_state {
     std::vector<T> memory;
 };
 
+/// The same for the value reading when tokens come one at a time: nothing is copied from step to
+/// step. The losses are those of chunks.
+struct transformer_xl_stream {
+    std::vector<rolling_memory> memory;
+};
+
 template <class T, class Weight = T>
 class transformer_xl {
   public:
@@ -37,9 +43,11 @@ class transformer_xl {
 
     /// Hidden states of a chunk.
     /// **Shapes** words: T x batch word numbers, time outermost; result (T * batch, d).
+    /// `state` is a state_type, or a transformer_xl_stream for T = 1.
     /// **Throws** tare::error on a word outside the vocabulary and when batch does not divide.
+    template <class State>
     [[nodiscard]] constexpr T hidden(std::span<const token> words, extent batch,
-                                     state_type& state) const {
+                                     State& state) const {
         const extent count = static_cast<extent>(words.size());
         require(batch >= 1 && count >= 1 && count % batch == 0, "transformer_xl: ", count,
                 " words cannot be ", batch, " streams of one length");

@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: MIT
 // A place in a model where activations may be quantized. Inactive, it hands its input on; active,
 // it holds the width and range of its place. Each reading has its own: values are rounded, a ledger
-// learns the width.
+// learns the width, training tracks the range (nn/tracked_point.hpp).
 
 #include <span>
 
 #include <tare/kernels/attention_points.hpp>
+#include <tare/nn/tracked_point.hpp>
 #include <tare/ops/fake_quantize.hpp>
 #include <tare/readings/cost.hpp>
 #include <tare/readings/value.hpp>
@@ -18,8 +19,11 @@ template <class T>
 class activation_point {
   public:
     [[nodiscard]] constexpr const T& operator()(const T& x) const { return x; }
-    /// What attention does with its probabilities here.
-    [[nodiscard]] constexpr kernels::no_attention_points rows() const { return {}; }
+    /// Calls f with what attention does to its probabilities here.
+    template <class F>
+    [[nodiscard]] constexpr T with_rows(F&& f) const {
+        return f(kernels::no_attention_points{});
+    }
 };
 
 /// Values: the explicit form of a stored, quantized model.
@@ -40,20 +44,21 @@ class activation_point<basic_tensor<Scalar>> {
         static constexpr bool changes_probabilities = true;
         static constexpr bool changes_output = false;
         op::fake_quantize quantize;
-        bool active = false;
 
         template <class S>
         void probabilities(std::span<S> row, extent) const {
-            if (active)
-                for (S& p : row)
-                    p = quantize.one(p);
+            for (S& p : row)
+                p = quantize.one(p);
         }
         template <class S>
         void d_probabilities(std::span<const S>, std::span<S>, extent) const {}
         template <class S>
         void output(std::span<S>, extent) const {}
     };
-    [[nodiscard]] row_policy rows() const { return {quantize_, active_}; }
+    template <class F>
+    [[nodiscard]] basic_tensor<Scalar> with_rows(F&& f) const {
+        return active_ ? f(row_policy{quantize_}) : f(kernels::no_attention_points{});
+    }
 
   private:
     op::fake_quantize quantize_;
@@ -78,7 +83,10 @@ class activation_point<cost> {
             if (width < 32) charge_conversion(p, elements);
         }
     };
-    [[nodiscard]] constexpr row_policy rows() const { return {{}, bits_}; }
+    template <class F>
+    [[nodiscard]] constexpr cost with_rows(F&& f) const {
+        return f(row_policy{{}, bits_});
+    }
 
   private:
     int bits_ = 32;

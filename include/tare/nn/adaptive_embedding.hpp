@@ -16,6 +16,17 @@
 
 namespace tare {
 
+/// The table of a bin as the output layer holds it. It is the embedding's own, unless the source
+/// quantizes the two uses of the one stored table differently.
+template <class Source, class Weight>
+[[nodiscard]] constexpr Weight tied_table(Source& source, std::size_t bin, const Weight& table) {
+    if constexpr (requires { source.tied_table(bin); }) {
+        return source.tied_table(bin);
+    } else {
+        return table;
+    }
+}
+
 /// The tables E_i, one for each bin; the adaptive softmax shares them as its output weights.
 template <class T, class Weight = T>
 class adaptive_embedding {
@@ -25,9 +36,9 @@ class adaptive_embedding {
         : config_(config) {
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             labels_.push_back(join("embed.layers.", bin));
-            tables_.push_back(source.parameter(join(labels_.back(), ".weight"),
-                                               shape{config.bin_size(bin), config.widths[bin]},
-                                               initial::normal(0.02)));
+            tables_.push_back(weight_from<Weight>(source, join(labels_.back(), ".weight"),
+                                                  shape{config.bin_size(bin), config.widths[bin]},
+                                                  initial::normal(0.02)));
         }
         for (std::size_t bin = 1; bin < config.bins(); ++bin)
             projections_.emplace_back(source, join("embed.projections.", bin - 1),

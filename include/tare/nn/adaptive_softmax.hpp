@@ -21,6 +21,7 @@
 #include <tare/ops/cache_log_probability.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
+#include <tare/ops/prepared_weight.hpp>
 #include <tare/ops/scale.hpp>
 #include <tare/ops/sigmoid.hpp>
 #include <tare/ops/softplus.hpp>
@@ -38,7 +39,7 @@ class adaptive_softmax {
         for (std::size_t bin = 0; bin <= tails; ++bin) {
             linear_layer<T, Weight> layer;
             layer.label = join("loss.layers.", bin);
-            layer.weight = embedding.table(bin);  // tied
+            layer.weight = tied_table(source, bin, embedding.table(bin));
             layer.bias = source.parameter(join(layer.label, ".bias"), shape{config.bin_size(bin)},
                                           initial::zeros());
             layers_.push_back(layer);
@@ -159,6 +160,10 @@ class adaptive_softmax {
                                           const linear_layer<T, Weight>* second,
                                           std::vector<token> target) {
         [[maybe_unused]] const auto here = scope(h, "loss");
+        // A reading that needs no gradient need not hold the logits either.
+        if constexpr (requires { linear_log_softmax(h, first.weight, first.bias, h, target); })
+            return linear_log_softmax(h, first.weight, first.bias,
+                                      second != nullptr ? (*second)(h) : T{}, target);
         std::vector<T> blocks{first(h)};
         if (second != nullptr) blocks.push_back((*second)(h));
         return pick_log_softmax(std::span<const T>(blocks), std::move(target));

@@ -26,7 +26,7 @@ struct linear_layer {
     constexpr linear_layer(Source& source, std::string_view label_, extent in, extent out,
                            bool with_bias)
         : label(label_),
-          weight(source.parameter(join(label, ".weight"), shape{out, in}, start(in))) {
+          weight(weight_from<Weight>(source, join(label, ".weight"), shape{out, in}, start(in))) {
         if (with_bias) bias = source.parameter(join(label, ".bias"), shape{out}, start(in));
     }
 

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
+#include <tare/nn/rolling_rows.hpp>
 #include <tare/ops/gather.hpp>
-#include <tare/ops/roll.hpp>
 
 namespace tare {
 
@@ -17,10 +17,10 @@ template <class T>
 class neural_cache {
   public:
     constexpr neural_cache() = default;
-    constexpr explicit neural_cache(extent capacity) : capacity_(capacity) {}
+    constexpr explicit neural_cache(extent capacity) : capacity_(capacity), keys_(capacity) {}
 
     [[nodiscard]] constexpr extent capacity() const noexcept { return capacity_; }
-    [[nodiscard]] constexpr const T& keys() const noexcept { return keys_; }
+    [[nodiscard]] constexpr const T& keys() const noexcept { return keys_.rows(); }
     [[nodiscard]] constexpr std::span<const token> words() const noexcept {
         return std::span<const token>(words_).subspan(forgotten_);
     }
@@ -29,8 +29,7 @@ class neural_cache {
     /// Remembers rows (N, d) and the words that followed them; the oldest pairs beyond the capacity
     /// are forgotten. No gradient reaches what is remembered.
     constexpr void push(const T& rows, std::span<const token> next_words) {
-        keys_ = keys_.exists() ? apply(op::roll{capacity_}, keys_, detach(rows))
-                               : apply(op::roll{capacity_}, detach(rows));
+        keys_.push(rows);
         words_.insert(words_.end(), next_words.begin(), next_words.end());
         const std::size_t limit = static_cast<std::size_t>(capacity_);
         if (words().size() > limit) forgotten_ = words_.size() - limit;
@@ -40,14 +39,14 @@ class neural_cache {
         }
     }
     constexpr void clear() {
-        keys_ = T{};
+        keys_ = rolling_rows<T>(capacity_);
         words_.clear();
         forgotten_ = 0;
     }
 
   private:
     extent capacity_ = 0;
-    T keys_;
+    rolling_rows<T> keys_;
     std::vector<token> words_;
     std::size_t forgotten_ = 0;  ///< words at the front that no longer count
 };

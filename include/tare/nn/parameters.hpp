@@ -36,6 +36,18 @@ concept parameter_source = requires(Source& source, std::string_view label, cons
     { source.parameter(label, extents, start) } -> std::same_as<T>;
 };
 
+/// A weight matrix from a source, as the type that the model holds weights in: a source that knows
+/// such weights hands them out itself.
+template <class Weight, class Source>
+[[nodiscard]] constexpr Weight weight_from(Source& source, std::string_view label,
+                                           const shape& extents, const initial& start) {
+    if constexpr (requires { Weight(source.weight(label, extents, start)); }) {
+        return source.weight(label, extents, start);
+    } else {
+        return source.parameter(label, extents, start);
+    }
+}
+
 /// Random parameters for the value reading. A parameter's numbers depend on the seed and its name
 /// alone, not on the order in which a model asks.
 template <class Scalar>

@@ -11,6 +11,7 @@
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/activation_point.hpp>
 #include <tare/nn/linear_layer.hpp>
+#include <tare/nn/rolling_memory.hpp>
 #include <tare/ops/add.hpp>
 #include <tare/ops/attention_memory.hpp>
 #include <tare/ops/layer_norm.hpp>
@@ -75,8 +76,10 @@ class transformer_xl_layer {
           fc3_point_(point_from<T>(source, join(label, ".fc.3"))) {}
 
     /// The layer's result; `memory` is read and then replaced by what the next chunk needs. Pass a
-    /// tensor that does not exist for none: positions before the chunk are then masked.
-    [[nodiscard]] constexpr T operator()(const T& x, T& memory) const {
+    /// tensor that does not exist for none: positions before the chunk are then masked. With a
+    /// rolling_memory (value reading), x is one position.
+    template <class Memory>
+    [[nodiscard]] constexpr T operator()(const T& x, Memory& memory) const {
         [[maybe_unused]] const auto here = scope(x, label_);
         const T qkv = qkv_point_(qkv_(ln1_point_(ln1_(x))));
         const T attended = attention_point_(attend(qkv, memory));
@@ -99,9 +102,18 @@ class transformer_xl_layer {
   private:
     [[nodiscard]] constexpr T attend(const T& qkv, T& memory) const {
         [[maybe_unused]] const auto here = scope(qkv, join(label_, ".attn"));
-        const auto rows = probability_point_.rows();
-        const op::segment_attention<std::decay_t<decltype(rows)>> attention{heads_, key_width_,
-                                                                            value_width_, rows};
+        return probability_point_.with_rows(
+            [&](const auto& rows) { return attend_chunk(qkv, memory, rows); });
+    }
+    [[nodiscard]] T attend(const T& qkv, rolling_memory& memory) const {
+        const kernels::segment_layout layout{
+            .heads = heads_, .key_width = key_width_, .value_width = value_width_};
+        return probability_point_.with_rows(
+            [&](const auto& rows) { return memory.attend(qkv, positions_, layout, rows); });
+    }
+    template <class Points>
+    [[nodiscard]] constexpr T attend_chunk(const T& qkv, T& memory, const Points& rows) const {
+        const op::segment_attention<Points> attention{heads_, key_width_, value_width_, rows};
         const op::attention_memory next{heads_, key_width_, value_width_, window_};
         if (!memory.exists()) {
             memory = apply(next, detach(qkv));

@@ -21,16 +21,17 @@ struct add {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        for (extent i = 0; i < out.size(); ++i)
-            out[i] = in[0][i] + in[1][i];
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::add(in[0].span(), in[1].span(), out.span());
+        } else {
+            kernels::plain::add<Scalar>(in[0].span(), in[1].span(), out.span());
+        }
     }
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
         for (const array_view<Scalar>& grad : grad_in)
-            if (grad)
-                for (extent i = 0; i < grad.size(); ++i)
-                    grad[i] = grad[i] + grad_out[i];
+            if (grad) accumulate<Scalar>(grad.span(), grad_out.span());
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         return price{}.additions("sum", out.extents.size());

@@ -35,9 +35,7 @@ struct add_at {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        if (grad_in[0])
-            for (extent i = 0; i < grad_in[0].size(); ++i)
-                grad_in[0][i] = grad_in[0][i] + grad_out[i];
+        if (grad_in[0]) accumulate<Scalar>(grad_in[0].span(), grad_out.span());
         if (grad_in[1])
             for (std::size_t i = 0; i < index.size(); ++i) {
                 Scalar& to = grad_in[1][static_cast<extent>(i)];

@@ -12,6 +12,7 @@
 
 #include <tare/core/tensor.hpp>
 #include <tare/core/view.hpp>
+#include <tare/kernels/elementwise.hpp>
 #include <tare/ops/price.hpp>
 
 namespace tare {
@@ -36,13 +37,20 @@ using gradient_views = std::span<const array_view<Scalar>>;
 template <class Scalar>
 using wide = std::conditional_t<std::is_same_v<Scalar, float>, double, Scalar>;
 
+/// sum = sum + x, element by element.
+template <class Scalar>
+void accumulate(std::span<Scalar> sum, std::span<const std::type_identity_t<Scalar>> x) {
+    if constexpr (std::is_same_v<Scalar, float>) {
+        kernels::add(sum, x, sum);
+    } else {
+        kernels::plain::add<Scalar>(sum, x, sum);
+    }
+}
+
 /// Adds a freshly computed gradient to one that is wanted; does nothing where none is.
 template <class Scalar>
 void add_to(const array_view<Scalar>& gradient, const basic_tensor<Scalar>& fresh) {
-    if (!gradient) return;
-    const std::span<const Scalar> values = fresh.values();
-    for (std::size_t i = 0; i < values.size(); ++i)
-        gradient.data[i] = gradient.data[i] + values[i];
+    if (gradient) accumulate<Scalar>(gradient.span(), fresh.values());
 }
 
 /// forward writes all of `out`; backward ADDS to every gradient that is wanted (non-null view).

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
+#include <tare/kernels/gather.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -32,20 +34,20 @@ struct gather {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        const extent width = out.extents.columns();
-        for (std::size_t r = 0; r < index.size(); ++r)
-            std::copy_n(in[0].data + index[r] * width, width,
-                        out.data + static_cast<extent>(r) * width);
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::gather_rows(in[0].matrix(), index, out.matrix());
+        } else {
+            kernels::plain::gather_rows<Scalar>(in[0].matrix(), index, out.matrix());
+        }
     }
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        const extent width = grad_out.extents.columns();
-        // In the order of the rows, so that repeated indices add up the same way every time.
-        for (std::size_t r = 0; r < index.size(); ++r)
-            for (extent c = 0; c < width; ++c)
-                grad_in[0][index[r] * width + c] =
-                    grad_in[0][index[r] * width + c] + grad_out[static_cast<extent>(r) * width + c];
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::scatter_add_rows(grad_out.matrix(), index, grad_in[0].matrix());
+        } else {
+            kernels::plain::scatter_add_rows<Scalar>(grad_out.matrix(), index, grad_in[0].matrix());
+        }
     }
     constexpr price cost(std::span<const operand>, const operand&) const {
         return free_of_charge();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 
 #include <tare/ops/concept.hpp>
 #include <tare/ops/product.hpp>
@@ -30,11 +31,15 @@ struct linear {
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
         const matrix_view<const Scalar> x = in[0].matrix();
         const matrix_view<const Scalar> w = in[1].matrix();
-        product<Scalar>(x, w, out.matrix(), {.transpose_b = true});
-        if (in.size() == 3)
-            for (extent r = 0; r < x.rows; ++r)
-                for (extent c = 0; c < w.rows; ++c)
-                    out.matrix()(r, c) = out.matrix()(r, c) + in[2][c];
+        constexpr kernels::matmul_options how{.transpose_b = true};
+        if (in.size() == 2) {
+            product<Scalar>(x, w, out.matrix(), how);
+        } else if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::matmul(x, w, out.matrix(), how, kernels::add_bias(in[2].span()));
+        } else {
+            product<Scalar>(x, w, out.matrix(), how);
+            kernels::plain::add_to_rows<Scalar>(out.matrix(), in[2].span(), out.matrix());
+        }
     }
     /// dx = dy W, dW = dy^T x, db = column sums of dy.
     template <class Scalar>
@@ -47,10 +52,12 @@ struct linear {
         if (grad_in[1])
             product<Scalar>(dy, in[0].matrix(), grad_in[1].matrix(),
                             {.transpose_a = true, .accumulate = true});
-        if (grad_in.size() == 3 && grad_in[2])
-            for (extent r = 0; r < dy.rows; ++r)
-                for (extent c = 0; c < dy.columns; ++c)
-                    grad_in[2][c] = grad_in[2][c] + dy(r, c);
+        if (grad_in.size() < 3 || !grad_in[2]) return;
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::column_sums(dy, grad_in[2].span(), true);
+        } else {
+            kernels::plain::column_sums<Scalar>(dy, grad_in[2].span(), true);
+        }
     }
     /// One multiplication for each non-zero weight, one addition less than that for each row that
     /// has any, one more for each non-zero bias. Zeros of x are not exploited (rules: dynamic

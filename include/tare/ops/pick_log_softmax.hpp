@@ -4,10 +4,11 @@
 // side: what a cross-entropy needs of a softmax, without writing the whole of it.
 //     out[r] = z[r, target[r]] - max - log(sum_c exp(z[r, c] - max))
 
-#include <cmath>
 #include <span>
+#include <type_traits>
 #include <vector>
 
+#include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/ops/softmax_price.hpp>
@@ -38,29 +39,17 @@ struct pick_log_softmax {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>& keep) const {
-        using std::exp;
-        using std::log;
-        const extent rows = in[0].extents[0];
-        basic_tensor<Scalar> peak(shape{rows});
-        basic_tensor<Scalar> total(shape{rows});
-        for (extent r = 0; r < rows; ++r) {
-            Scalar top = in[0].matrix()(r, 0);
-            for (std::size_t b = 0; b < in.size(); ++b)
-                for (extent c = b == 0 ? 1 : 0; c < in[b].extents[1]; ++c)
-                    if (top < in[b].matrix()(r, c)) top = in[b].matrix()(r, c);
-            Scalar sum{};
-            Scalar picked{};
-            extent column = 0;
-            for (const array_view<const Scalar>& block : in) {
-                for (extent c = 0; c < block.extents[1]; ++c, ++column) {
-                    const Scalar shifted = block.matrix()(r, c) - top;
-                    if (column == target[static_cast<std::size_t>(r)]) picked = shifted;
-                    sum = column == 0 ? exp(shifted) : sum + exp(shifted);
-                }
-            }
-            out[r] = picked - log(sum);
-            peak.mutable_values()[static_cast<std::size_t>(r)] = top;
-            total.mutable_values()[static_cast<std::size_t>(r)] = sum;
+        basic_tensor<Scalar> peak(out.extents);
+        basic_tensor<Scalar> total(out.extents);
+        std::vector<matrix_view<const Scalar>> blocks;
+        for (const array_view<const Scalar>& block : in)
+            blocks.push_back(block.matrix());
+        const kernels::softmax_statistics<Scalar> statistics{peak.mutable_values(),
+                                                             total.mutable_values()};
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::pick_log_softmax(blocks, target, out.span(), statistics);
+        } else {
+            kernels::plain::pick_log_softmax<Scalar>(blocks, target, out.span(), statistics);
         }
         if (keep.wanted) keep.tensors = {peak, total};
     }
@@ -69,21 +58,20 @@ struct pick_log_softmax {
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>& kept,
                   gradient_views<Scalar> grad_in) const {
-        using std::exp;
-        const extent rows = in[0].extents[0];
-        for (extent r = 0; r < rows; ++r) {
-            const Scalar top = kept.tensors[0].values()[static_cast<std::size_t>(r)];
-            const Scalar share =
-                grad_out[r] / kept.tensors[1].values()[static_cast<std::size_t>(r)];
-            extent column = 0;
-            for (std::size_t b = 0; b < in.size(); ++b) {
-                for (extent c = 0; c < in[b].extents[1]; ++c, ++column) {
-                    if (!grad_in[b]) continue;
-                    Scalar& grad = grad_in[b].matrix()(r, c);
-                    grad = grad - share * exp(in[b].matrix()(r, c) - top);
-                    if (column == target[static_cast<std::size_t>(r)]) grad = grad + grad_out[r];
-                }
-            }
+        std::vector<matrix_view<const Scalar>> blocks;
+        std::vector<matrix_view<Scalar>> gradients;
+        for (std::size_t b = 0; b < in.size(); ++b) {
+            blocks.push_back(in[b].matrix());
+            gradients.push_back(grad_in[b] ? grad_in[b].matrix() : matrix_view<Scalar>{});
+        }
+        const kernels::softmax_statistics<const Scalar> statistics{kept.tensors[0].values(),
+                                                                   kept.tensors[1].values()};
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::pick_log_softmax_backward(blocks, target, statistics, grad_out.span(),
+                                               gradients);
+        } else {
+            kernels::plain::pick_log_softmax_backward<Scalar>(blocks, target, statistics,
+                                                              grad_out.span(), gradients);
         }
     }
     constexpr price cost(std::span<const operand> in, const operand&) const {

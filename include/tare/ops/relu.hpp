@@ -3,7 +3,9 @@
 // max(x, 0), element by element.
 
 #include <span>
+#include <type_traits>
 
+#include <tare/kernels/activation.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -17,16 +19,26 @@ struct relu {
     constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        // "not below" keeps NaN: it must not become a silent zero.
-        for (extent i = 0; i < out.size(); ++i)
-            out[i] = in[0][i] < Scalar(0) ? Scalar(0) : in[0][i];
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::activate<kernels::relu>(in[0].span(), out.span());
+        } else {
+            kernels::plain::activate<kernels::relu, Scalar>(in[0].span(), out.span());
+        }
     }
     template <class Scalar>
-    void backward(input_views<Scalar>, array_view<const Scalar> out,
+    void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        for (extent i = 0; i < grad_in[0].size(); ++i)
-            if (out[i] > Scalar(0)) grad_in[0][i] = grad_in[0][i] + grad_out[i];
+        // By the input: a compressed result need not be zero where the function is.
+        basic_tensor<Scalar> dx(in[0].extents);
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::activate_backward<kernels::relu>(in[0].span(), grad_out.span(),
+                                                      dx.mutable_values());
+        } else {
+            kernels::plain::activate_backward<kernels::relu, Scalar>(in[0].span(), grad_out.span(),
+                                                                     dx.mutable_values());
+        }
+        add_to(grad_in[0], dx);
     }
     constexpr price cost(std::span<const operand> in, const operand& out) const {
         return price{}.others("comparison", out.extents.size(), in[0].bits);

@@ -29,8 +29,7 @@ struct reshape {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        for (extent i = 0; i < grad_in[0].size(); ++i)
-            grad_in[0][i] = grad_in[0][i] + grad_out[i];
+        accumulate<Scalar>(grad_in[0].span(), grad_out.span());
     }
     constexpr price cost(std::span<const operand>, const operand&) const {
         return free_of_charge();

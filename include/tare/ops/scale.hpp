@@ -12,6 +12,25 @@ namespace tare {
 
 namespace op {
 
+/// out = factor * x.
+template <class Scalar>
+void multiply_all(std::span<const Scalar> x, const Scalar& factor, std::span<Scalar> out) {
+    if constexpr (std::is_same_v<Scalar, float>) {
+        kernels::scale(x, factor, out);
+    } else {
+        kernels::plain::scale<Scalar>(x, factor, out);
+    }
+}
+/// sum = sum + factor * x.
+template <class Scalar>
+void add_multiple(const Scalar& factor, std::span<const Scalar> x, std::span<Scalar> sum) {
+    if constexpr (std::is_same_v<Scalar, float>) {
+        kernels::axpy(factor, x, sum);
+    } else {
+        kernels::plain::axpy<Scalar>(factor, x, sum);
+    }
+}
+
 /// x * factor, the factor a constant.
 struct scale_by {
     static constexpr std::string_view name = "scale";
@@ -20,16 +39,12 @@ struct scale_by {
     constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        const auto f = constant<Scalar>(factor);
-        for (extent i = 0; i < out.size(); ++i)
-            out[i] = in[0][i] * f;
+        multiply_all<Scalar>(in[0].span(), constant<Scalar>(factor), out.span());
     }
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        const auto f = constant<Scalar>(factor);
-        for (extent i = 0; i < grad_in[0].size(); ++i)
-            grad_in[0][i] = grad_in[0][i] + grad_out[i] * f;
+        add_multiple<Scalar>(constant<Scalar>(factor), grad_out.span(), grad_in[0].span());
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         return price{}.multiplications("scale", out.extents.size());
@@ -49,16 +64,13 @@ struct scale {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        for (extent i = 0; i < out.size(); ++i)
-            out[i] = in[0][i] * in[1][0];
+        multiply_all<Scalar>(in[0].span(), in[1][0], out.span());
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        if (grad_in[0])
-            for (extent i = 0; i < grad_in[0].size(); ++i)
-                grad_in[0][i] = grad_in[0][i] + grad_out[i] * in[1][0];
+        if (grad_in[0]) add_multiple<Scalar>(in[1][0], grad_out.span(), grad_in[0].span());
         if (grad_in[1]) {
             wide<Scalar> sum = grad_in[1][0];
             for (extent i = 0; i < in[0].size(); ++i)

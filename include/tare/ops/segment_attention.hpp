@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <tare/kernels/segment_attention.hpp>
 #include <tare/kernels/segment_attention_backward.hpp>
@@ -22,7 +23,8 @@ namespace op {
 /// Inputs qkv (T, B, H (2 nk + nv)), positions (nk, S + 1) and, optionally, the memory
 /// (M, B, H (nk + nv)), M <= S. Result (T, B, H nv).
 /// `Points` is applied to the probabilities of every row (kernels/attention_points.hpp); it says
-/// how wide they are afterwards.
+/// how wide they are afterwards. One with a member observe(all probabilities) is shown them before
+/// the first row is changed.
 template <class Points = kernels::no_attention_points>
 struct segment_attention {
     static constexpr std::string_view name = "segment_attention";
@@ -49,17 +51,15 @@ struct segment_attention {
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>& keep) const {
         const kernels::segment_layout layout = layout_of(in);
         matrix_view<Scalar> probabilities;
-        if (keep.wanted)
-            probabilities = keep.keep(shape{layout.tokens * layout.rows(), layout.entries()})
-                                .mutable_view()
-                                .matrix();
-        if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::segment_attention_forward(layout, views(in), out.matrix(), probabilities,
-                                               points);
-        } else {
-            kernels::segment_attention_forward_plain(layout, views(in), out.matrix(), probabilities,
-                                                     points);
+        const shape all{layout.tokens * layout.rows(), layout.entries()};
+        if (keep.wanted) probabilities = keep.keep(all).mutable_view().matrix();
+        if constexpr (requires(std::span<const Scalar> p) { points.observe(p); }) {
+            basic_tensor<Scalar> seen(all);
+            run_forward(layout, in, {}, seen.mutable_view().matrix(),
+                        kernels::no_attention_points{});
+            points.observe(std::as_const(seen).values());
         }
+        run_forward(layout, in, out.matrix(), probabilities, points);
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
@@ -117,6 +117,16 @@ struct segment_attention {
     }
 
   private:
+    template <class Scalar, class Policy>
+    static void run_forward(const kernels::segment_layout& layout, input_views<Scalar> in,
+                            matrix_view<Scalar> out, matrix_view<Scalar> probabilities,
+                            const Policy& policy) {
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::segment_attention_forward(layout, views(in), out, probabilities, policy);
+        } else {
+            kernels::segment_attention_forward_plain(layout, views(in), out, probabilities, policy);
+        }
+    }
     constexpr int probability_bits() const {
         if constexpr (requires { points.bits(); }) {
             return points.bits();

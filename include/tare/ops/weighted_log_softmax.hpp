@@ -87,7 +87,8 @@ struct weighted_log_softmax {
         const matrix_view<const Scalar> statistics = kept.tensors[0].view().matrix();
         for (extent r = 0; r < in[0].extents[0]; ++r) {
             double weights = 0.0;
-            for_each_choice(r, [&](token, float weight) { weights += static_cast<double>(weight); });
+            for_each_choice(r,
+                            [&](token, float weight) { weights += static_cast<double>(weight); });
             const Scalar share = grad_out[r] * constant<Scalar>(weights) / statistics(1, r);
             for (std::size_t b = 0; b < in.size(); ++b) {
                 if (!grad_in[b]) continue;

@@ -67,8 +67,8 @@ class gradual_pruner {
         for (std::size_t i = 0; i < rules_.size(); ++i) {
             rules_[i].schedule.check();
             for (std::size_t j = 0; j < i; ++j)
-                require(rules_[i].tensor != rules_[j].tensor, "gradual_pruner: ",
-                        rules_[i].tensor, " has two rules");
+                require(rules_[i].tensor != rules_[j].tensor, "gradual_pruner: ", rules_[i].tensor,
+                        " has two rules");
         }
     }
 

@@ -24,8 +24,7 @@ using mask = std::vector<std::uint8_t>;
 [[nodiscard]] inline mask magnitude_mask(std::span<const float> values, double sparsity) {
     require(sparsity >= 0.0 && sparsity <= 1.0, "magnitude_mask: sparsity ", sparsity,
             "; expected 0 to 1");
-    const auto count =
-        static_cast<std::size_t>(sparsity * static_cast<double>(values.size()));
+    const auto count = static_cast<std::size_t>(sparsity * static_cast<double>(values.size()));
     mask keep(values.size(), 1);
     if (count == 0) return keep;
     std::vector<float> size(values.size());

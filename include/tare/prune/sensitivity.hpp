@@ -77,7 +77,8 @@ struct sparsity_plan {
 };
 
 /// The plan that prunes the share `target` of `total` values (those of tensors without a curve
-/// included). Bisection on the bound; the sparsity of the answer is never below the target, and at most 1e-6 above where the curves are continuous.
+/// included). Bisection on the bound; the sparsity of the answer is never below the target, and at
+/// most 1e-6 above where the curves are continuous.
 /// **Throws** tare::error when the measured sparsities do not reach the target.
 [[nodiscard]] inline sparsity_plan propose(std::span<const sensitivity_curve> curves, double base,
                                            double target, extent total) {

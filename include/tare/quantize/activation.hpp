@@ -47,7 +47,7 @@ class activation_linear : public grouped_quantizer<activation_linear, activation
     /// The point for a tracked range: max_abs = max(|low|, |high|).
     [[nodiscard]] activation_group from_range(extremes range) const {
         const float m = range.magnitude();
-        return {m, cut(symmetric_range::from_magnitude(m, bits_).step, bits_)};
+        return {m, cut(symmetric_levels::from_magnitude(m, bits_).step, bits_)};
     }
     /// A tensor is one group; these are its parameters.
     [[nodiscard]] static params_type params(activation_group group) { return {{group}}; }
@@ -93,11 +93,11 @@ class activation_linear : public grouped_quantizer<activation_linear, activation
             return (simd::nearbyint(inside / step) + zero) * step;
         });
     }
-    void put_group(bit_writer& out, const activation_group& group) const {
+    void put_group(code_writer& out, const activation_group& group) const {
         out.put_float(group.max_abs);
         out.put_float(group.inv_scale);
     }
-    [[nodiscard]] activation_group get_group(bit_reader& in) const {
+    [[nodiscard]] activation_group get_group(code_reader& in) const {
         activation_group group;
         group.max_abs = in.get_float();
         group.inv_scale = in.get_float();

@@ -77,10 +77,10 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
         for (extent i = 0; i < n; ++i)
             y[i] = std::ldexp(static_cast<float>(from_twos_complement(codes[i], bits_)), shift);
     }
-    void put_group(bit_writer& out, const block_float_group& group) const {
+    void put_group(code_writer& out, const block_float_group& group) const {
         out.put(static_cast<std::uint64_t>(group.exponent + 127), 8);
     }
-    [[nodiscard]] block_float_group get_group(bit_reader& in) const {
+    [[nodiscard]] block_float_group get_group(code_reader& in) const {
         const int field = static_cast<int>(in.get(8));
         require(field >= 1 && field <= 254, name, ": an exponent field of ", field,
                 " in the stream; it must be 1 to 254, the stream is damaged");

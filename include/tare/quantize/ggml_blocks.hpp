@@ -49,8 +49,8 @@ class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 32; }
     [[nodiscard]] constexpr extent row_length(extent n) const { return rows_.row_length(n); }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 16; }
-    void put_group(bit_writer& out, const ggml_group& group) const { out.put(group.half, 16); }
-    [[nodiscard]] ggml_group get_group(bit_reader& in) const {
+    void put_group(code_writer& out, const ggml_group& group) const { out.put(group.half, 16); }
+    [[nodiscard]] ggml_group get_group(code_reader& in) const {
         const auto half = static_cast<std::uint16_t>(in.get(16));
         const float d = fp16::decode(half);
         require(is_finite(d), Derived::name, ": a block scale of ", d,

@@ -11,14 +11,14 @@
 //   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
 //   void encode_values(x, n, group, codes) const     std::uint16_t codes
 //   void decode_values(codes, n, group, y) const
-//   void put_group(bit_writer&, group) const; Group get_group(bit_reader&) const
+//   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
 //   [optional] void fake_values(x, y, begin, end, stream, group) const   both steps at once
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
 //
 // Formats with parameters of the whole tensor name their type as third argument, take it as last
 // argument of fit_group and get_group (there before the group's index), and add
 //   Tensor fit_tensor(span) const; [optional] void finish(params&) const, after all groups
-//   void put_tensor(bit_writer&, tensor) const; Tensor get_tensor(bit_reader&, groups) const
+//   void put_tensor(code_writer&, tensor) const; Tensor get_tensor(code_reader&, groups) const
 //   std::int64_t tensor_bits(groups) const
 //
 // Elements carry no memory of their neighbours, so any piece of a group can be coded alone.
@@ -126,7 +126,7 @@ class grouped_quantizer {
         const layout at(self(), n);
         require_groups(p, at);
         packed_tensor out;
-        bit_writer writer(out);
+        code_writer writer(out);
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
@@ -153,7 +153,7 @@ class grouped_quantizer {
     void decode(const packed_tensor& packed, std::span<float> y) const {
         const extent n = static_cast<extent>(y.size());
         const int width = self().code_bits();
-        bit_reader reader(packed, Derived::name);
+        code_reader reader(packed, Derived::name);
         const std::span<const std::byte> bytes = reader.take(n, width);
         const layout at(self(), n);
         params_type p;

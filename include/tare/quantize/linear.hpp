@@ -3,10 +3,10 @@
 // Linear quantizers: codes are integers on a uniform grid. `Range` says which integers and how the
 // scale follows from the values; `Granularity` says which elements share a scale.
 //
-//   symmetric_range   n = 2^(b-1)-1, scale = (1/m) n, q = round_half_even(scale x) in [-n, n],
+//   symmetric_levels   n = 2^(b-1)-1, scale = (1/m) n, q = round_half_even(scale x) in [-n, n],
 //                     value = q / scale; m the largest magnitude            (MIT-HAN-Lab 2019)
-//   full_range        n = (2^b-1)/2, scale = n/m, q clamped to [-2^(b-1), 2^(b-1)-1]     (later
-//   Distiller) stored_range      codes as symmetric_range, value = q cut(1/scale): every value
+//   full_levels        n = (2^b-1)/2, scale = n/m, q clamped to [-2^(b-1), 2^(b-1)-1]     (later
+//   Distiller) stored_range      codes as symmetric_levels, value = q cut(1/scale): every value
 //   exact in float32 affine_range      scale = (2^b-1)/(high-low), q = round_half_even(scale x) +
 //   zero in [0, 2^b-1]
 //
@@ -58,7 +58,7 @@ struct linear_group {
     return scale;
 }
 
-struct symmetric_range {
+struct symmetric_levels {
     static constexpr std::string_view name = "linear_symmetric";
     static constexpr bool has_zero = false;
     static constexpr bool multiplies = false;
@@ -76,7 +76,7 @@ struct symmetric_range {
     }
 };
 
-struct full_range {
+struct full_levels {
     static constexpr std::string_view name = "linear_full_range";
     static constexpr bool has_zero = false;
     static constexpr bool multiplies = false;
@@ -95,10 +95,10 @@ struct stored_range {
     static constexpr std::string_view name = "linear_stored";
     static constexpr bool has_zero = false;
     static constexpr bool multiplies = true;
-    static constexpr float low(int bits) noexcept { return symmetric_range::low(bits); }
-    static constexpr float high(int bits) noexcept { return symmetric_range::high(bits); }
+    static constexpr float low(int bits) noexcept { return symmetric_levels::low(bits); }
+    static constexpr float high(int bits) noexcept { return symmetric_levels::high(bits); }
     static linear_group fit(std::span<const float> x, int bits) {
-        linear_group group = symmetric_range::fit(x, bits);
+        linear_group group = symmetric_levels::fit(x, bits);
         group.step = cut(group.step, bits);
         return group;
     }
@@ -131,14 +131,15 @@ struct affine_range {
 /// Storage: bits per element; 32 bits of scale per group, and the zero point in `bits` bits if
 /// affine.
 /// Source: the pinned Distiller fork of the MIT-HAN-Lab entry, MicroNet challenge 2019.
-template <class Range = symmetric_range, granularity Granularity = per_tensor>
-class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group> {
+template <class Range = symmetric_levels, granularity Granularity = per_tensor>
+class linear_quantizer
+    : public grouped_quantizer<linear_quantizer<Range, Granularity>, linear_group> {
   public:
     static constexpr std::string_view name = Range::name;
 
-    linear() = default;
+    linear_quantizer() = default;
     /// Throws unless 2 <= bits <= 16.
-    explicit linear(int bits, Granularity granularity = {})
+    explicit linear_quantizer(int bits, Granularity granularity = {})
         : bits_(bits), granularity_(granularity) {
         require(bits >= 2 && bits <= 16, name, ": ", bits, " bits; choose 2 to 16");
     }
@@ -222,11 +223,11 @@ class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group
         });
     }
 
-    void put_group(bit_writer& out, const linear_group& group) const {
+    void put_group(code_writer& out, const linear_group& group) const {
         out.put_float(Range::multiplies ? group.step : group.scale);
         if constexpr (Range::has_zero) out.put(static_cast<std::uint64_t>(group.zero), bits_);
     }
-    [[nodiscard]] linear_group get_group(bit_reader& in) const {
+    [[nodiscard]] linear_group get_group(code_reader& in) const {
         linear_group group;
         float& factor = Range::multiplies ? group.step : group.scale;
         factor = in.get_float();
@@ -241,6 +242,7 @@ class linear : public grouped_quantizer<linear<Range, Granularity>, linear_group
     Granularity granularity_{};
 };
 
-static_assert(packing_quantizer<linear<>> && differentiable_quantizer<linear<>>);
+static_assert(packing_quantizer<linear_quantizer<>> &&
+              differentiable_quantizer<linear_quantizer<>>);
 
 }  // namespace tare

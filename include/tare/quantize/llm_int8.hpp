@@ -101,7 +101,7 @@ class llm_int8 {
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
         check(x.size(), p);
         packed_tensor out;
-        bit_writer writer(out);
+        code_writer writer(out);
         for (const std::uint8_t kept : p.kept)
             writer.put(kept, 1);
         for (const bool kept : {false, true})
@@ -119,11 +119,23 @@ class llm_int8 {
             writer.put_float(m);
         return out;
     }
+    /// Codes of the elements that are coded, without those of kept columns.
+    [[nodiscard]] std::vector<std::uint16_t> symbols(std::span<const float> x,
+                                                     const params_type& p) const {
+        check(x.size(), p);
+        const auto columns = static_cast<std::size_t>(rows_.columns);
+        std::vector<std::uint16_t> out;
+        for (std::size_t i = 0; i < x.size(); ++i)
+            if (p.kept[i % columns] == 0)
+                out.push_back(static_cast<std::uint16_t>(
+                    static_cast<std::int32_t>(quantize(x[i], p.rows[i / columns])) + 128));
+        return out;
+    }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const {
         const extent rows = row_count(y.size());
         const auto columns = static_cast<std::size_t>(rows_.columns);
-        bit_reader reader(packed, name);
+        code_reader reader(packed, name);
         std::vector<bool> kept(rows > 0 ? columns : 0);
         for (std::size_t c = 0; c < kept.size(); ++c)
             kept[c] = reader.get(1) != 0;

@@ -156,8 +156,8 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
             y[i] = v > most ? most : (v < -most ? -most : v);
         }
     }
-    void put_group(bit_writer& out, const mx_group& group) const { out.put(group.scale, 8); }
-    [[nodiscard]] mx_group get_group(bit_reader& in) const {
+    void put_group(code_writer& out, const mx_group& group) const { out.put(group.scale, 8); }
+    [[nodiscard]] mx_group get_group(code_reader& in) const {
         return {static_cast<std::uint8_t>(in.get(8))};
     }
 

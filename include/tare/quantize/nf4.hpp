@@ -88,9 +88,9 @@ struct nf4_group {
 };
 
 /// NF4 with one float32 scale per block: 4.5 bits per element. Gradient: identity.
-class nf4 : public grouped_quantizer<nf4, nf4_group> {
+class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
   public:
-    static constexpr std::string_view name = "nf4";
+    static constexpr std::string_view name = "nf4_blocks";
 
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
@@ -111,8 +111,8 @@ class nf4 : public grouped_quantizer<nf4, nf4_group> {
         for (extent i = 0; i < n; ++i)
             y[i] = nf4_levels[codes[i]] * group.scale;
     }
-    void put_group(bit_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
-    [[nodiscard]] nf4_group get_group(bit_reader& in) const {
+    void put_group(code_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
+    [[nodiscard]] nf4_group get_group(code_reader& in) const {
         const float scale = in.get_float();
         require(is_finite(scale) && scale >= 0.0F, name, ": a block scale of ", scale,
                 " in the stream; it must be finite and not negative");
@@ -172,18 +172,18 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
     void encode_values(const float* x, extent n, const nf4_group& group,
                        std::uint16_t* codes) const {
-        nf4::encode_values(x, n, group, codes);
+        nf4_blocks::encode_values(x, n, group, codes);
     }
     void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
                        float* y) const {
-        nf4::decode_values(codes, n, group, y);
+        nf4_blocks::decode_values(codes, n, group, y);
     }
-    void put_tensor(bit_writer& out, const nf4_nested_tensor& t) const {
+    void put_tensor(code_writer& out, const nf4_nested_tensor& t) const {
         out.put_float(t.offset);
         for (const float most : t.absmax)
             out.put_float(most);
     }
-    [[nodiscard]] nf4_nested_tensor get_tensor(bit_reader& in, extent groups) const {
+    [[nodiscard]] nf4_nested_tensor get_tensor(code_reader& in, extent groups) const {
         nf4_nested_tensor t;
         t.offset = in.get_float();
         for (extent b = 0; b < blocks_of_scales(groups); ++b)
@@ -192,8 +192,8 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
                 ": a nested scale in the stream is not finite; the stream is damaged");
         return t;
     }
-    void put_group(bit_writer& out, const nf4_group& group) const { out.put(group.code, 8); }
-    [[nodiscard]] nf4_group get_group(bit_reader& in, extent g, const nf4_nested_tensor& t) const {
+    void put_group(code_writer& out, const nf4_group& group) const { out.put(group.code, 8); }
+    [[nodiscard]] nf4_group get_group(code_reader& in, extent g, const nf4_nested_tensor& t) const {
         return group_of(static_cast<std::uint8_t>(in.get(8)), g, t);
     }
 
@@ -210,6 +210,6 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
 };
 
-static_assert(packing_quantizer<nf4> && packing_quantizer<nf4_nested>);
+static_assert(packing_quantizer<nf4_blocks> && packing_quantizer<nf4_nested>);
 
 }  // namespace tare

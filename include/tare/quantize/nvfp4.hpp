@@ -85,15 +85,15 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
             y[i] = v > most ? most : (v < -most ? -most : v);
         }
     }
-    void put_tensor(bit_writer& out, const nvfp4_tensor& t) const { out.put_float(t.scale); }
-    [[nodiscard]] nvfp4_tensor get_tensor(bit_reader& in, extent) const {
+    void put_tensor(code_writer& out, const nvfp4_tensor& t) const { out.put_float(t.scale); }
+    [[nodiscard]] nvfp4_tensor get_tensor(code_reader& in, extent) const {
         const float scale = in.get_float();
         require(is_finite(scale) && scale >= 0.0F, name, ": a tensor scale of ", scale,
                 " in the stream; it must be finite and not negative");
         return {scale};
     }
-    void put_group(bit_writer& out, const nvfp4_group& group) const { out.put(group.code, 8); }
-    [[nodiscard]] nvfp4_group get_group(bit_reader& in, extent, const nvfp4_tensor& t) const {
+    void put_group(code_writer& out, const nvfp4_group& group) const { out.put(group.code, 8); }
+    [[nodiscard]] nvfp4_group get_group(code_reader& in, extent, const nvfp4_tensor& t) const {
         const auto code = static_cast<std::uint8_t>(in.get(8));
         require(code < 0x7F, name, ": the block scale code ", static_cast<int>(code),
                 " is negative or NaN; the stream is damaged");

@@ -28,9 +28,9 @@ struct packed_tensor {
 };
 
 /// Appends fields of up to 64 bits to a packed tensor.
-class bit_writer {
+class code_writer {
   public:
-    explicit bit_writer(packed_tensor& out) noexcept : out_(&out) {}
+    explicit code_writer(packed_tensor& out) noexcept : out_(&out) {}
 
     /// Appends the lowest `width` bits of `value`, 0 <= width <= 64.
     void put(std::uint64_t value, int width) {
@@ -63,10 +63,10 @@ class bit_writer {
 
 /// Takes fields out of a packed tensor, in order. Reading past the end throws tare::error with the
 /// byte offset.
-class bit_reader {
+class code_reader {
   public:
     /// `who` is the name that messages start with.
-    bit_reader(const packed_tensor& in, std::string_view who) : in_(&in), who_(who) {
+    code_reader(const packed_tensor& in, std::string_view who) : in_(&in), who_(who) {
         require(in.bits >= 0 && (in.bits + 7) / 8 == static_cast<std::int64_t>(in.bytes.size()),
                 who, ": the stream declares ", in.bits, " bits but has ", in.bytes.size(),
                 " bytes");

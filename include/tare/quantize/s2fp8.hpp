@@ -160,11 +160,11 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
         });
     }
 
-    void put_group(bit_writer& out, const s2fp8_group& group) const {
+    void put_group(code_writer& out, const s2fp8_group& group) const {
         out.put_float(group.alpha);
         out.put_float(group.beta);
     }
-    [[nodiscard]] s2fp8_group get_group(bit_reader& in) const {
+    [[nodiscard]] s2fp8_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
         const float beta = in.get_float();
         require(is_finite(alpha) && alpha >= 0.0F && is_finite(beta), name, ": alpha ", alpha,
@@ -189,7 +189,7 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
             group.alpha == 0.0F ? zero : value(group.alpha) * simd::log2(a) + value(group.beta);
         const simd::floats e = simd::floor(t);
         const simd::floats f = t - e;
-        const auto step = [&](simd::mask m, float size) {
+        const auto step = [&](simd::masks m, float size) {
             return simd::select(m, value(size), zero);
         };
         // log2 of 9/8, 11/8, 13/8, 15/8; of 5/4, 7/4; of 3/2.

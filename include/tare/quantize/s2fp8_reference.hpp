@@ -96,6 +96,11 @@ class s2fp8_reference {
 
     explicit s2fp8_reference(std::uint64_t seed = 0) : random_(seed, 0) {}
 
+    /// The same quantizer with other draws, the `call`-th of this seed's.
+    [[nodiscard]] s2fp8_reference reseeded(std::uint64_t call) const {
+        return s2fp8_reference(seed_of_call(random_.seed(), call));
+    }
+
     [[nodiscard]] params_type fit(std::span<const float> x) const {
         double sum = 0.0;
         float m = x.empty() ? 0.0F : -std::numeric_limits<float>::infinity();

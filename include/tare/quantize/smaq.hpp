@@ -89,6 +89,12 @@ class smaq {
                 " samples and min_size ", options.min_size, "; samples must be positive");
     }
     [[nodiscard]] const smaq_options& options() const noexcept { return options_; }
+    /// The same quantizer with other draws, the `call`-th of this seed's.
+    [[nodiscard]] smaq reseeded(std::uint64_t call) const {
+        smaq_options o = options_;
+        o.seed = seed_of_call(options_.seed, call);
+        return smaq(o);
+    }
 
     /// Mean and deviation (of a sample drawn from the seed, with sample_statistics).
     [[nodiscard]] smaq_params fit(std::span<const float> x) const {
@@ -138,7 +144,7 @@ class smaq {
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const smaq_params& p) const
         requires(!faithful) {
         packed_tensor out;
-        bit_writer writer(out);
+        code_writer writer(out);
         const extent n = static_cast<extent>(x.size());
         if (n < options_.min_size) {
             for (const float v : x)
@@ -155,9 +161,15 @@ class smaq {
         writer.put_float(p.deviation);
         return out;
     }
+    /// Codes of all elements, bit 15 the outlier flag: what an entropy coder would see.
+    [[nodiscard]] std::vector<std::uint16_t> symbols(std::span<const float> x,
+                                                     const smaq_params& p) const
+        requires(!faithful) {
+        return codes(x, p).all;
+    }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const requires(!faithful) {
-        bit_reader reader(packed, name);
+        code_reader reader(packed, name);
         if (static_cast<extent>(y.size()) < options_.min_size) {
             for (float& v : y)
                 v = reader.get_float();

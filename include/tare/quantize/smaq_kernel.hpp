@@ -86,7 +86,7 @@ template <bool Faithful, class Rounding>
     const simd::floats zero = simd::broadcast(0.0F);
     const simd::floats tm = simd::broadcast(k.threshold);
     const simd::floats z = simd::divide(v - simd::broadcast(k.mean), k.inward);
-    const simd::mask outlier = simd::magnitude(z) > tm;
+    const simd::masks outlier = simd::magnitude(z) > tm;
     const simd::floats offset = simd::select(outlier, simd::with_sign_of(tm, -z), zero);
     const auto pick = [outlier](float far, float near) {
         return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
@@ -102,7 +102,7 @@ template <bool Faithful, class Rounding>
 template <bool Faithful>
 [[gnu::always_inline]] inline simd::floats smaq_value(const smaq_lanes& c,
                                                       const smaq_constants<Faithful>& k) {
-    const simd::mask outlier = simd::magnitude(c.offset) > simd::broadcast(0.0F);
+    const simd::masks outlier = simd::magnitude(c.offset) > simd::broadcast(0.0F);
     const simd::divisor back(
         simd::select(outlier, k.outlier_back.value, k.main_back.value),
         simd::select(outlier, k.outlier_back.reciprocal, k.main_back.reciprocal),

@@ -69,10 +69,10 @@ class ternary_weights
         for (extent i = 0; i < n; ++i)
             y[i] = codes[i] == 0 ? 0.0F : (codes[i] == 1 ? group.alpha : -group.alpha);
     }
-    void put_group(bit_writer& out, const ternary_group& group) const {
+    void put_group(code_writer& out, const ternary_group& group) const {
         out.put_float(group.alpha);
     }
-    [[nodiscard]] ternary_group get_group(bit_reader& in) const {
+    [[nodiscard]] ternary_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
         require(is_finite(alpha) && alpha >= 0.0F, name, ": a magnitude of ", alpha,
                 " in the stream; it must be finite and not negative");

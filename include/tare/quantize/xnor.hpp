@@ -52,8 +52,10 @@ class xnor : public grouped_quantizer<xnor<Granularity>, binary_group> {
         for (extent i = 0; i < n; ++i)
             y[i] = codes[i] != 0 ? -group.alpha : group.alpha;
     }
-    void put_group(bit_writer& out, const binary_group& group) const { out.put_float(group.alpha); }
-    [[nodiscard]] binary_group get_group(bit_reader& in) const {
+    void put_group(code_writer& out, const binary_group& group) const {
+        out.put_float(group.alpha);
+    }
+    [[nodiscard]] binary_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
         require(is_finite(alpha) && alpha >= 0.0F, name, ": a magnitude of ", alpha,
                 " in the stream; it must be finite and not negative");

@@ -5,7 +5,8 @@
 //     own(k) = y_k in bin i    l_k = y_k if own, else the bin's first word    r_k = own pi_k + 1e-8
 //     plain:      soft = -sum_k r_k log p(l_k) / sum_k r_k
 //     first bin:  i = 0   soft = -sum_k r_k log p(l_k)                         not normalised
-//                 i >= 1  also the pairs of bin 0 (s_k, m_k likewise), both sums normalised together
+//                 i >= 1  also the pairs of bin 0 (s_k, m_k likewise), both sums normalised
+//                 together
 //     loss = mean(rho hard + (1 - rho) soft)    rho = min + (max - min) min(1, step / steps)
 // Teacher mass on other bins is dropped; the cache mixes only into the hard part.
 // Source: Hinton, Vinyals, Dean 2015; annealing: Clark et al. 2019, section 2.3; both variants are
@@ -117,8 +118,8 @@ struct soft_request {
             norm += frequent.sum;
             frequent.put(head, norm);
         }
-        const auto cluster = static_cast<token>(config.bin_size(0) +
-                                                static_cast<extent>(tail.size() - bin));
+        const auto cluster =
+            static_cast<token>(config.bin_size(0) + static_cast<extent>(tail.size() - bin));
         head.add(cluster, own.sum / norm);
         head.end_row();
         head_target.push_back(cluster);
@@ -138,8 +139,8 @@ template <class T, class Weight>
 [[nodiscard]] distilled<T> distil(const transformer_xl<T, Weight>& model, const T& h,
                                   std::span<const token> words, const soft_labels& teacher,
                                   bool first_bin, const neural_cache<T>* cache = nullptr) {
-    const std::size_t pairs = words.size() * static_cast<std::size_t>(std::max<extent>(
-                                                 0, teacher.kept));
+    const std::size_t pairs =
+        words.size() * static_cast<std::size_t>(std::max<extent>(0, teacher.kept));
     require(teacher.kept >= 1 && teacher.words.size() == pairs &&
                 teacher.probabilities.size() == pairs,
             "distil: ", teacher.words.size(), " teacher words and ", teacher.probabilities.size(),

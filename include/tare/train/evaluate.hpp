@@ -15,9 +15,9 @@
 namespace tare::train {
 
 struct evaluation_options {
-    extent chunk = 4032;        ///< tokens of a stream for each call
-    extent batch = 1;           ///< streams side by side (see text::evaluation_batches)
-    bool keep_losses = false;   ///< hand out the loss of every token
+    extent chunk = 4032;       ///< tokens of a stream for each call
+    extent batch = 1;          ///< streams side by side (see text::evaluation_batches)
+    bool keep_losses = false;  ///< hand out the loss of every token
     std::function<void(extent done, extent of)> progress{};  ///< called after each chunk
 };
 
@@ -82,8 +82,8 @@ template <class T, class Weight>
     const text::evaluation_batches batches(tokens, options.batch, options.chunk);
     const cache_config& cache = model.config().cache;
     const bool together = cache.shared || cache.capacity == 0;
-    std::vector<neural_cache<T>> caches(
-        static_cast<std::size_t>(together ? 1 : options.batch), neural_cache<T>(cache.capacity));
+    std::vector<neural_cache<T>> caches(static_cast<std::size_t>(together ? 1 : options.batch),
+                                        neural_cache<T>(cache.capacity));
     typename transformer_xl<T, Weight>::state_type state;
     evaluation out;
     for (extent i = 0; i < batches.chunks(); ++i) {

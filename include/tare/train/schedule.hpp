@@ -46,8 +46,8 @@ struct cosine_rate {
         require(steps >= 1, "cosine_rate: ", steps, " steps; expected at least 1");
         if (rise.covers(s)) return rate * rise.factor(s);
         return rate *
-               (1.0 + std::cos(std::numbers::pi * static_cast<double>(s) /
-                               static_cast<double>(steps))) /
+               (1.0 +
+                std::cos(std::numbers::pi * static_cast<double>(s) / static_cast<double>(steps))) /
                2.0;
     }
 };

@@ -40,8 +40,9 @@ template <class T, class Weight>
             teacher_chunks(count, chunk));
     require(kept >= 1 && kept <= teacher.config().vocabulary, "teach: ", kept,
             " words of a vocabulary of ", teacher.config().vocabulary);
-    require(teacher.config().cache.capacity == 0,
-            "teach: soft labels come from the network alone; set the teacher's cache capacity to 0");
+    require(
+        teacher.config().cache.capacity == 0,
+        "teach: soft labels come from the network alone; set the teacher's cache capacity to 0");
     const extent begin = index * chunk;
     const extent length = std::min(chunk, count - 1 - begin);
     typename transformer_xl<T, Weight>::state_type state;

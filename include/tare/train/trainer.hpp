@@ -25,8 +25,8 @@
 namespace tare::train {
 
 struct trainer_options {
-    extent batch = 1;    ///< samples of a step
-    double clip = 0.5;   ///< global gradient norm; 0 for no clipping
+    extent batch = 1;   ///< samples of a step
+    double clip = 0.5;  ///< global gradient norm; 0 for no clipping
     /// False: samples are unrelated, so each starts with an empty cache. True: the cache of the
     /// sample before stays, as in the published code.
     bool keep_cache = false;
@@ -73,7 +73,9 @@ class trainer {
     template <class Source>
     trainer(const transformer_xl_config& config, Source source, trainer_options options,
             Optimizer how = {}, Precision precision = {})
-        : options_(options), optimizer_(std::move(how)), tape_(std::move(precision)),
+        : options_(options),
+          optimizer_(std::move(how)),
+          tape_(std::move(precision)),
           model_(make_model(tape_, std::move(source), config)) {
         require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
@@ -129,9 +131,8 @@ class trainer {
         report.loss = static_cast<double>(loss.value().values()[0]);
         check_finite(report.loss, "loss");
         tape_.backward(loss);
-        const std::vector<variable> narrow = options_.hebbian
-                                                 ? layer_inputs(detach(h), words)
-                                                 : std::vector<variable>{};
+        const std::vector<variable> narrow =
+            options_.hebbian ? layer_inputs(detach(h), words) : std::vector<variable>{};
         update(rate, report);
         if (options_.keep_cache && model_.config().cache.capacity > 0)
             for (const stream& s : streams)
@@ -154,7 +155,8 @@ class trainer {
     [[nodiscard]] std::span<std::vector<std::int64_t>> counters() noexcept { return counters_; }
     [[nodiscard]] variable constant(tensor value) { return tape_.constant(std::move(value)); }
 
-    /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is none.
+    /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is
+    /// none.
     [[nodiscard]] std::span<float> values_of(std::string_view label) {
         for (std::vector<parameter>* list : {&parameters_, &constants_})
             for (parameter& p : *list)
@@ -167,8 +169,7 @@ class trainer {
     struct shared_parameters {
         const trainer* from;
 
-        [[nodiscard]] tensor parameter(std::string_view label, const shape&,
-                                       const initial&) const {
+        [[nodiscard]] tensor parameter(std::string_view label, const shape&, const initial&) const {
             for (const auto* list : {&from->parameters_, &from->constants_})
                 for (const auto& p : *list)
                     if (p.label == label) return p.value.value();

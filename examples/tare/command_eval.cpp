@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// tare eval: run a model on text: perplexity, tokens per second, and what the rules say it weighs.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <set>
+
+#include <tare/io/safetensors.hpp>
+#include <tare/io/text_corpus.hpp>
+#include <tare/micronet/report.hpp>
+#include <tare/micronet/weigh.hpp>
+#include <tare/text/perplexity.hpp>
+
+#include "command.hpp"
+#include "model_options.hpp"
+#include "report_files.hpp"
+
+namespace {
+
+using namespace tare;
+using namespace tare::tool;
+
+struct options {
+    model_options model;
+    std::string tokens;
+    std::string weights;
+    std::string json;
+    std::optional<std::uint64_t> seed;
+    extent chunk = 4032;
+    extent limit = 0;
+    int threads = 1;
+    bool online = false;
+};
+
+using packed_model = transformer_xl<tensor, prepared_weight>;
+
+/// Parameters by name from a file. Remembers which were asked for and how many zeros they hold.
+class file_parameters {
+  public:
+    file_parameters(const std::string& path, micronet::compression& how)
+        : archive_(io::load_safetensors(path)), how_(&how) {}
+
+    tensor parameter(std::string_view label, const shape& extents, const initial&) {
+        asked_.insert(std::string(label));
+        tensor out(extents, archive_.view<float>(label, extents));
+        const auto zeros = std::count(out.values().begin(), out.values().end(), 0.0F);
+        if (zeros > 0) how_->sparse.push_back({short_text(label), out.size() - zeros, -1});
+        return out;
+    }
+    /// Throws if the file holds a tensor that the model has no place for.
+    void require_all_used() const {
+        for (const auto& [name, stored] : archive_.tensors)
+            require(asked_.contains(name), archive_.path, ": the tensor ", name,
+                    " is no parameter of this model; check --config or --preset");
+    }
+
+  private:
+    io::safetensors_archive archive_;
+    micronet::compression* how_;
+    std::set<std::string> asked_;
+};
+
+/// The model, and in `how` what is left of its tensors.
+packed_model load_model(const options& o, const transformer_xl_config& config,
+                        micronet::compression& how) {
+    require(o.seed.has_value() != !o.weights.empty(),
+            "tare eval: give either --weights FILE.safetensors or --random SEED");
+    if (o.seed) {
+        random_parameters<float> source(*o.seed);
+        return packed_model(source, config);
+    }
+    file_parameters source(o.weights, how);
+    packed_model model(source, config);
+    source.require_all_used();
+    return model;
+}
+
+/// Says how far the work is, every five seconds.
+class progress {
+  public:
+    void operator()(std::size_t done_tokens, std::size_t all) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_ < std::chrono::seconds(5)) return;
+        last_ = now;
+        std::cerr << message("tare eval: ", done_tokens, " of ", all, " tokens\n");
+    }
+
+  private:
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+/// Losses of a stream in chunks; the state is carried from one to the next.
+text::perplexity_meter evaluate_chunks(const packed_model& model, std::span<const token> stream,
+                                       extent chunk, progress& say) {
+    text::perplexity_meter meter;
+    transformer_xl_state<tensor> state;
+    neural_cache<tensor> cache(model.config().cache.capacity);
+    const auto targets = stream.size() - 1;
+    for (std::size_t at = 0; at < targets; at += static_cast<std::size_t>(chunk)) {
+        const std::size_t count = std::min(static_cast<std::size_t>(chunk), targets - at);
+        const auto next = stream.subspan(at + 1, count);
+        const tensor hidden = model.hidden(stream.subspan(at, count), 1, state);
+        const tensor log_p = model.softmax().log_probability(hidden, next, &cache);
+        double sum = 0.0;
+        for (const float v : log_p.values())
+            sum -= static_cast<double>(v);
+        meter.add(sum / static_cast<double>(count), static_cast<extent>(count));
+        if (cache.capacity() > 0) cache.push(hidden, next);
+        say(at + count, targets);
+    }
+    return meter;
+}
+
+/// One token at a time, with the whole distribution before the next word is seen.
+text::perplexity_meter evaluate_online(const packed_model& model, std::span<const token> stream,
+                                       progress& say) {
+    text::perplexity_meter meter;
+    transformer_xl_stream state;
+    neural_cache<tensor> cache(model.config().cache.capacity);
+    const bool cached = cache.capacity() > 0;
+    for (std::size_t t = 0; t + 1 < stream.size(); ++t) {
+        tensor hidden;
+        const tensor p = micronet::step(model, stream[t], state, cached ? &cache : nullptr, hidden);
+        const auto next = static_cast<std::size_t>(stream[t + 1]);
+        meter.add(-std::log(static_cast<double>(p.values()[next])), 1);
+        if (cached) cache.push(hidden, stream.subspan(t + 1, 1));
+        say(t + 1, stream.size() - 1);
+    }
+    return meter;
+}
+
+nlohmann::json to_json(const text::perplexity_meter& meter, const std::string& signature,
+                       double seconds, double rate, const micronet::report& weight) {
+    return {{"schema", 1},
+            {"signature", signature},
+            {"loss_nats", meter.loss()},
+            {"perplexity", meter.perplexity()},
+            {"targets", meter.targets()},
+            {"seconds", seconds},
+            {"tokens_per_second", rate},
+            {"threads", threads()},
+            {"rules", weight.rules},
+            {"params", weight.sums.parameters()},
+            {"ops_per_token", weight.sums.operations()},
+            {"score", weight.score()}};
+}
+
+int run(const options& o) {
+    described_model m = o.model.describe();
+    require(m.how.bits == 32, "tare eval: ", m.origin, " is ", m.how.bits,
+            " bits wide, but values are computed in float32; give --bits 32 or a dense preset");
+    m.how.sparse.clear();  // what is weighed is what runs: zeros count where the weights have them
+    set_threads(o.threads);
+    const text::vocabulary words =
+        io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary));
+    std::vector<token> stream = io::read_corpus(o.tokens, words);
+    if (o.limit > 0 && o.limit < static_cast<extent>(stream.size()))
+        stream.resize(static_cast<std::size_t>(o.limit));
+    require(stream.size() >= 2, o.tokens, ": ", stream.size(),
+            " tokens; at least two are needed, for the first is only a context");
+    const packed_model model = load_model(o, m.config, m.how);
+    memory_pool::instance().release();  // the unpacked weights
+
+    progress say;
+    const auto begin = std::chrono::steady_clock::now();
+    const text::perplexity_meter meter = o.online ? evaluate_online(model, stream, say)
+                                                  : evaluate_chunks(model, stream, o.chunk, say);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const double rate = static_cast<double>(meter.targets()) / time.count();
+    const text::evaluation_signature signature{.targets = meter.targets(),
+                                               .context = m.config.window + 1,
+                                               .cache = m.config.cache.capacity,
+                                               .n_vocab = m.config.vocabulary,
+                                               .chunk = o.online ? 1 : o.chunk};
+
+    const ledger book = micronet::weigh(m.config, m.how, std::span<const token>(stream));
+    const micronet::report weight =
+        micronet::make_report(book, micronet::official{}, micronet::wikitext103);
+    if (!o.json.empty())
+        write_text(o.json,
+                   to_json(meter, signature.to_string(), time.count(), rate, weight).dump(1) +
+                       "\n");
+    if (o.json == "-") return done;
+    std::cout << m.origin << ", "
+              << (o.seed ? message("random weights, seed ", *o.seed) : o.weights) << '\n';
+    std::printf("%-20s %16.4f\n", "perplexity", meter.perplexity());
+    std::printf("%-20s %16.6f\n", "loss (nats/token)", meter.loss());
+    std::printf("%-20s %16.1f  (%.2f s, %d threads)\n", "tokens per second", rate, time.count(),
+                o.threads);
+    std::printf("%-20s %16.1f\n", "parameters", weight.sums.parameters());
+    std::printf("%-20s %16.1f\n", "operations/token", weight.sums.operations());
+    std::printf("%-20s %16.6f  (rules %s)\n", "score", weight.score(),
+                std::string(weight.rules).c_str());
+    std::printf("%-20s %s\n", "signature", signature.to_string().c_str());
+    return done;
+}
+
+const registration eval{
+    {"eval", [](CLI::App& app) {
+         auto o = std::make_shared<options>();
+         CLI::App* sub = app.add_subcommand(
+             "eval", "Run a model on text: perplexity, tokens per second, score");
+         o->model.add(*sub);
+         sub->add_option("--tokens", o->tokens,
+                         "Text file (.gz too); its words, most frequent first, are the vocabulary")
+             ->required()
+             ->check(CLI::ExistingFile);
+         CLI::Option* weights =
+             sub->add_option("--weights", o->weights, "Parameters by name (safetensors, F32)")
+                 ->check(CLI::ExistingFile);
+         sub->add_option("--random", o->seed, "Random parameters from this seed")
+             ->excludes(weights);
+         CLI::Option* online =
+             sub->add_flag("--online", o->online,
+                           "One token at a time, the whole distribution before each next word");
+         sub->add_option("--chunk", o->chunk, "Tokens of one evaluation call")
+             ->capture_default_str()
+             ->check(CLI::PositiveNumber)
+             ->excludes(online);
+         sub->add_option("--limit", o->limit, "Only the first so many tokens")
+             ->check(CLI::PositiveNumber);
+         sub->add_option("--threads", o->threads, "Threads to compute with")->capture_default_str();
+         sub->add_option("--json", o->json, "Write the figures as JSON; - for standard output");
+         return std::function<int()>([o] { return run(*o); });
+     }}};
+
+}  // namespace

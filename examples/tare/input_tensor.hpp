@@ -1,0 +1,105 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// One tensor of a user's file, .npz or .safetensors, as float32.
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tare/core/error.hpp>
+#include <tare/core/shape.hpp>
+#include <tare/formats/bf16.hpp>
+#include <tare/formats/fp16.hpp>
+#include <tare/io/npz.hpp>
+#include <tare/io/safetensors.hpp>
+
+namespace tare::tool {
+
+/// A tensor and where it came from.
+struct input_tensor {
+    std::string origin;
+    shape extents;
+    std::vector<float> values;
+};
+
+namespace detail {
+
+template <class Stored, class Convert>
+std::vector<float> converted(std::span<const std::byte> bytes, Convert&& convert) {
+    std::vector<float> out(bytes.size() / sizeof(Stored));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        Stored one;
+        std::memcpy(&one, bytes.data() + i * sizeof one, sizeof one);
+        out[i] = convert(one);
+    }
+    return out;
+}
+
+/// Values of an array whose type goes by one of the names of either kind of file; false for types
+/// that are not of floating point.
+inline bool to_floats(std::string_view type, std::span<const std::byte> bytes,
+                      std::vector<float>& out) {
+    if (type == "<f4" || type == "F32") {
+        out = converted<float>(bytes, [](float v) { return v; });
+    } else if (type == "<f8" || type == "F64") {
+        out = converted<double>(bytes, [](double v) { return static_cast<float>(v); });
+    } else if (type == "<f2" || type == "F16") {
+        out = converted<std::uint16_t>(bytes, [](std::uint16_t c) { return fp16::decode(c); });
+    } else if (type == "BF16") {
+        out = converted<std::uint16_t>(bytes, [](std::uint16_t c) { return bf16::decode(c); });
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/// Picks from arrays by name; `each` calls back with (name, type, shape, bytes) of every array.
+template <class Each>
+input_tensor pick(const std::string& path, const std::string& wanted, Each&& each) {
+    input_tensor out;
+    std::string names;
+    int candidates = 0;
+    each([&](const std::string& label, std::string_view type, const shape& extents,
+             std::span<const std::byte> bytes) {
+        if (!wanted.empty() && label != wanted) return;
+        std::vector<float> values;
+        const bool known = to_floats(type, bytes, values);
+        require(known || wanted.empty(), path, ": tensor ", label, " holds ", type,
+                "; expected floating-point values of 16, 32 or 64 bits");
+        if (!known) return;
+        ++candidates;
+        if (candidates <= 8) names += message(candidates == 1 ? "" : ", ", label);
+        out = {path + ", " + label, extents, std::move(values)};
+    });
+    require(candidates != 0 || wanted.empty(), path, ": no tensor named ", wanted);
+    require(candidates != 0, path, ": no tensor of floating-point values");
+    require(candidates == 1, path, ": holds ", candidates, " tensors (", names,
+            candidates > 8 ? ", ..." : "", "); choose one with --tensor");
+    return out;
+}
+
+}  // namespace detail
+
+/// Reads tensor `wanted` of an .npz or .safetensors file; empty takes the only one.
+/// Throws tare::error naming the file: no such tensor, several to choose from, no numbers of
+/// floating point, an unknown kind of file.
+[[nodiscard]] inline input_tensor read_tensor(const std::string& path, const std::string& wanted) {
+    if (path.ends_with(".npz")) {
+        const io::npz_archive archive = io::load_npz(path);
+        return detail::pick(path, wanted, [&](auto&& one) {
+            for (const auto& [label, array] : archive)
+                one(label, array.dtype, array.extents, std::span<const std::byte>(array.bytes));
+        });
+    }
+    require(path.ends_with(".safetensors"), path, ": expected a file .npz or .safetensors");
+    const io::safetensors_archive archive = io::load_safetensors(path);
+    return detail::pick(path, wanted, [&](auto&& one) {
+        for (const auto& [label, tensor] : archive.tensors)
+            one(label, tensor.dtype, tensor.extents, tensor.bytes);
+    });
+}
+
+}  // namespace tare::tool

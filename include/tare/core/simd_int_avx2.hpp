@@ -1,0 +1,163 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The words of simd_int.hpp in AVX2 registers. Included by simd_int.hpp alone.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <tare/core/simd.hpp>
+
+#if !defined(TARE_NO_SIMD) && defined(__AVX2__) && defined(__FMA__) &&                             \
+    !(defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) &&                    \
+      defined(__AVX512VL__))
+
+namespace tare::simd {
+
+inline constexpr std::size_t word_lane_count = 8;
+/// Sums that a tile may keep in registers, of 16; byte products need four more registers for the
+/// widened halves.
+inline constexpr int word_sums = 12;
+inline constexpr int byte_sums = 8;
+/// Rows of the largest tile.
+inline constexpr int word_tile_rows = 6;
+inline constexpr int byte_tile_rows = 4;
+/// Fields of a byte are moved down, so that they stay small enough for vpmaddubsw.
+inline constexpr bool any_byte_is_small = false;
+
+// Vectors of 32-bit integers, not __m256i (of 64-bit ones) and not a struct around it: GCC 12 keeps
+// a sum in two registers, one of either type, and arrays of structs in memory.
+using words [[gnu::vector_size(32)]] = std::int32_t;
+/// Eight float sums.
+using reals = __m256;
+
+/// The register as the intrinsics name it.
+[[gnu::always_inline]] inline __m256i raw(words a) {
+    return (__m256i)a;
+}
+[[gnu::always_inline]] inline words words_of(std::int32_t value) {
+    return words(_mm256_set1_epi32(value));
+}
+[[gnu::always_inline]] inline words load_words(const void* p) {
+    return words(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+}
+/// The four bytes at p in every lane.
+[[gnu::always_inline]] inline words broadcast_word(const void* p) {
+    std::int32_t value;
+    std::memcpy(&value, p, sizeof value);
+    return words_of(value);
+}
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), raw(a));
+}
+/// Writes the first `count` <= 8 words.
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
+    alignas(32) std::int32_t block[word_lane_count];
+    store_words(block, a);
+    std::memcpy(p, block, count * sizeof(std::int32_t));
+}
+[[gnu::always_inline]] inline words add(words a, words b) {
+    return words(_mm256_add_epi32(raw(a), raw(b)));
+}
+[[gnu::always_inline]] inline words subtract(words a, words b) {
+    return words(_mm256_sub_epi32(raw(a), raw(b)));
+}
+[[gnu::always_inline]] inline words bitwise_and(words a, words b) {
+    return words(_mm256_and_si256(raw(a), raw(b)));
+}
+template <int Bits>
+[[gnu::always_inline]] inline words shift_left(words a) {
+    return words(_mm256_slli_epi32(raw(a), Bits));
+}
+/// Arithmetic: the sign moves in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_right(words a) {
+    return words(_mm256_srai_epi32(raw(a), Bits));
+}
+/// Each 16-bit half on its own, zeros move in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_halves_right(words a) {
+    return words(_mm256_srli_epi16(raw(a), Bits));
+}
+
+[[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
+    return words(_mm256_add_epi32(raw(acc), _mm256_madd_epi16(raw(a), raw(b))));
+}
+[[gnu::always_inline]] inline words dot_u8s8(words acc, words u, words s) {
+#if defined(__AVXVNNI__)
+    return words(_mm256_dpbusd_avx_epi32(raw(acc), raw(u), raw(s)));
+#else
+    // Bytes 0 and 2 of a word, then 1 and 3, as 16-bit numbers. Each half is loop-invariant for one
+    // of the operands and moves out of the tile's inner loop.
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(raw(u), _mm256_set1_epi16(255)),
+                                           _mm256_srai_epi16(_mm256_slli_epi16(raw(s), 8), 8));
+    const __m256i odd =
+        _mm256_madd_epi16(_mm256_srli_epi16(raw(u), 8), _mm256_srai_epi16(raw(s), 8));
+    return words(_mm256_add_epi32(_mm256_add_epi32(raw(acc), even), odd));
+#endif
+}
+[[gnu::always_inline]] inline words dot_small_u8s8(words acc, words u, words s) {
+#if defined(__AVXVNNI__)
+    return dot_u8s8(acc, u, s);
+#else
+    return dot_s16(acc, words(_mm256_maddubs_epi16(raw(u), raw(s))), words(_mm256_set1_epi16(1)));
+#endif
+}
+
+[[gnu::always_inline]] inline reals reals_of(float value) {
+    return _mm256_set1_ps(value);
+}
+/// A product of two bfloat16 has at most 16 significant bits, so fusing changes nothing but time.
+[[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
+    const __m256i high = _mm256_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));
+    const __m256 low = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(raw(a), 16)),
+                                       _mm256_castsi256_ps(_mm256_slli_epi32(raw(b), 16)), acc);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(raw(a), high)),
+                           _mm256_castsi256_ps(_mm256_and_si256(raw(b), high)), low);
+}
+
+/// Part `part` of the words, rounded to float (half to even).
+[[gnu::always_inline]] inline floats part_to_floats(words a, int) {
+    return _mm256_cvtepi32_ps(raw(a));
+}
+[[gnu::always_inline]] inline floats part_of(reals a, int) {
+    return a;
+}
+
+namespace detail {
+
+/// For each 8-bit mask: which of the next values each lane takes. AVX2 has no expand instruction.
+consteval std::array<std::array<std::uint8_t, 8>, 256> expansion_table() {
+    std::array<std::array<std::uint8_t, 8>, 256> table{};
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        std::uint8_t next = 0;
+        for (unsigned lane = 0; lane < 8; ++lane)
+            if ((mask >> lane & 1U) != 0) table[mask][lane] = next++;
+    }
+    return table;
+}
+alignas(64) inline constexpr auto expansion = expansion_table();
+
+/// All ones in the lanes whose bit is set.
+[[gnu::always_inline]] inline __m256i lanes_of(std::uint32_t mask) {
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<std::int32_t>(mask)), bit);
+    return _mm256_cmpeq_epi32(set, bit);
+}
+
+}  // namespace detail
+
+/// Lane i is the next value at p where bit i of `mask` is set, zero elsewhere. Reads eight floats
+/// from p on.
+[[gnu::always_inline]] inline floats expand(std::uint32_t mask, const float* p) {
+    std::int64_t packed;
+    std::memcpy(&packed, detail::expansion[mask & 255U].data(), sizeof packed);
+    const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(packed));
+    const __m256 values = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), from);
+    return _mm256_and_ps(values, _mm256_castsi256_ps(detail::lanes_of(mask)));
+}
+
+}  // namespace tare::simd
+
+#endif

@@ -1,0 +1,143 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The words of simd_int.hpp in AVX-512 registers; VNNI and BF16 instructions where the compiler may
+// use them. Included by simd_int.hpp alone.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include <tare/core/simd.hpp>
+
+#if !defined(TARE_NO_SIMD) && defined(__AVX512F__) && defined(__AVX512DQ__) &&                     \
+    defined(__AVX512BW__) && defined(__AVX512VL__)
+
+// GCC 12 warns falsely about undefined registers inside its own intrinsics; the pragmas have to
+// stand around the functions that use them.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace tare::simd {
+
+inline constexpr std::size_t word_lane_count = 16;
+/// Sums that a tile may keep in registers, of 32.
+inline constexpr int word_sums = 24;
+inline constexpr int byte_sums = 24;
+/// Rows of the largest tile.
+inline constexpr int word_tile_rows = 12;
+inline constexpr int byte_tile_rows = 12;
+/// Fields of a byte may stay where they are: the dot product takes any unsigned byte.
+inline constexpr bool any_byte_is_small = true;
+
+// Vectors of 32-bit integers, not __m512i (of 64-bit ones) and not a struct around it: GCC 12 keeps
+// a sum in two registers, one of either type, and arrays of structs in memory.
+using words [[gnu::vector_size(64)]] = std::int32_t;
+/// Sixteen float sums.
+using reals = __m512;
+
+/// The register as the intrinsics name it.
+[[gnu::always_inline]] inline __m512i raw(words a) {
+    return (__m512i)a;
+}
+[[gnu::always_inline]] inline words words_of(std::int32_t value) {
+    return words(_mm512_set1_epi32(value));
+}
+[[gnu::always_inline]] inline words load_words(const void* p) {
+    return words(_mm512_loadu_si512(p));
+}
+/// The four bytes at p in every lane.
+[[gnu::always_inline]] inline words broadcast_word(const void* p) {
+    std::int32_t value;
+    std::memcpy(&value, p, sizeof value);
+    return words_of(value);
+}
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
+    _mm512_storeu_si512(p, raw(a));
+}
+/// Writes the first `count` <= 16 words.
+[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
+    _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1U << count) - 1U), raw(a));
+}
+[[gnu::always_inline]] inline words add(words a, words b) {
+    return words(_mm512_add_epi32(raw(a), raw(b)));
+}
+[[gnu::always_inline]] inline words subtract(words a, words b) {
+    return words(_mm512_sub_epi32(raw(a), raw(b)));
+}
+[[gnu::always_inline]] inline words bitwise_and(words a, words b) {
+    return words(_mm512_and_si512(raw(a), raw(b)));
+}
+template <int Bits>
+[[gnu::always_inline]] inline words shift_left(words a) {
+    return words(_mm512_slli_epi32(raw(a), Bits));
+}
+/// Arithmetic: the sign moves in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_right(words a) {
+    return words(_mm512_srai_epi32(raw(a), Bits));
+}
+/// Each 16-bit half on its own, zeros move in.
+template <int Bits>
+[[gnu::always_inline]] inline words shift_halves_right(words a) {
+    return words(_mm512_srli_epi16(raw(a), Bits));
+}
+
+[[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
+#if defined(__AVX512VNNI__)
+    return words(_mm512_dpwssd_epi32(raw(acc), raw(a), raw(b)));
+#else
+    return words(_mm512_add_epi32(raw(acc), _mm512_madd_epi16(raw(a), raw(b))));
+#endif
+}
+[[gnu::always_inline]] inline words dot_u8s8(words acc, words u, words s) {
+#if defined(__AVX512VNNI__)
+    return words(_mm512_dpbusd_epi32(raw(acc), raw(u), raw(s)));
+#else
+    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(raw(u), _mm512_set1_epi16(255)),
+                                           _mm512_srai_epi16(_mm512_slli_epi16(raw(s), 8), 8));
+    const __m512i odd =
+        _mm512_madd_epi16(_mm512_srli_epi16(raw(u), 8), _mm512_srai_epi16(raw(s), 8));
+    return words(_mm512_add_epi32(raw(acc), _mm512_add_epi32(even, odd)));
+#endif
+}
+[[gnu::always_inline]] inline words dot_small_u8s8(words acc, words u, words s) {
+    return dot_u8s8(acc, u, s);
+}
+
+[[gnu::always_inline]] inline reals reals_of(float value) {
+    return _mm512_set1_ps(value);
+}
+[[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
+#if defined(__AVX512BF16__)
+    return _mm512_dpbf16_ps(acc, (__m512bh)raw(a), (__m512bh)raw(b));
+#else
+    const __m512i high = _mm512_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));
+    const __m512 low = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(raw(a), 16)),
+                                       _mm512_castsi512_ps(_mm512_slli_epi32(raw(b), 16)), acc);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(raw(a), high)),
+                           _mm512_castsi512_ps(_mm512_and_si512(raw(b), high)), low);
+#endif
+}
+
+/// Part `part` of the words, rounded to float (half to even).
+[[gnu::always_inline]] inline floats part_to_floats(words a, int) {
+    return _mm512_cvtepi32_ps(raw(a));
+}
+[[gnu::always_inline]] inline floats part_of(reals a, int) {
+    return a;
+}
+
+/// Lane i is the next value at p where bit i of `mask` is set, zero elsewhere. Reads sixteen
+/// floats from p on.
+[[gnu::always_inline]] inline floats expand(std::uint32_t mask, const float* p) {
+    return _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_loadu_ps(p));
+}
+
+}  // namespace tare::simd
+
+#pragma GCC diagnostic pop
+
+#endif

@@ -1,0 +1,90 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The fixtures of the quantized language model: configuration, words, names of the reference.
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <tare/io/npz.hpp>
+#include <tare/models/stored_model.hpp>
+
+#include "golden.hpp"
+
+namespace tare::testing {
+
+/// Sizes of the hanlab fixtures with the constant cache of the quantized cases.
+inline transformer_xl_config quantized_case_config() {
+    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/hanlab/manifest.json");
+    const nlohmann::json about = nlohmann::json::parse(in)["architecture"];
+    const auto sizes = [&](const char* key) {
+        return size_list(std::span<const extent>(about[key].get<std::vector<extent>>()));
+    };
+    transformer_xl_config c;
+    c.layers = about["n_layers"];
+    c.width = about["n_embed"];
+    c.heads = about["n_head"];
+    c.key_width = about["n_k"];
+    c.value_width = about["n_v"];
+    c.inner = about["n_inner"];
+    c.window = about["n_seq"];
+    c.vocabulary = about["n_vocab"];
+    c.cutoffs = sizes("cutoffs");
+    c.widths = sizes("n_embeds");
+    c.cache = {20, false, 0.05, 0.2, true};
+    return c;
+}
+
+inline std::vector<token> words(const io::npz_archive& archive, const std::string& name) {
+    std::vector<token> out;
+    for (const std::int64_t w : values<std::int64_t>(archive, name))
+        out.push_back(static_cast<token>(w));
+    return out;
+}
+
+/// The reference's module of a quantization point.
+inline std::string point_module(const std::string& label) {
+    const auto ends = [&label](std::string_view tail) { return label.ends_with(tail); };
+    const std::string layer = label.substr(0, label.find('.', 7));
+    if (label == "final") return "quant";
+    if (ends(".attn_out")) return layer + ".quant_attnv";
+    if (ends(".attn")) return layer + ".quant_attn";
+    if (ends(".relu")) return layer + ".fc.1";
+    if (ends(".fc.3")) return layer + ".fc.4";
+    return layer + ".quant_" + label.substr(label.rfind('.') + 1);
+}
+
+/// All quantization points of a model.
+inline std::vector<std::string> point_labels(const transformer_xl_config& config) {
+    std::vector<std::string> out{"final"};
+    for (extent i = 0; i < config.layers; ++i)
+        for (const char* part : {"ln1", "qkv", "attn", "attn_out", "ln2", "relu", "fc.3"})
+            out.push_back(message("layers.", i, '.', part));
+    return out;
+}
+
+/// "layers.0.qkv.weight" to "layers.0.qkv.float_weight": the float copy of a quantized parameter.
+inline std::string float_name(const std::string& label) {
+    const std::size_t dot = label.rfind('.') + 1;
+    return message(label.substr(0, dot), "float_", label.substr(dot));
+}
+
+/// Parameters by name from `head` + name, or `head` + the name of the float copy; the constants of
+/// the cache as the configuration has them.
+struct float_parameters {
+    const io::npz_archive* archive;
+    std::string head;
+
+    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
+                                   const initial& start) const {
+        if (label.starts_with("loss.cache_"))
+            return tensor(shape{}, static_cast<float>(start.constant));
+        std::string name(label);
+        if (!archive->contains(head + name)) name = float_name(name);
+        return tensor(extents, values<float>(*archive, head + name));
+    }
+};
+
+}  // namespace tare::testing

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// Losses over a vocabulary: by blocks of logits, by pieces of a row, and without the logits.
+#include <limits>
+
+#include <tare/kernels/linear_log_softmax.hpp>
+#include <tare/kernels/pick_log_softmax.hpp>
+
+#include "kernel_test.hpp"
+
+using namespace tare;
+using namespace tare::testing;
+
+namespace {
+
+/// Errors in units of 2^-24: twice the result, the sum's C / 2048 blocks and its 46 roundings; the
+/// logits themselves are sums of K products of values below 3 and 1, each with an error of at most
+/// (K + 2) 2^-24 sum |a b| <= (K + 2) 3 K 2^-24.
+double bound_of(double result, extent columns, extent depth) {
+    const auto c = static_cast<double>(columns);
+    const auto k = static_cast<double>(depth);
+    return std::ldexp(2.0 * std::abs(result) + c / 2048.0 + 46.0 + 6.0 * (k + 2.0) * k, -24);
+}
+
+struct layer_case {
+    extent rows, columns, depth, extra;
+    std::vector<float> x, w, bias, more;
+    std::vector<std::int32_t> targets;
+
+    layer_case(extent r, extent c, extent k, extent e)
+        : rows(r),
+          columns(c),
+          depth(k),
+          extra(e),
+          x(uniform_values(r * k, 1)),
+          w(uniform_values(c * k, 2, -1.0F, 1.0F)),
+          bias(uniform_values(c, 3)),
+          more(uniform_values(r * e, 4)) {
+        for (extent i = 0; i < r; ++i)
+            targets.push_back(static_cast<std::int32_t>(i * 7919 % (c + e)));
+    }
+    matrix_view<const float> more_view() const {
+        return extra == 0 ? matrix_view<const float>{}
+                          : matrix_view<const float>(more.data(), rows, extra);
+    }
+    std::vector<float> fast() const {
+        std::vector<float> out(static_cast<std::size_t>(rows));
+        const kernels::prepared_matrix packed({w.data(), columns, depth}, true);
+        kernels::linear_log_softmax({x.data(), rows, depth}, packed, bias, more_view(), targets,
+                                    out);
+        return out;
+    }
+    /// The plain text in double.
+    std::vector<double> exact() const {
+        std::vector<double> z(static_cast<std::size_t>(rows * columns));
+        const matrix_view<double> logits(z.data(), rows, columns);
+        const std::vector<double> a = widen(x), b = widen(w), further = widen(more);
+        kernels::matmul_reference<double>({a.data(), rows, depth}, {b.data(), columns, depth},
+                                          logits, {.transpose_b = true});
+        for (extent r = 0; r < rows; ++r)
+            for (extent c = 0; c < columns; ++c)
+                logits(r, c) += static_cast<double>(bias[static_cast<std::size_t>(c)]);
+        std::vector<matrix_view<const double>> blocks{logits};
+        if (extra > 0) blocks.emplace_back(further.data(), rows, extra);
+        std::vector<double> out(targets.size()), top(out.size()), sum(out.size());
+        kernels::plain::pick_log_softmax<double>(blocks, targets, out, {top, sum});
+        return out;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a loss without logits is the loss of the logits") {
+    for (const extent rows : {0, 1, 2, 47, 48, 49, 513})
+        for (const auto& [columns, depth, extra] : {std::array<extent, 3>{1, 1, 0},
+                                                    {33, 5, 2},
+                                                    {257, 256, 2},
+                                                    {2049, 4, 0},
+                                                    {1025, 64, 1}}) {
+            const layer_case c(rows, columns, depth, extra);
+            CAPTURE(rows);
+            CAPTURE(columns);
+            const std::vector<float> got = c.fast();
+            const std::vector<double> want = c.exact();
+            for (std::size_t i = 0; i < want.size(); ++i)
+                REQUIRE(std::abs(static_cast<double>(got[i]) - want[i]) <=
+                        bound_of(want[i], columns + extra, depth));
+        }
+}
+
+TEST_CASE("a loss without logits has the same bits for any threads") {
+    const layer_case c(700, 3001, 37, 2);
+    CHECK(same_for_any_threads([&] { return c.fast(); }));
+}
+
+TEST_CASE("a loss without logits passes on what is no number, and refuses what does not fit") {
+    layer_case c(3, 40, 4, 2);
+    c.x[5] = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<float> got = c.fast();
+    CHECK(!std::isnan(got[0]));
+    CHECK(std::isnan(got[1]));
+    c.targets[0] = 42;
+    CHECK_THROWS_AS(c.fast(), error);
+    c.targets[0] = -1;
+    CHECK_THROWS_AS(c.fast(), error);
+    c.targets[0] = 0;
+    c.bias.pop_back();
+    CHECK_THROWS_AS(c.fast(), error);
+}
+
+TEST_CASE("blocks of logits give the loss and gradient of one row") {
+    for (const extent n : awkward_sizes) {
+        if (n == 0) continue;
+        const extent rows = 5;
+        const std::vector<float> a = uniform_values(rows * n, 6), b = uniform_values(rows * 2, 7);
+        const std::vector<double> wide_a = widen(a), wide_b = widen(b);
+        std::vector<std::int32_t> targets;
+        for (extent r = 0; r < rows; ++r)
+            targets.push_back(static_cast<std::int32_t>(r * 31 % (n + 2)));
+        const std::vector<float> d_out = uniform_values(rows, 8);
+        const std::vector<double> wide_d = widen(d_out);
+        const auto run = [&]<class S>(const std::vector<S>& first, const std::vector<S>& second,
+                                      const std::vector<S>& d, auto forward, auto backward) {
+            const std::vector<matrix_view<const S>> blocks{{first.data(), rows, n},
+                                                           {second.data(), rows, 2}};
+            std::vector<S> out(targets.size()), top(out.size()), sum(out.size());
+            forward(blocks, out, top, sum);
+            std::vector<S> da(first.size(), S(0.25)), db(second.size(), S(0.5));
+            const std::vector<matrix_view<S>> gradients{{da.data(), rows, n}, {db.data(), rows, 2}};
+            backward(blocks, top, sum, d, gradients);
+            out.insert(out.end(), da.begin(), da.end());
+            out.insert(out.end(), db.begin(), db.end());
+            return out;
+        };
+        const auto got = run(
+            a, b, d_out,
+            [&](auto& blocks, auto& out, auto& top, auto& sum) {
+                kernels::pick_log_softmax(blocks, targets, out, {top, sum});
+            },
+            [&](auto& blocks, auto& top, auto& sum, auto& d, auto& gradients) {
+                kernels::pick_log_softmax_backward(blocks, targets, {top, sum}, d, gradients);
+            });
+        const auto want = run(
+            wide_a, wide_b, wide_d,
+            [&](auto& blocks, auto& out, auto& top, auto& sum) {
+                kernels::plain::pick_log_softmax<double>(blocks, targets, out, {top, sum});
+            },
+            [&](auto& blocks, auto& top, auto& sum, auto& d, auto& gradients) {
+                kernels::plain::pick_log_softmax_backward<double>(blocks, targets, {top, sum}, d,
+                                                                  gradients);
+            });
+        for (std::size_t i = 0; i < want.size(); ++i)
+            REQUIRE(std::abs(static_cast<double>(got[i]) - want[i]) <= bound_of(want[i], n + 2, 0));
+    }
+}
+
+TEST_CASE("a row cut into pieces has the softmax of the whole") {
+    for (const extent n : {1, 100, 8191, 8192, 8193, 50000}) {
+        // Far apart, so that pieces have maxima of their own.
+        std::vector<float> x = uniform_values(n, 9, -8.0F, 8.0F);
+        x[static_cast<std::size_t>(n / 2)] = 20.0F;
+        const std::vector<double> wide = widen(x);
+        std::vector<double> want(x.size());
+        kernels::plain::softmax<double>({wide.data(), 1, n}, {want.data(), 1, n});
+        const auto run = [&] {
+            std::vector<float> y(x.size());
+            const kernels::piecewise_softmax row(x, y);
+            row.finish(row.whole().maximum, 1.0F / row.whole().sum);
+            return y;
+        };
+        const std::vector<float> got = run();
+        for (std::size_t i = 0; i < x.size(); ++i)
+            REQUIRE(std::abs(static_cast<double>(got[i]) - want[i]) <=
+                    std::ldexp(want[i] * (static_cast<double>(n) / 2048.0 + 46.0), -24) + 1e-38);
+        CHECK(same_for_any_threads(run));
+    }
+}
+
+TEST_CASE("parts of a softmax join in any constellation") {
+    const float infinite = std::numeric_limits<float>::infinity();
+    const kernels::softmax_part none{}, some{2.0F, 3.0F}, high{infinite, std::nanf("")};
+    CHECK(kernels::join(none, some).sum == 3.0F);
+    CHECK(kernels::join(some, none).sum == 3.0F);
+    CHECK(kernels::join(none, none).sum == 0.0F);
+    CHECK(std::isnan(kernels::join(some, high).sum));
+    CHECK(std::isnan(kernels::join(high, some).sum));
+}

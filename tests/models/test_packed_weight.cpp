@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+// Packed weights against the simulated ones: single products, whole models, chunks and online.
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/core/parallel.hpp>
+#include <tare/io/packed_model.hpp>
+#include <tare/micronet/weigh.hpp>
+#include <tare/train/quantization_aware.hpp>
+
+#include "io/scratch.hpp"
+
+using namespace tare;
+
+namespace {
+
+/// Losses of the fast model: sums differ by rounding, and an activation on the edge between two
+/// codes may then fall on the other side, which moves a loss by up to about a step of it.
+constexpr double mean_tolerance = 2e-3;
+
+struct parameters {
+    bool prune;
+    random_parameters<float> random{11};
+
+    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
+                                   const initial& start) const {
+        tensor out = random.parameter(label, extents, start).clone();
+        const std::span<float> values = out.mutable_values();
+        if (!prune || extents.rank() != 2 || micronet::stays_at_32_bits(label)) return out;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            if (i % 5 < 2) values[i] = 0.0F;
+        return out;
+    }
+};
+
+transformer_xl_config config() {
+    transformer_xl_config c;
+    c.layers = 2;
+    c.width = 36;
+    c.heads = 3;
+    c.key_width = 7;
+    c.value_width = 6;
+    c.inner = 51;
+    c.window = 8;
+    c.vocabulary = 211;
+    c.cutoffs = {23, 71};
+    c.widths = {36, 13, 4};
+    c.cache = {9, false, 0.05, 0.2, false};
+    return c;
+}
+
+std::vector<token> stream_of(std::size_t count) {
+    std::vector<token> out(count);
+    for (std::size_t i = 0; i < count; ++i)
+        out[i] = static_cast<token>((i * i * 13 + i * 5) % 211);
+    return out;
+}
+
+stored_model make_model(int bits, bool pruned) {
+    micronet::compression how;
+    how.bits = bits;
+    train::quantization_aware<> t(parameters{pruned}, config(), how);
+    const std::vector<token> words = stream_of(65);
+    static_cast<void>(t.observe(std::span(words).first(64), std::span(words).subspan(1)));
+    return t.store();
+}
+
+template <class Weight>
+std::vector<float> losses(const transformer_xl<tensor, Weight>& model, std::size_t chunk) {
+    transformer_xl_state<tensor> state;
+    neural_cache<tensor> cache(model.config().cache.capacity);
+    const std::vector<token> words = stream_of(97);
+    std::vector<float> out;
+    for (std::size_t at = 0; at < 96; at += chunk) {
+        const auto labels = std::span(words).subspan(at + 1, chunk);
+        const tensor h = model.hidden(std::span(words).subspan(at, chunk), 1, state);
+        const tensor logp = model.softmax().log_probability(h, labels, &cache);
+        out.insert(out.end(), logp.values().begin(), logp.values().end());
+        cache.push(h, labels);
+    }
+    return out;
+}
+
+double mean(const std::vector<float>& values) {
+    double sum = 0.0;
+    for (const float v : values)
+        sum += static_cast<double>(v);
+    return sum / static_cast<double>(values.size());
+}
+
+stored_tensor random_weight(extent rows, extent columns, int bits, bool pruned) {
+    return store_tensor(
+        parameters{pruned}.parameter("w", shape{rows, columns}, initial::uniform(0.7)), bits);
+}
+
+}  // namespace
+
+TEST_CASE("products of packed weights keep their bound; exact ones keep the bits") {
+    for (const int bits : {2, 3, 5, 8, 9, 10, 15, 16})
+        for (const bool pruned : {false, true})
+            for (const extent columns : {1, 4, 31, 64, 257})
+                for (const extent m : {1, 3, 8, 9, 40}) {
+                    INFO(bits, " bits, pruned ", pruned, ", K ", columns, ", M ", m);
+                    const stored_tensor w = random_weight(67, columns, bits, pruned);
+                    const int in = std::min(bits, 12);
+                    const float step = 0.01F;
+                    tensor x(shape{m, columns});
+                    const int n = (1 << (in - 1)) - 1;
+                    for (std::size_t i = 0; i < x.values().size(); ++i)
+                        x.mutable_values()[i] =
+                            static_cast<float>(static_cast<int>(i * 7919) % (2 * n + 1) - n) * step;
+                    const tensor want = linear(x, w.decode());
+                    const tensor exact = linear(x, packed_weight(w, {in, step, true}));
+                    const tensor integer = linear(x, packed_weight(w, {in, step, false}));
+                    const tensor blocks = linear(x, packed_weight(w, {}));
+                    const tensor values = w.decode();
+                    for (extent i = 0; i < want.size(); ++i) {
+                        const auto at = static_cast<std::size_t>(i);
+                        double size = 0.0;
+                        for (extent k = 0; k < columns; ++k)
+                            size +=
+                                std::abs(static_cast<double>(x.view().matrix()(i / 67, k)) *
+                                         static_cast<double>(values.view().matrix()(i % 67, k)));
+                        const double bound = static_cast<double>(columns + 4) * 0x1p-24 * size;
+                        const auto wanted = static_cast<double>(want.values()[at]);
+                        REQUIRE(exact.values()[at] == want.values()[at]);
+                        REQUIRE(std::abs(static_cast<double>(integer.values()[at]) - wanted) <=
+                                bound);
+                        REQUIRE(std::abs(static_cast<double>(blocks.values()[at]) - wanted) <=
+                                bound);
+                    }
+                }
+}
+
+TEST_CASE("rows of packed tables are the stored values") {
+    for (const bool pruned : {false, true})
+        for (const int in : {9, 32}) {
+            const stored_tensor w = random_weight(701, 37, 9, pruned);
+            const packed_weight packed(w, {in, 0.1F, false});
+            const std::vector<token> index{0, 700, 3, 3, 441, 442, 443};
+            const tensor got = gather(packed, index);
+            const tensor want = gather(w.decode(), std::span<const token>(index));
+            for (std::size_t i = 0; i < got.values().size(); ++i)
+                REQUIRE(got.values()[i] == want.values()[i]);
+            const std::vector<token> outside{701};
+            CHECK_THROWS_AS(static_cast<void>(gather(packed, outside)), error);
+        }
+}
+
+TEST_CASE("a packed file gives the simulated model's losses") {
+    const testing::scratch_folder folder;
+    const std::string path = folder.file("model.safetensors");
+    for (const int bits : {4, 9, 32})
+        for (const bool pruned : {false, true}) {
+            INFO(bits, " bits, pruned ", pruned);
+            const stored_model stored = make_model(bits, pruned);
+            io::save_packed(path, stored);
+            stored_parameters source(stored);
+            const transformer_xl<tensor> simulated(source, stored.config);
+            const io::packed_model exact = io::load_packed_model(path, true);
+            const io::packed_model fast = io::load_packed_model(path);
+            for (const std::size_t chunk : {std::size_t{96}, std::size_t{24}, std::size_t{1}}) {
+                INFO("chunks of ", chunk);
+                const std::vector<float> want = losses(simulated, chunk);
+                CHECK(losses(exact.model, chunk) == want);
+                CHECK(std::abs(mean(losses(fast.model, chunk)) - mean(want)) <= mean_tolerance);
+            }
+        }
+}
+
+TEST_CASE("the whole distribution online; the same bits for any number of threads") {
+    const stored_model stored = make_model(9, true);
+    packed_parameters source(stored);
+    const transformer_xl<tensor, packed_weight> model(source, stored.config);
+    std::vector<float> first;
+    for (const int threads : {1, 2, 3, 4}) {
+        set_threads(threads);
+        transformer_xl_state<tensor> state;
+        neural_cache<tensor> cache(stored.config.cache.capacity);
+        std::vector<float> all;
+        for (const token word : stream_of(12)) {
+            tensor hidden;
+            const tensor p = micronet::step(model, word, state, &cache, hidden);
+            double sum = 0.0;
+            for (const float v : p.values())
+                sum += static_cast<double>(v);
+            CHECK(sum > 0.79);  // an empty cache loses its share of 0.2
+            CHECK(sum < 1.001);
+            all.insert(all.end(), p.values().begin(), p.values().end());
+            cache.push(hidden, std::vector<token>{word});
+        }
+        if (first.empty()) first = all;
+        CHECK(all == first);
+    }
+}
+
+TEST_CASE("packed weights take fewer bytes than their 16-bit codes") {
+    const stored_tensor w = random_weight(2048, 64, 9, true);
+    CHECK(packed_weight(w, {}).bytes() < 2048 * 64 * 9 / 8 + 2048 * 4);
+    CHECK(packed_weight(w, {9, 1.0F, false}).bytes() <= 2048 * 64 * 9 / 8 + 2048 * 4);
+}
+
+TEST_CASE("shapes that do not fit are refused") {
+    const packed_weight w(random_weight(5, 7, 8, false), {});
+    CHECK_THROWS_AS(static_cast<void>(linear(tensor(shape{2, 6}, 0.0F), w)), error);
+    CHECK_THROWS_AS(static_cast<void>(linear(tensor(shape{2, 7}, 0.0F), w, tensor(shape{4}, 0.0F))),
+                    error);
+    CHECK_THROWS_AS(packed_weight(store_tensor(tensor(shape{4}, 1.0F), 8), {}), error);
+}

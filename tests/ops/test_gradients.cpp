@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// Every differentiable operation against difference quotients, in double.
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/ops/add.hpp>
+#include <tare/ops/add_at.hpp>
+#include <tare/ops/cache_log_probability.hpp>
+#include <tare/ops/gather.hpp>
+#include <tare/ops/layer_norm.hpp>
+#include <tare/ops/linear.hpp>
+#include <tare/ops/log_mixture.hpp>
+#include <tare/ops/mean.hpp>
+#include <tare/ops/pick_log_softmax.hpp>
+#include <tare/ops/relu.hpp>
+#include <tare/ops/reshape.hpp>
+#include <tare/ops/scale.hpp>
+#include <tare/ops/segment_attention.hpp>
+#include <tare/ops/sigmoid.hpp>
+#include <tare/ops/softplus.hpp>
+#include <tare/testing/check_gradient.hpp>
+
+using namespace tare;
+using doubles = basic_tensor<double>;
+
+namespace {
+
+doubles values(const shape& extents, std::uint64_t seed, double low = -1.0, double high = 1.0) {
+    doubles out(extents);
+    const random_stream random(seed, 5);
+    std::uint64_t i = 0;
+    for (double& v : out.mutable_values())
+        v = low + (high - low) * static_cast<double>(random.uniform(i++));
+    return out;
+}
+
+/// See gradient_error: the quotient itself is good to about 1e-9; functions with larger third
+/// derivatives (1 / sqrt, exp of scores) stay below this.
+constexpr double tolerance = 1e-7;
+
+template <class Op>
+void check(const Op& op, std::vector<doubles> inputs, std::size_t differentiated = 9) {
+    CAPTURE(std::string(Op::name));
+    CHECK(testing::gradient_error(op, std::move(inputs), differentiated) < tolerance);
+}
+
+}  // namespace
+
+TEST_CASE("gradients equal difference quotients") {
+    check(op::linear{}, {values({3, 4}, 1), values({5, 4}, 2), values({5}, 3)});
+    check(op::linear{}, {values({2, 3, 4}, 1), values({5, 4}, 2)});
+    check(op::add{}, {values({3, 4}, 1), values({3, 4}, 2)});
+    check(op::scale_by{-0.75}, {values({3, 4}, 1)});
+    check(op::scale{}, {values({3, 4}, 1), values({}, 2)});
+    check(op::relu{}, {values({40}, 1)});
+    check(op::mean{}, {values({7}, 1)});
+    check(op::layer_norm{}, {values({3, 6}, 1), values({6}, 2), values({6}, 3)});
+    check(op::softplus{}, {values({9}, 1, -3.0, 3.0)});
+    check(op::sigmoid{}, {values({9}, 1, -3.0, 3.0)});
+    check(op::log_mixture{},
+          {values({6}, 1, -4.0, 0.0), values({6}, 2, -4.0, 0.0), values({}, 3, 0.2, 0.8)});
+    check(op::gather{{2, 0, 2, 1}}, {values({3, 4}, 1)});
+    check(op::merge_rows{{{1, 2}, {0}}}, {values({2, 3}, 1), values({1, 3}, 2)});
+    check(op::add_at{{1, 1, 3}}, {values({5}, 1), values({3}, 2)});
+    check(op::reshape{shape{4, 3}}, {values({3, 4}, 1)});
+    check(op::pick_log_softmax{{0, 6, 3}}, {values({3, 4}, 1), values({3, 3}, 2)});
+    const std::vector<token> words{1, 2, 1, 3, 1, 1};
+    // Every word is among the last eight pairs: a row without its word is a constant (-1e9).
+    const op::cache_log_probability cache{8, {1, 3, 2}, words};
+    check(cache, {values({6, 3}, 1), values({6, 3}, 2), values({3, 3}, 3)}, 2);
+    check(op::segment_attention<>{2, 3, 2, {}}, {values({5, 2, 16}, 1), values({3, 4}, 2)});
+}
+
+TEST_CASE("stored memory and stored keys take part but get no gradient") {
+    const op::segment_attention<> attention{2, 3, 2, {}};
+    doubles qkv = values({4, 1, 16}, 1);
+    doubles positions = values({3, 4}, 2);
+    basic_tape<double> record;
+    const auto parameter = record.parameter(qkv);
+    const auto memory = record.parameter(values({3, 1, 10}, 3));
+    CHECK_THROWS_AS(
+        record.backward(mean(apply(attention, parameter, record.constant(positions), memory))),
+        tare::error);
+    record.clear();
+    record.backward(mean(apply(attention, parameter, record.constant(positions), detach(memory))));
+    CHECK(parameter.gradient().size() == qkv.size());
+}
+
+TEST_CASE("a loss must be one number") {
+    basic_tape<double> record;
+    const auto x = record.parameter(values({2}, 1));
+    CHECK_THROWS_AS(record.backward(x), tare::error);
+}
