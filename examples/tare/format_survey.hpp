@@ -20,6 +20,7 @@
 #include <tare/core/error.hpp>
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/convert.hpp>
+#include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/entropy.hpp>
 #include <tare/quantize/builtin.hpp>
 

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <tare/io/packed.hpp>
 #include <tare/io/yaml_config.hpp>
 #include <tare/io/yaml_pruning.hpp>
 #include <tare/micronet/compression.hpp>
@@ -86,12 +87,21 @@ class model_options {
             ->capture_default_str();
         app.add_option("--plan", plan_, "Pruning plan (YAML), taken at its final sparsity")
             ->check(CLI::ExistingFile);
+        app.add_option("--packed", packed_, "Packed model file, weighed as it is")
+            ->check(CLI::ExistingFile)
+            ->excludes("--config");
         app.add_option("--bits", bits_, "Width of weights, biases and activations; 32 for none");
         app.add_option("--cache", cache_, "Entries of the cache; 0 for none");
     }
 
     [[nodiscard]] described_model describe() const {
         described_model m;
+        if (!packed_.empty()) {
+            require(!bits_ && !cache_ && plan_.empty(),
+                    "--packed: the file says its bits, cache and zeros itself");
+            const io::packed_file file = io::load_packed(packed_);
+            return {packed_, file.model.config, file.model.how};
+        }
         std::map<std::string, double> sparsity;
         if (!config_.empty()) {
             const io::entry_config entry = io::load_entry_config(config_);
@@ -154,6 +164,7 @@ class model_options {
         return out;
     }
 
+    std::string packed_;
     std::string config_;
     std::string preset_ = "champion";
     std::string plan_;
