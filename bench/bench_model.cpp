@@ -77,7 +77,7 @@ bool register_models() {
     constexpr std::size_t chunk = 4032, few = 64, batch = 1152;
     static const std::vector<token> words = words_of(config, chunk + 1);
     const std::span<const token> all(words);
-    const auto losses = [config, all](const auto& model, auto& state, std::size_t count) {
+    const auto losses = [all](const auto& model, auto& state, std::size_t count) {
         const auto hidden = model.hidden(all.first(count), 1, state);
         return model.softmax().log_probability(hidden, all.subspan(1, count));
     };

@@ -78,7 +78,7 @@ TEST_CASE("a loss without logits is the loss of the logits") {
                                                     {1025, 64, 1}}) {
             const layer_case c(rows, columns, depth, extra);
             CAPTURE(rows);
-            CAPTURE(columns);
+            CAPTURE(c.columns);
             const std::vector<float> got = c.fast();
             const std::vector<double> want = c.exact();
             for (std::size_t i = 0; i < want.size(); ++i)
