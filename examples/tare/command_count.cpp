@@ -6,6 +6,7 @@
 #include <memory>
 #include <sstream>
 
+#include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/audit_hanlab.hpp>
 #include <tare/micronet/report.hpp>
@@ -26,6 +27,7 @@ struct options {
     std::vector<std::string> diff;
     std::vector<extent> shares;
     std::string tokens;
+    std::string packed;
     std::string json;
     std::string csv;
     double limit = 0.0;
@@ -120,9 +122,30 @@ int print_report(const ledger& book, const Rules& rules, const options& o,
     return done;
 }
 
+/// The model of a packed file: its sizes, and what its own tensors hold.
+described_model describe_packed(const std::string& path, std::int64_t& payload_bits) {
+    const io::packed_file file = io::load_packed(path);
+    payload_bits = file.payload_bits;
+    return {path, file.model.config, file.model.how};
+}
+
+/// What is counted must be what is stored. Says so, or throws.
+void check_payload(const ledger& book, std::int64_t payload_bits) {
+    std::int64_t counted = 0;
+    for (const ledger_item& item : book.items())
+        counted += item.cost.total_bits();
+    require(counted == payload_bits, "tare count: the ledger charges ", counted,
+            " bits of storage, the packed file holds ", payload_bits);
+    std::cerr << message("the file's payload of ", payload_bits,
+                         " bits is the storage that is counted\n");
+}
+
 int run(const options& o) {
-    const described_model m = o.model.describe();
+    std::int64_t payload_bits = 0;
+    const described_model m =
+        o.packed.empty() ? o.model.describe() : describe_packed(o.packed, payload_bits);
     const ledger book = weigh(o, m);
+    if (!o.packed.empty()) check_payload(book, payload_bits);
     const std::string published(micronet::published_hanlab::name);
     if (!o.diff.empty()) {
         const bool known =
@@ -157,6 +180,9 @@ const registration count{
          sub->add_option(
                 "--tokens", o->tokens,
                 "Text file (.gz too): count these tokens one at a time, caches empty at first")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--packed", o->packed,
+                         "Packed model file: sizes, widths and non-zeros are its own")
              ->check(CLI::ExistingFile);
          sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
              ->delimiter(',');

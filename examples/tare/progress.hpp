@@ -24,16 +24,16 @@ class progress_bar {
         if (on_ && drawn_) std::fputc('\n', stderr);
     }
 
-    void show(extent done, extent of, const std::string& text = {}) {
+    void show(extent at, extent of, const std::string& text = {}) {
         const auto now = std::chrono::steady_clock::now();
         // Ten times a second is enough for eyes.
-        if (!on_ || (done < of && drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
+        if (!on_ || (at < of && drawn_ && now - last_ < std::chrono::milliseconds(100))) return;
         constexpr int width = 24;
-        const int full = of > 0 ? static_cast<int>(done * width / of) : 0;
+        const int full = of > 0 ? static_cast<int>(at * width / of) : 0;
         const std::string bar = std::string(static_cast<std::size_t>(full), '#') +
                                 std::string(static_cast<std::size_t>(width - full), '.');
         std::fprintf(stderr, "\r%-10s [%s] %lld/%lld  %s\033[K", stage_.c_str(), bar.c_str(),
-                     static_cast<long long>(done), static_cast<long long>(of), text.c_str());
+                     static_cast<long long>(at), static_cast<long long>(of), text.c_str());
         std::fflush(stderr);
         last_ = now;
         drawn_ = true;

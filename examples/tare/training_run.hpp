@@ -166,16 +166,16 @@ class training_run {
         try {
             while (trainer_->steps() < entry_.steps) {
                 const train::step_report r = one_step();
-                const extent done = trainer_->steps();
+                const extent at = trainer_->steps();
                 note(r, first, bar);
-                if (done % entry_.step_save == 0 || stop.wanted()) save();
+                if (at % entry_.step_save == 0 || stop.wanted()) save();
                 if (stop.wanted()) {
-                    std::cerr << message("\ntare: stopped after step ", done,
+                    std::cerr << message("\ntare: stopped after step ", at,
                                          "; go on with "
                                          "--resume\n");
                     return interrupted;
                 }
-                if (done % entry_.step_eval == 0 && done < entry_.steps && !texts_.valid.empty())
+                if (at % entry_.step_eval == 0 && at < entry_.steps && !texts_.valid.empty())
                     evaluate("valid", texts_.valid);
             }
         } catch (const train::diverged& e) {
@@ -186,15 +186,13 @@ class training_run {
         save();
         if (!texts_.valid.empty()) evaluate("valid", texts_.valid);
         if (!texts_.test.empty()) evaluate("test", texts_.test);
-        return done_code;
+        return done;
     }
 
     /// What ends by a signal returns.
     static constexpr int interrupted = 130;
 
   private:
-    static constexpr int done_code = done;
-
     /// What decides the numbers of a run beside model and optimizer.
     [[nodiscard]] io::checkpoint_facts facts() const {
         return {{"seed", message(options_.seed)},

@@ -122,7 +122,9 @@
 #include <tare/micronet/published_hanlab.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
+#include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -197,6 +199,8 @@
 #include <tare/readings/cost.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/readings/value.hpp>
+#include <tare/search/cache_search.hpp>
+#include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/corpus.hpp>
 #include <tare/text/edit_distance.hpp>

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // log2 of positive floats in vectors, with the same bits on every machine: multiplications and
-// additions only, none fused.
+// additions only, none fused. What is stored follows from it; where only accuracy counts,
+// kernels/vector_math.hpp has a faster logarithm whose last bits depend on fused products.
 //
 //   x = 2^e m, 1/sqrt(2) <= m < sqrt(2);  log2 x = e + log2(e) ln(1 + r),  r = m - 1
 //   ln(1 + r) = r - r^2/2 + r^3 P(r),  P of degree 8

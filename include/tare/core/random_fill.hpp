@@ -98,4 +98,17 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
     }
 }
 
+/// out[i] = random.uniform(first + i): uniform in [0, 1) on the 2^-24 grid. On the calling thread.
+/// A function of its own, not inlined: the generator unrolls to thousands of instructions.
+[[gnu::noinline]] inline void fill_uniform(const random_stream& random, std::uint64_t first,
+                                           std::span<float> out) {
+    std::uint32_t words[256];
+    for (std::size_t at = 0; at < out.size(); at += std::size(words)) {
+        const std::span<std::uint32_t> some(words, std::min(std::size(words), out.size() - at));
+        fill_bits(random, first + at, some);
+        for (std::size_t i = 0; i < some.size(); ++i)
+            out[at + i] = static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) * 0x1p-24F;
+    }
+}
+
 }  // namespace tare

@@ -254,19 +254,14 @@ class smaq {
     template <class Body>
     void chunks(extent begin, extent end, std::span<const float> draws, Body&& body) const {
         float u[detail::map_chunk + static_cast<extent>(simd::lanes)] = {};
-        std::uint32_t words[Rounding::draws ? detail::map_chunk : 1];
         const random_stream random(options_.seed, 0);
         for (extent stop = end; stop > begin;) {
             const extent start =
                 std::max(begin, (stop - 1) / detail::map_chunk * detail::map_chunk);
             if constexpr (Rounding::draws) {
                 if (draws.empty()) {
-                    const std::span<std::uint32_t> some(words,
-                                                        static_cast<std::size_t>(stop - start));
-                    fill_bits(random, static_cast<std::uint64_t>(start), some);
-                    for (extent i = 0; i < stop - start; ++i)  // the 2^-24 grid, as uniform()
-                        u[i] =
-                            static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) * 0x1p-24F;
+                    fill_uniform(random, static_cast<std::uint64_t>(start),
+                                 std::span(u, static_cast<std::size_t>(stop - start)));
                 } else {
                     std::copy_n(draws.data() + start, stop - start, u);
                 }

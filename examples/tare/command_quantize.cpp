@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// tare quantize: a checkpoint becomes a packed model file, with or without training steps in
+// between.
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <tare/core/random.hpp>
+#include <tare/io/packed.hpp>
+#include <tare/io/safetensors.hpp>
+#include <tare/io/text_corpus.hpp>
+#include <tare/text/batching.hpp>
+#include <tare/text/name_pattern.hpp>
+#include <tare/train/quantization_aware.hpp>
+
+#include "command.hpp"
+#include "model_options.hpp"
+
+namespace {
+
+using namespace tare;
+using namespace tare::tool;
+
+struct options {
+    model_options model;
+    std::string checkpoint;
+    std::string out;
+    std::string calibrate;
+    std::string vocabulary;
+    std::vector<std::string> exceptions;
+    extent steps = 0;
+    extent samples = 1;
+    extent chunk = 1152;
+    double rate = 1e-4;
+    std::uint64_t seed = 1;
+    bool published = false;
+};
+
+/// Parameters of a checkpoint by name. The scalars of a cache may be missing: they start as
+/// configured.
+struct checkpoint_parameters {
+    const io::safetensors_archive* archive;
+
+    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
+                                   const initial& start) const {
+        if (label.starts_with("loss.cache_") && !archive->tensors.contains(label))
+            return tensor(extents, static_cast<float>(start.constant));
+        return tensor(extents, archive->view<float>(label, extents));
+    }
+};
+
+/// "REGEX=BITS" for every tensor whose whole name fits.
+std::vector<micronet::tensor_width> widths_of(const options& o,
+                                              const transformer_xl_config& config) {
+    std::vector<micronet::tensor_width> out;
+    ledger book;
+    const micronet::compression dense{};
+    micronet::compressed_parameters source(book, dense);
+    const transformer_xl<cost> names(source, config);
+    for (const std::string& text : o.exceptions) {
+        const std::size_t at = text.rfind('=');
+        const std::string digits = at == std::string::npos ? "" : text.substr(at + 1);
+        require(!digits.empty() && digits.size() <= 2 &&
+                    digits.find_first_not_of("0123456789") == std::string::npos,
+                "--tensor ", text,
+                ": expected REGEX=BITS, for example layers\\..*\\.out\\.weight=8");
+        const text::name_pattern pattern(text.substr(0, at));
+        std::size_t found = 0;
+        for (const ledger_item& item : book.items()) {
+            const std::string label(item.label.view());
+            if (!pattern.matches(label) || micronet::stays_at_32_bits(label)) continue;
+            out.insert(out.begin(), {short_text(label), std::stoi(digits)});
+            ++found;
+        }
+        require(found > 0, "--tensor ", text, ": no tensor that can be quantized has such a name");
+    }
+    return out;
+}
+
+std::vector<token> read_words(const options& o, extent vocabulary_size) {
+    const text::vocabulary words =
+        o.vocabulary.empty()
+            ? io::build_vocabulary({o.calibrate}, 0, static_cast<std::size_t>(vocabulary_size))
+            : io::load_vocabulary(o.vocabulary);
+    return io::read_corpus(o.calibrate, words,
+                           o.vocabulary.empty() ? text::unknown_words::refuse
+                                                : text::unknown_words::replace);
+}
+
+/// Ranges from a few random chunks, then the training steps.
+void prepare(const options& o, train::quantization_aware<>& t, std::span<const token> words) {
+    const text::chunk_sampler sampler(words, o.chunk, 1, random_stream(o.seed, 0));
+    std::vector<token> inputs(static_cast<std::size_t>(o.chunk));
+    std::vector<token> labels(inputs.size());
+    const extent passes = o.steps > 0 ? o.steps : o.samples;
+    for (extent step = 0; step < passes; ++step) {
+        sampler.sample(step, inputs, labels);
+        const double loss = o.steps > 0 ? t.accumulate(inputs, labels) : t.observe(inputs, labels);
+        if (o.steps > 0) t.update(o.rate);
+        std::cerr << message("tare quantize: ", step + 1, " of ", passes, ", loss ", loss, '\n');
+    }
+}
+
+int run(const options& o) {
+    const described_model m = o.model.describe();
+    micronet::compression how;
+    how.bits = m.how.bits;
+    how.widths = widths_of(o, m.config);
+    const io::safetensors_archive checkpoint = io::load_safetensors(o.checkpoint);
+    train::quantization_aware<> t(checkpoint_parameters{&checkpoint}, m.config, how,
+                                  {0.5, o.published, false});
+    require(how.bits == 32 || !o.calibrate.empty(), "tare quantize: activations of ", how.bits,
+            " bits need their ranges: give --calibrate FILE");
+    require(o.steps == 0 || !o.calibrate.empty(),
+            "tare quantize: --qat-steps needs text: give --calibrate FILE");
+    if (!o.calibrate.empty()) prepare(o, t, read_words(o, m.config.vocabulary));
+    io::save_packed(o.out, t.store());
+    const io::packed_file file = io::load_packed(o.out);
+    std::printf("%s: %d bits, payload %lld bits = %.3f parameters of 32 bits\n", o.out.c_str(),
+                how.bits, static_cast<long long>(file.payload_bits),
+                static_cast<double>(file.payload_bits) / 32.0);
+    return done;
+}
+
+const registration quantize{
+    {"quantize", [](CLI::App& app) {
+         auto o = std::make_shared<options>();
+         CLI::App* sub =
+             app.add_subcommand("quantize", "Turn a checkpoint into a packed model file");
+         o->model.add(*sub);
+         sub->add_option("--checkpoint", o->checkpoint, "Parameters (safetensors)")
+             ->required()
+             ->check(CLI::ExistingFile);
+         sub->add_option("--out", o->out, "Packed file to write")->required();
+         sub->add_option("--calibrate", o->calibrate,
+                         "Text file (.gz too) for the ranges and the training steps")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--vocabulary", o->vocabulary,
+                         "Vocabulary file; default: that of the text itself")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--tensor", o->exceptions, "REGEX=BITS: a width of their own; repeatable");
+         sub->add_option("--qat-steps", o->steps, "Quantization-aware training steps")
+             ->check(CLI::NonNegativeNumber)
+             ->capture_default_str();
+         sub->add_option("--samples", o->samples, "Calibration chunks when there are no steps")
+             ->check(CLI::PositiveNumber)
+             ->capture_default_str();
+         sub->add_option("--chunk", o->chunk, "Tokens of a sample")
+             ->check(CLI::PositiveNumber)
+             ->capture_default_str();
+         sub->add_option("--rate", o->rate, "Learning rate")->capture_default_str();
+         sub->add_option("--seed", o->seed, "Of the samples")->capture_default_str();
+         sub->add_flag("--zeros-before-start", o->published,
+                       "Attend to zeros before the first token, as the published model does");
+         return std::function<int()>([o] { return run(*o); });
+     }}};
+
+}  // namespace
