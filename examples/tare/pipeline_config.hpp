@@ -68,6 +68,8 @@ struct pipeline_config {
         map.refuse("n_cache", "the stages train without a cache, and it is searched afterwards; "
                               "take use_cache out of their configurations");
     out.plan = (fs::path(prune).parent_path() / *out.prune.compress).string();
+    // Read again when its turn comes; a mistake in it must not wait until then.
+    static_cast<void>(io::load_pruning_plan(out.plan));
     return out;
 }
 

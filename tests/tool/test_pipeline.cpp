@@ -52,8 +52,7 @@ std::string write_pipeline(const std::string& folder) {
     put("distil.yaml", entry("lr: 0.01\nsteps: 60\ndistill: true\ndistill_first_bin: true\n"));
     put("prune.yaml", entry("lr: 0.002\nsteps: 20\nsteps_per_epoch: 2\ncompress: plan.yaml\n"));
     put("quantize.yaml", entry("lr: 0.0001\nsteps: 1\nbits: 9\n"));
-    put("plan.yaml", "version: 1\n"
-                     "pruners:\n"
+    put("plan.yaml", "pruners:\n"
                      "  all: {class: AutomatedGradualPruner, initial_sparsity: 0.1,\n"
                      "        final_sparsity: 0.4, weights: "
                      "['layers[.].*(qkv|out|fc.[03]).weight', 'embed.*weight']}\n"
