@@ -6,7 +6,6 @@
 #include <memory>
 #include <sstream>
 
-#include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/audit_hanlab.hpp>
 #include <tare/micronet/report.hpp>
@@ -27,7 +26,6 @@ struct options {
     std::vector<std::string> diff;
     std::vector<extent> shares;
     std::string tokens;
-    std::string packed;
     std::string json;
     std::string csv;
     double limit = 0.0;
@@ -122,13 +120,6 @@ int print_report(const ledger& book, const Rules& rules, const options& o,
     return done;
 }
 
-/// The model of a packed file: its sizes, and what its own tensors hold.
-described_model describe_packed(const std::string& path, std::int64_t& payload_bits) {
-    const io::packed_file file = io::load_packed(path);
-    payload_bits = file.payload_bits;
-    return {path, file.model.config, file.model.how};
-}
-
 /// What is counted must be what is stored. Says so, or throws.
 void check_payload(const ledger& book, std::int64_t payload_bits) {
     std::int64_t counted = 0;
@@ -141,11 +132,9 @@ void check_payload(const ledger& book, std::int64_t payload_bits) {
 }
 
 int run(const options& o) {
-    std::int64_t payload_bits = 0;
-    const described_model m =
-        o.packed.empty() ? o.model.describe() : describe_packed(o.packed, payload_bits);
+    const described_model m = o.model.describe();
     const ledger book = weigh(o, m);
-    if (!o.packed.empty()) check_payload(book, payload_bits);
+    if (m.payload_bits >= 0) check_payload(book, m.payload_bits);
     const std::string published(micronet::published_hanlab::name);
     if (!o.diff.empty()) {
         const bool known =
@@ -180,9 +169,6 @@ const registration count{
          sub->add_option(
                 "--tokens", o->tokens,
                 "Text file (.gz too): count these tokens one at a time, caches empty at first")
-             ->check(CLI::ExistingFile);
-         sub->add_option("--packed", o->packed,
-                         "Packed model file: sizes, widths and non-zeros are its own")
              ->check(CLI::ExistingFile);
          sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
              ->delimiter(',');

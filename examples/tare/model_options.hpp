@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 // Options that name a model: an entry's YAML file or a preset, a pruning plan, bits, cache size.
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ struct described_model {
     std::string origin;  ///< preset or file
     transformer_xl_config config;
     micronet::compression how;
+    std::int64_t payload_bits = -1;  ///< of the packed file it came from, if it did
 };
 
 /// The published champion: 8 layers of 256, cache of 3000, plan 0.358 at its final sparsity, 9
@@ -100,7 +102,7 @@ class model_options {
             require(!bits_ && !cache_ && plan_.empty(),
                     "--packed: the file says its bits, cache and zeros itself");
             const io::packed_file file = io::load_packed(packed_);
-            return {packed_, file.model.config, file.model.how};
+            return {packed_, file.model.config, file.model.how, file.payload_bits};
         }
         std::map<std::string, double> sparsity;
         if (!config_.empty()) {
