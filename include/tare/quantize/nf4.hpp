@@ -19,29 +19,15 @@
 #include <vector>
 
 #include <tare/core/error.hpp>
+#include <tare/formats/nf4.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
 
-/// The sixteen levels, ascending.
-inline constexpr std::array<float, 16> nf4_levels{-1.0F,
-                                                  -0.6961928009986877F,
-                                                  -0.5250730514526367F,
-                                                  -0.39491748809814453F,
-                                                  -0.28444138169288635F,
-                                                  -0.18477343022823334F,
-                                                  -0.09105003625154495F,
-                                                  0.0F,
-                                                  0.07958029955625534F,
-                                                  0.16093020141124725F,
-                                                  0.24611230194568634F,
-                                                  0.33791524171829224F,
-                                                  0.44070982933044434F,
-                                                  0.5626170039176941F,
-                                                  0.7229568362236023F,
-                                                  1.0F};
+/// The sixteen levels, ascending: those of the format.
+inline constexpr const std::array<float, 16>& nf4_levels = nf4::levels;
 
 /// Index of the level nearest to v in [-1, 1], the lower one on ties.
 [[nodiscard]] inline std::uint16_t nearest_nf4(float v) noexcept {
