@@ -119,6 +119,7 @@
 #include <tare/micronet/compression.hpp>
 #include <tare/micronet/ledger.hpp>
 #include <tare/micronet/official_counter.hpp>
+#include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <span>
@@ -22,6 +23,7 @@
 #include <tare/core/error.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/core/short_text.hpp>
+#include <tare/micronet/operand_table.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -35,10 +37,10 @@ struct ledger_entry {
         static constexpr std::size_t most_bytes = 48;
         static constexpr std::size_t most_inputs = 3;
         std::array<unsigned char, most_bytes> op{};
-        std::array<operand, most_inputs> inputs{};
+        std::array<operand_id, most_inputs> inputs{};
         std::size_t count = 0;  ///< inputs; 0: nothing to compare with
         extent pending = 0;     ///< repetitions not yet charged
-        operand result;
+        operand_id result = 0;
         std::vector<charge> each;  ///< charges of one execution
     };
 
@@ -140,31 +142,41 @@ class ledger {
     /// The same for an operation whose price depends on its own bytes and its inputs alone: a
     /// repetition of what the same place of the model executed last is noticed, counted and charged
     /// later (settle), which is what makes counting a long stream, one token at a time, cheap.
-    /// `make(price&)` computes price and result. Returns the result.
-    template <class Op, class Make>
-    const operand& record_repeating(const Op& op, std::span<const operand> inputs, Make&& make) {
-        static_assert(sizeof(Op) <= ledger_entry::repetition::most_bytes);
+    /// `make(operand&)` computes price and result. Returns the result.
+    template <class Op, std::size_t Count, class Make>
+    operand_id record_repeating(const Op& op, const std::array<operand_id, Count>& inputs,
+                                Make&& make) {
+        using repetition = ledger_entry::repetition;
+        static_assert(sizeof(Op) <= repetition::most_bytes && Count <= repetition::most_inputs);
         ledger_entry& entry = entry_for(Op::name);
-        ledger_entry::repetition& last = entry.latest;
-        bool same_as_last =
-            last.count == inputs.size() &&
-            (std::is_empty_v<Op> || std::memcmp(last.op.data(), &op, sizeof(Op)) == 0);
-        for (std::size_t i = 0; same_as_last && i < inputs.size(); ++i)
-            same_as_last = last.inputs[i] == inputs[i];
+        repetition& last = entry.latest;
+        bool same_as_last = last.count == Count;
+        for (std::size_t i = 0; i < Count; ++i)
+            same_as_last = same_as_last && last.inputs[i] == inputs[i];
+        if constexpr (!std::is_empty_v<Op>)
+            same_as_last = same_as_last && std::memcmp(last.op.data(), &op, sizeof(Op)) == 0;
         if (same_as_last) {
-            last.pending += times_;
+            last.pending = checked_sum(last.pending, times_);
             unsettled_ = true;
             return last.result;
         }
         settle(entry);
-        const price cost = make(last.result);
+        operand result;
+        const price cost = make(result);
         charge_to(entry, cost);
         if constexpr (!std::is_empty_v<Op>) std::memcpy(last.op.data(), &op, sizeof(Op));
         std::copy(inputs.begin(), inputs.end(), last.inputs.begin());
-        last.count = inputs.size();
+        last.count = Count;
+        last.result = operands_.find_or_add(result);
         last.each.assign(cost.charges().begin(), cost.charges().end());
         return last.result;
     }
+
+    /// The number of an operand, and the operand of a number.
+    [[nodiscard]] constexpr operand_id id_of(const operand& what) {
+        return operands_.find_or_add(what);
+    }
+    [[nodiscard]] constexpr const operand& operand_of(operand_id id) const { return operands_[id]; }
 
     /// Charges all repetitions that were only counted so far. Reading an unsettled ledger throws.
     constexpr void settle() {
@@ -183,24 +195,26 @@ class ledger {
         items_.push_back(item);
     }
 
-    /// A transient activation of `bits` comes to life, with one owner. Returns its ticket.
-    [[nodiscard]] constexpr std::size_t allocate(extent bits) {
+    /// A transient activation comes to life, with one owner. Returns its ticket.
+    [[nodiscard]] constexpr std::uint32_t allocate(operand_id what) {
+        const operand& size = operands_[what];
+        const extent bits = size.extents.size() * size.bits;
         live_bits_ += bits;
         if (live_bits_ > peak_bits_) peak_bits_ = live_bits_;
         if (free_tickets_.empty()) {
-            owners_.push_back(1);
-            return owners_.size() - 1;
+            activations_.push_back({bits, 1});
+            return static_cast<std::uint32_t>(activations_.size() - 1);
         }
-        const std::size_t ticket = free_tickets_.back();
+        const std::uint32_t ticket = free_tickets_.back();
         free_tickets_.pop_back();
-        owners_[ticket] = 1;
+        activations_[ticket] = {bits, 1};
         return ticket;
     }
-    constexpr void share(std::size_t ticket) { ++owners_[ticket]; }
+    constexpr void share(std::uint32_t ticket) { ++activations_[ticket].owners; }
     /// One owner less; the activation dies with its last one.
-    constexpr void release(std::size_t ticket, extent bits) {
-        if (--owners_[ticket] > 0) return;
-        live_bits_ -= bits;
+    constexpr void release(std::uint32_t ticket) {
+        if (--activations_[ticket].owners > 0) return;
+        live_bits_ -= activations_[ticket].bits;
         free_tickets_.push_back(ticket);
     }
     /// Starts the peak again from what lives now.
@@ -231,6 +245,11 @@ class ledger {
     }
 
   private:
+    struct activation {
+        extent bits;
+        extent owners;
+    };
+
     constexpr void charge_to(ledger_entry& entry, const price& cost) {
         entry.executions = checked_sum(entry.executions, times_);
         entry.inner = cost.inner();
@@ -292,8 +311,9 @@ class ledger {
     extent times_ = 1;
     extent tokens_ = 0;
     bool unsettled_ = false;
-    std::vector<extent> owners_;
-    std::vector<std::size_t> free_tickets_;
+    operand_table operands_;
+    std::vector<activation> activations_;  ///< by ticket
+    std::vector<std::uint32_t> free_tickets_;
     extent live_bits_ = 0;
     extent peak_bits_ = 0;
 };

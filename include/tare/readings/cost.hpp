@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -26,12 +27,14 @@ class cost {
     constexpr cost() = default;
 
     /// A parameter or constant.
-    constexpr cost(ledger& book, const operand& what) : book_(&book), what_(what) {}
+    constexpr cost(ledger& book, const operand& what) : book_(&book), what_(book.id_of(what)) {}
 
     /// An activation: the result of an operation.
-    [[nodiscard]] static constexpr cost activation(ledger& book, const operand& what) {
-        cost out(book, what);
-        out.ticket_ = book.allocate(out.live_bits());
+    [[nodiscard]] static constexpr cost activation(ledger& book, operand_id what) {
+        cost out;
+        out.book_ = &book;
+        out.what_ = what;
+        out.ticket_ = book.allocate(what);
         return out;
     }
 
@@ -43,35 +46,28 @@ class cost {
         : book_(other.book_),
           what_(other.what_),
           ticket_(std::exchange(other.ticket_, parameter)) {}
-    constexpr cost& operator=(const cost& other) {
-        if (this != &other) {
-            if (other.ticket_ != parameter) other.book_->share(other.ticket_);
-            forget();
-            book_ = other.book_;
-            what_ = other.what_;
-            ticket_ = other.ticket_;
-        }
+    constexpr cost& operator=(cost other) noexcept {
+        std::swap(book_, other.book_);
+        std::swap(what_, other.what_);
+        std::swap(ticket_, other.ticket_);
         return *this;
     }
-    constexpr cost& operator=(cost&& other) noexcept {
-        if (this != &other) {
-            forget();
-            book_ = other.book_;
-            what_ = other.what_;
-            ticket_ = std::exchange(other.ticket_, parameter);
-        }
-        return *this;
+    constexpr ~cost() {
+        if (ticket_ != parameter) book_->release(ticket_);
     }
-    constexpr ~cost() { forget(); }
 
-    [[nodiscard]] constexpr const tare::shape& shape() const noexcept { return what_.extents; }
-    [[nodiscard]] constexpr const operand& what() const noexcept { return what_; }
+    [[nodiscard]] constexpr tare::shape shape() const { return what().extents; }
+    [[nodiscard]] constexpr operand what() const { return book().operand_of(what_); }
+    /// The operand's number in the ledger.
+    [[nodiscard]] constexpr operand_id id() const noexcept { return what_; }
     /// The same elements under another shape of the same size.
     [[nodiscard]] constexpr cost reshaped(const tare::shape& extents) const {
-        require(extents.size() == what_.extents.size(), "cost: ", what_.extents, " cannot become ",
+        operand other = what();
+        require(extents.size() == other.extents.size(), "cost: ", other.extents, " cannot become ",
                 extents);
+        other.extents = extents;
         cost out = *this;
-        out.what_.extents = extents;
+        out.what_ = book_->id_of(other);
         return out;
     }
     /// False for a default-constructed tensor, which stands for "none".
@@ -82,17 +78,11 @@ class cost {
     }
 
   private:
-    static constexpr std::size_t parameter = static_cast<std::size_t>(-1);
-
-    [[nodiscard]] constexpr extent live_bits() const { return what_.extents.size() * what_.bits; }
-    constexpr void forget() noexcept {
-        if (ticket_ != parameter) book_->release(ticket_, live_bits());
-        ticket_ = parameter;
-    }
+    static constexpr std::uint32_t parameter = static_cast<std::uint32_t>(-1);
 
     ledger* book_ = nullptr;
-    operand what_;
-    std::size_t ticket_ = parameter;  ///< of a transient activation
+    operand_id what_ = static_cast<operand_id>(-1);
+    std::uint32_t ticket_ = parameter;  ///< of a transient activation
 };
 
 /// Charges the ledger with one execution of `op`. An operation without a price does not compile.
@@ -102,39 +92,47 @@ template <class Op, std::size_t Count>
         requires(std::span<const operand> in, const operand& out) { op.cost(in, out); },
         "this operation has no price: give it a member cost(operands, result)");
     require(!inputs.empty(), Op::name, ": no inputs");
+    ledger& book = inputs.front()->book();
+    for (const cost* input : inputs)
+        require(&input->book() == &book, Op::name,
+                ": its inputs belong to different ledgers; weigh one model in one ledger");
     // An array where the number of inputs is known: constant expressions have few steps.
     constexpr bool known = Count != std::dynamic_extent;
-    using operand_list =
-        std::conditional_t<known, std::array<operand, known ? Count : 1>, std::vector<operand>>;
-    using shape_list =
-        std::conditional_t<known, std::array<shape, known ? Count : 1>, std::vector<shape>>;
-    operand_list operands;
-    shape_list shapes;
-    if constexpr (!known) {
-        operands.resize(inputs.size());
-        shapes.resize(inputs.size());
-    }
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-        operands[i] = inputs[i]->what();
-        shapes[i] = operands[i].extents;
-    }
-    ledger& book = inputs.front()->book();
     const auto execute = [&](operand& out) {
+        using operand_list =
+            std::conditional_t<known, std::array<operand, known ? Count : 1>, std::vector<operand>>;
+        using shape_list =
+            std::conditional_t<known, std::array<shape, known ? Count : 1>, std::vector<shape>>;
+        operand_list operands;
+        shape_list shapes;
+        if constexpr (!known) {
+            operands.resize(inputs.size());
+            shapes.resize(inputs.size());
+        }
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            operands[i] = inputs[i]->what();
+            shapes[i] = operands[i].extents;
+        }
         out = operand::dense(op.result_shape(shapes), result_bits(op, operands));
         return op.cost(operands, out);
     };
     // An operation that holds plain numbers only costs the same for the same inputs.
-    constexpr bool repeats = known && Count <= ledger_entry::repetition::most_inputs &&
-                             std::is_trivially_copyable_v<Op> &&
-                             sizeof(Op) <= ledger_entry::repetition::most_bytes;
-    if constexpr (repeats || (known && std::is_empty_v<Op> && Count <= 3)) {
-        if (!std::is_constant_evaluated())
-            return cost::activation(book, book.record_repeating(op, operands, execute));
+    constexpr bool repeats =
+        known && Count <= ledger_entry::repetition::most_inputs &&
+        (std::is_empty_v<Op> ||
+         (std::is_trivially_copyable_v<Op> && sizeof(Op) <= ledger_entry::repetition::most_bytes));
+    if constexpr (repeats) {
+        if (!std::is_constant_evaluated()) {
+            std::array<operand_id, Count> ids;
+            for (std::size_t i = 0; i < Count; ++i)
+                ids[i] = inputs[i]->id();
+            return cost::activation(book, book.record_repeating(op, ids, execute));
+        }
     }
     operand out;
     const price charged = execute(out);
     book.record(Op::name, charged);
-    return cost::activation(book, out);
+    return cost::activation(book, book.id_of(out));
 }
 
 /// Names the module that the following operations belong to, until the object dies.
