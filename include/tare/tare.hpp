@@ -135,6 +135,7 @@
 #include <tare/nn/adaptive_softmax.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/nn/neural_cache.hpp>
+#include <tare/nn/parameter_names.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/nn/rolling_memory.hpp>
 #include <tare/nn/rolling_rows.hpp>

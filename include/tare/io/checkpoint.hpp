@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
+#include <tare/nn/parameter_names.hpp>
 #include <tare/train/trainer.hpp>
 
 namespace tare::io {
@@ -42,7 +43,7 @@ class safetensors_parameters {
     /// **Throws** tare::file_error on a missing tensor or another shape.
     [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
                                    const initial& start) const {
-        if (label.starts_with("loss.cache_") && !archive_->tensors.contains(label))
+        if (is_cache_scalar(label) && !archive_->tensors.contains(label))
             return tensor(extents, static_cast<float>(start.constant));
         return tensor(extents, archive_->view<float>(label, extents));
     }

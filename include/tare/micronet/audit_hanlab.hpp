@@ -10,6 +10,7 @@
 
 #include <tare/micronet/published_hanlab.hpp>
 #include <tare/micronet/rules.hpp>
+#include <tare/nn/parameter_names.hpp>
 
 namespace tare::micronet {
 
@@ -152,8 +153,7 @@ class audit_hanlab {
             return per_token(line.count);
         });
         for (const ledger_item& item : book_.items())  // 6 d were counted
-            if (item.label.view().ends_with(".weight") &&
-                item.label.view().find(".ln") != std::string_view::npos)
+            if (is_normalization(item.label) && item.label.view().ends_with(".weight"))
                 norms -= 6.0 * static_cast<double>(item.what.extents.size());
         enter(rule,
               "layer norm: gamma, beta applied, epsilon and inverse square root counted, centred "
@@ -226,18 +226,18 @@ class audit_hanlab {
         extent unpruned = 0;
         for (const ledger_item& item : book_.items()) {
             const std::string_view label = item.label;
-            if (label.ends_with(".range")) continue;
+            if (is_range(label)) continue;
             scales += item.cost.scale_bits;
-            if (label.starts_with("loss.cache_")) {
-                if (label.find("_inv_") == std::string_view::npos) constants += 1.0;
+            if (is_cache_scalar(label)) {
+                if (is_cache_constant(label)) constants += 1.0;
                 continue;
             }
-            if (label.find(".ln") != std::string_view::npos) {
+            if (is_normalization(label)) {
                 norms += item.cost.total_bits();
                 continue;
             }
             if (item.cost.mask_bits == 0) unpruned += item.what.extents.size();
-            if (label.ends_with(".pos_emb")) positions += item.what.extents.size();
+            if (is_position_table(label)) positions += item.what.extents.size();
         }
         enter("parameters/rule",
               "inverse scales of the weights: one per row (283165, of these 267735 rows of the "

@@ -11,6 +11,7 @@
 #include <tare/core/short_text.hpp>
 #include <tare/micronet/ledger.hpp>
 #include <tare/nn/activation_point.hpp>
+#include <tare/nn/parameter_names.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/readings/cost.hpp>
 
@@ -26,8 +27,7 @@ struct remaining {
 /// Parameters that the entry's quantizer leaves at 32 bits: position tables, layer normalisation,
 /// the scalars of the cache.
 [[nodiscard]] constexpr bool stays_at_32_bits(std::string_view label) {
-    return label.ends_with(".pos_emb") || label.find(".ln") != std::string_view::npos ||
-           label.starts_with("loss.cache_");
+    return is_position_table(label) || is_normalization(label) || is_cache_scalar(label);
 }
 
 /// A tensor whose width is its own.

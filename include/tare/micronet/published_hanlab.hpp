@@ -17,6 +17,7 @@
 #include <tare/core/short_text.hpp>
 #include <tare/micronet/ledger.hpp>
 #include <tare/micronet/rules.hpp>
+#include <tare/nn/parameter_names.hpp>
 
 namespace tare::micronet {
 
@@ -179,16 +180,14 @@ class published_hanlab {
         double unmasked = 0.0;
         for (const ledger_item& stored : book.items()) {
             const std::string_view label = stored.label;
-            if (label.find(".ln") != std::string_view::npos && !label.ends_with(".range")) continue;
-            if (label.ends_with(".range")) {
+            if (is_normalization(label) || is_cache_constant(label)) continue;
+            if (is_range(label)) {
                 ++points;
                 continue;
             }
-            const bool scalar = label.starts_with("loss.cache_");
-            if (scalar && label.find("_inv_") == std::string_view::npos) continue;  // a constant
             t.nonzeros += nonzeros(stored);
             t.elements += static_cast<double>(stored.what.extents.size());
-            if (scalar) unmasked += 1.0;
+            if (is_cache_scalar(label)) unmasked += 1.0;
         }
         t.parameter_size = t.nonzeros * bits_ / 32;
         t.mask_size = (t.elements - unmasked) / 32;

@@ -12,6 +12,7 @@
 
 #include <tare/micronet/ledger.hpp>
 #include <tare/micronet/rules.hpp>
+#include <tare/nn/parameter_names.hpp>
 
 namespace tare::micronet {
 
@@ -105,7 +106,7 @@ template <rule_set Rules>
             if (owners[i] != index) continue;
             const ledger_item& item = book.items()[i];
             row.sums.storage_bits += static_cast<double>(rules.storage_bits(item));
-            if (item.label.view().ends_with(".range")) continue;
+            if (is_range(item.label)) continue;
             row.parameters += item.what.extents.size();
             row.nonzeros += item.what.nonzeros;
             row.bits = std::max(row.bits, item.what.bits);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <tare/models/stored_model.hpp>
+#include <tare/nn/parameter_names.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/quantize_parameter.hpp>
 #include <tare/train/adam.hpp>
@@ -183,7 +184,7 @@ class quantization_aware {
 
         variable parameter(std::string_view label, const shape& extents, const initial& start) {
             parameter_state one;
-            one.learned = owner->config_.cache.trained || !label.starts_with("loss.cache_");
+            one.learned = owner->config_.cache.trained || !is_cache_scalar(label);
             const tensor copy = values->parameter(label, extents, start).clone();
             one.leaf = one.learned ? owner->tape_.parameter(copy) : owner->tape_.constant(copy);
             if (one.learned) one.moments.assign(Optimizer::moments.size(), tensor(extents, 0.0F));

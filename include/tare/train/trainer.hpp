@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <tare/models/transformer_xl.hpp>
+#include <tare/nn/parameter_names.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/prune/gradual.hpp>
 #include <tare/train/adam.hpp>
@@ -81,7 +82,7 @@ class trainer {
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
         model_.visit([&](std::string_view label, variable& value) {
             // Constants of a cache that is not trained.
-            if (!config.cache.trained && label.starts_with("loss.cache_")) {
+            if (!config.cache.trained && is_cache_scalar(label)) {
                 constants_.push_back({std::string(label), value, {}});
                 return;
             }
