@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 // The fixtures of the quantized language model: configuration, words, names of the reference.
 
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -11,37 +10,13 @@
 #include <tare/io/npz.hpp>
 #include <tare/models/stored_model.hpp>
 
-#include "golden.hpp"
+#include "hanlab_model.hpp"
 
 namespace tare::testing {
 
 /// Sizes of the hanlab fixtures with the constant cache of the quantized cases.
 inline transformer_xl_config quantized_case_config() {
-    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/hanlab/manifest.json");
-    const nlohmann::json about = nlohmann::json::parse(in)["architecture"];
-    const auto sizes = [&](const char* key) {
-        return size_list(std::span<const extent>(about[key].get<std::vector<extent>>()));
-    };
-    transformer_xl_config c;
-    c.layers = about["n_layers"];
-    c.width = about["n_embed"];
-    c.heads = about["n_head"];
-    c.key_width = about["n_k"];
-    c.value_width = about["n_v"];
-    c.inner = about["n_inner"];
-    c.window = about["n_seq"];
-    c.vocabulary = about["n_vocab"];
-    c.cutoffs = sizes("cutoffs");
-    c.widths = sizes("n_embeds");
-    c.cache = {20, false, 0.05, 0.2, true};
-    return c;
-}
-
-inline std::vector<token> words(const io::npz_archive& archive, const std::string& name) {
-    std::vector<token> out;
-    for (const std::int64_t w : values<std::int64_t>(archive, name))
-        out.push_back(static_cast<token>(w));
-    return out;
+    return hanlab_config(20, 0.05, 0.2, false);
 }
 
 /// The reference's module of a quantization point.

@@ -85,7 +85,7 @@ double mean_loss(const transformer_xl<tensor>& model, std::span<const token> tok
 
 TEST_CASE("the explicit model equals the reference's chunk by chunk") {
     const auto tokens = golden("hanlab/tokens.npz");
-    const std::vector<token> valid = words(tokens, "valid");
+    const std::vector<token> valid = tokens_of(tokens, "valid");
     const std::span<const token> stream(valid);
     for (const int bits : {8, 9}) {
         const io::npz_archive archive = golden(message("hanlab/quant_bits", bits, ".npz"));
@@ -117,7 +117,7 @@ TEST_CASE("the explicit model equals the reference's chunk by chunk") {
         CHECK(std::abs(mean_loss(model, valid) -
                        static_cast<double>(values<float>(archive, "explicit.valid_loss")[0])) <=
               mean_tolerance);
-        CHECK(std::abs(mean_loss(model, words(tokens, "test")) -
+        CHECK(std::abs(mean_loss(model, tokens_of(tokens, "test")) -
                        static_cast<double>(values<float>(archive, "explicit.test_loss")[0])) <=
               mean_tolerance);
     }
@@ -126,7 +126,7 @@ TEST_CASE("the explicit model equals the reference's chunk by chunk") {
 TEST_CASE("every quantization point of a layer equals the reference's") {
     const io::npz_archive archive = golden("hanlab/quant_bits9.npz");
     const auto tokens = golden("hanlab/tokens.npz");
-    const std::vector<token> valid = words(tokens, "valid");
+    const std::vector<token> valid = tokens_of(tokens, "valid");
     const transformer_xl_config config = quantized_case_config();
     reference_stored source{&archive, 9};
     const transformer_xl<tensor> model(source, config);

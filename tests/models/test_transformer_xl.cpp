@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The model against the reference implementation: states, hidden states, losses and gradients.
 #include <cmath>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -12,35 +11,11 @@
 #include <tare/models/transformer_xl.hpp>
 #include <tare/ops/mean.hpp>
 
-#include "golden.hpp"
+#include "hanlab_model.hpp"
 
 using namespace tare;
 
 namespace {
-
-nlohmann::json manifest() {
-    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/hanlab/manifest.json");
-    return nlohmann::json::parse(in);
-}
-
-transformer_xl_config config_of(const nlohmann::json& m) {
-    const auto& a = m["architecture"];
-    const auto sizes = [](const nlohmann::json& list) {
-        return size_list(std::span<const extent>(list.get<std::vector<extent>>()));
-    };
-    transformer_xl_config c;
-    c.layers = a["n_layers"];
-    c.width = a["n_embed"];
-    c.heads = a["n_head"];
-    c.key_width = a["n_k"];
-    c.value_width = a["n_v"];
-    c.inner = a["n_inner"];
-    c.window = a["n_seq"];
-    c.vocabulary = a["n_vocab"];
-    c.cutoffs = sizes(a["cutoffs"]);
-    c.widths = sizes(a["n_embeds"]);
-    return c;
-}
 
 /// The reference rounds too: two float32 computations of one number differ by at most the sum of
 /// their distances to the exact one. Ours is allowed four times the reference's own distance (the
@@ -71,10 +46,7 @@ struct comparison {
     }
     bool has(const std::string& name) const { return archive.contains(name); }
     std::vector<token> words(const std::string& name) const {
-        std::vector<token> out;
-        for (const std::int64_t w : testing::values<std::int64_t>(archive, name))
-            out.push_back(static_cast<token>(w));
-        return out;
+        return testing::tokens_of(archive, name);
     }
 };
 
@@ -96,11 +68,11 @@ struct parameters_of_case {
 };
 
 void run_case(const std::string& file) {
-    const nlohmann::json m = manifest();
+    const nlohmann::json m = testing::hanlab_manifest();
     const auto& about = m["files"][file + ".npz"];
     const comparison golden{about["arrays"], testing::golden("hanlab/" + file + ".npz")};
     const io::npz_archive weights = testing::golden("hanlab/weights.npz");
-    transformer_xl_config config = config_of(m);
+    transformer_xl_config config = testing::hanlab_config();
     // The case of a shared cache says "as lm_cache_trained".
     const auto& meaning =
         m["files"][(file == "lm_cache_batch" ? "lm_cache_trained" : file) + ".npz"]["meaning"];

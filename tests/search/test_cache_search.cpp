@@ -2,7 +2,6 @@
 // The local search of a cache's scalars: its path on simple functions, against the trace of the
 // reference implementation, and what NaN does.
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -13,7 +12,7 @@
 #include <tare/io/npz_parameters.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
-#include "golden.hpp"
+#include "hanlab_model.hpp"
 
 using namespace tare;
 using namespace tare::search;
@@ -27,30 +26,6 @@ double bowl(const cache_scalars& at) {
     return 30.0 + std::pow(std::log(at.lambda / 0.15), 2) + std::pow(std::log(at.theta / 0.02), 2);
 }
 
-nlohmann::json manifest() {
-    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/hanlab/manifest.json");
-    return nlohmann::json::parse(in);
-}
-
-transformer_xl_config config_of(const nlohmann::json& m) {
-    const auto& a = m["architecture"];
-    const auto sizes = [](const nlohmann::json& list) {
-        return size_list(std::span<const extent>(list.get<std::vector<extent>>()));
-    };
-    transformer_xl_config c;
-    c.layers = a["n_layers"];
-    c.width = a["n_embed"];
-    c.heads = a["n_head"];
-    c.key_width = a["n_k"];
-    c.value_width = a["n_v"];
-    c.inner = a["n_inner"];
-    c.window = a["n_seq"];
-    c.vocabulary = a["n_vocab"];
-    c.cutoffs = sizes(a["cutoffs"]);
-    c.widths = sizes(a["n_embeds"]);
-    return c;
-}
-
 /// Perplexities agree to this relative distance: the reference sums float losses in float, and its
 /// own two ways of evaluating (chunked, token by token) differ by 5e-7 in the loss.
 constexpr double perplexity_tolerance = 2e-6;
@@ -58,16 +33,14 @@ constexpr double perplexity_tolerance = 2e-6;
 constexpr double scalar_tolerance = 1e-6;
 
 void check_trace(const std::string& name) {
-    const nlohmann::json m = manifest();
+    const nlohmann::json m = testing::hanlab_manifest();
     const auto& about = m["files"]["cache_search.npz"]["meaning"];
     const io::npz_archive golden = testing::golden("hanlab/cache_search.npz");
     const io::npz_archive weights = testing::golden("hanlab/weights.npz");
     io::npz_parameters<float> source(weights, "param.");
-    const transformer_xl<tensor> model(source, config_of(m));
+    const transformer_xl<tensor> model(source, testing::hanlab_config());
     const io::npz_archive streams = testing::golden("hanlab/tokens.npz");
-    std::vector<token> words;
-    for (const std::int64_t w : testing::values<std::int64_t>(streams, "valid"))
-        words.push_back(static_cast<token>(w));
+    const std::vector<token> words = testing::tokens_of(streams, "valid");
 
     cached_hidden_states states(model, words, about["config"]["n_cache"].get<extent>(),
                                 {about["config"]["eval_chunk"].get<extent>()});

@@ -141,11 +141,11 @@ void check_stored(const fixture& f) {
 void check_step(const fixture& f) {
     auto t = f.trainer();
     const auto tokens = golden("hanlab/tokens.npz");
-    const std::vector<token> valid = words(tokens, "valid");
-    const std::vector<token> test = words(tokens, "test");
+    const std::vector<token> valid = testing::tokens_of(tokens, "valid");
+    const std::vector<token> test = testing::tokens_of(tokens, "test");
     static_cast<void>(t.evaluate(valid, 24));
     static_cast<void>(t.evaluate(test, 24));
-    const std::vector<token> sample = words(f.archive, "train_tokens");
+    const std::vector<token> sample = testing::tokens_of(f.archive, "train_tokens");
     const std::span<const token> all(sample);
     const double loss = t.accumulate(all.first(all.size() - 1), all.subspan(1));
     CHECK(std::abs(loss - static_cast<double>(f.at("step_loss")[0])) <= loss_tolerance);
@@ -204,7 +204,7 @@ TEST_CASE("a training step equals the reference's") {
 
 TEST_CASE("a step gives the same bits on any number of threads") {
     const fixture f(9);
-    const std::vector<token> sample = words(f.archive, "train_tokens");
+    const std::vector<token> sample = testing::tokens_of(f.archive, "train_tokens");
     const std::span<const token> all(sample);
     std::vector<std::vector<float>> results;
     for (const int threads : {1, 2, 3, 4}) {
@@ -224,7 +224,7 @@ TEST_CASE("a step gives the same bits on any number of threads") {
 TEST_CASE("pruned matrix elements stay zero and samples of a step add up") {
     const fixture f(9);
     auto t = f.trainer();
-    const std::vector<token> sample = words(f.archive, "train_tokens");
+    const std::vector<token> sample = testing::tokens_of(f.archive, "train_tokens");
     const std::span<const token> all(sample);
     const std::vector<float> before(t.value("layers.0.qkv.weight").values().begin(),
                                     t.value("layers.0.qkv.weight").values().end());
@@ -239,7 +239,7 @@ TEST_CASE("pruned matrix elements stay zero and samples of a step add up") {
 
 TEST_CASE("every width from 2 to 16 trains and stores, others are refused") {
     const fixture f(9);
-    const std::vector<token> sample = words(f.archive, "train_tokens");
+    const std::vector<token> sample = testing::tokens_of(f.archive, "train_tokens");
     const std::span<const token> all(sample);
     for (int bits = 2; bits <= 16; ++bits) {
         INFO(bits);

@@ -40,13 +40,11 @@ struct clamp_quantize {
         for (extent i = 0; i < out.size(); ++i)
             out[i] = one(in[0][i]);
     }
-    /// Straight through inside the range, nothing outside (Bengio, Leonard, Courville 2013).
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        for (extent i = 0; i < grad_in[0].size(); ++i)
-            if (inside(in[0][i])) grad_in[0][i] = grad_in[0][i] + grad_out[i];
+        straight_through(max_abs, in[0], grad_out, grad_in[0]);
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         price p;

@@ -21,6 +21,16 @@ constexpr price& charge_conversion(price& p, extent elements) {
     return p.others(conversion_role, 4 * elements).multiplications(conversion_role, elements);
 }
 
+/// The gradient of a clamp to [-max_abs, max_abs] and of the rounding behind it: straight through
+/// inside the range, nothing outside. Source: Bengio, Leonard, Courville 2013.
+template <class Scalar>
+void straight_through(float max_abs, const array_view<const Scalar>& x,
+                      const array_view<const Scalar>& grad_out, const array_view<Scalar>& grad_in) {
+    for (extent i = 0; i < grad_in.size(); ++i)
+        if (!(x[i] < Scalar(-max_abs)) && !(Scalar(max_abs) < x[i]))
+            grad_in[i] = grad_in[i] + grad_out[i];
+}
+
 namespace op {
 
 struct fake_quantize {
@@ -44,14 +54,11 @@ struct fake_quantize {
         for (extent i = 0; i < out.size(); ++i)
             out[i] = one(in[0][i]);
     }
-    /// Straight through inside the range, nothing outside (Bengio, Leonard, Courville 2013).
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
-        for (extent i = 0; i < grad_in[0].size(); ++i)
-            if (!(in[0][i] < Scalar(-max_abs)) && !(Scalar(max_abs) < in[0][i]))
-                grad_in[0][i] = grad_in[0][i] + grad_out[i];
+        straight_through(max_abs, in[0], grad_out, grad_in[0]);
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         price p;
