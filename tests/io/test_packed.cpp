@@ -211,16 +211,19 @@ TEST_CASE("damaged packed files are refused with a reason") {
         io::save_safetensors(bad, streams, archive.metadata);
         CHECK_THROWS_AS(static_cast<void>(io::load_packed(bad)), file_error);
 
-        for (const auto& [key, value] :
-             std::map<std::string, std::string>{{"tare.packed", "2"},
-                                                {"tare.bits", "1"},
-                                                {"tare.bits", "x"},
-                                                {"tare.tensors", "{\"a\": 1}"},
-                                                {"tare.config", "{}"},
-                                                {"tare.points", "[\"no.such\"]"}}) {
-            INFO(key);
+        struct damage {
+            std::string key;
+            std::string value;
+        };
+        for (const damage& d : std::vector<damage>{{"tare.packed", "2"},
+                                                   {"tare.bits", "1"},
+                                                   {"tare.bits", "x"},
+                                                   {"tare.tensors", "{\"a\": 1}"},
+                                                   {"tare.config", "{}"},
+                                                   {"tare.points", "[\"no.such\"]"}}) {
+            INFO(d.key, " = ", d.value);
             std::map<std::string, std::string> metadata = archive.metadata;
-            metadata[key] = value;
+            metadata[d.key] = d.value;
             streams.pop_back();
             io::save_safetensors(bad, streams, metadata);
             streams.push_back(streams.front());
