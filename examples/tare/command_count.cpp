@@ -9,11 +9,13 @@
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/audit_hanlab.hpp>
 #include <tare/micronet/report.hpp>
+#include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/weigh.hpp>
 
 #include "command.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
+#include "rule_sets.hpp"
 
 namespace {
 
@@ -29,7 +31,6 @@ struct options {
     std::string json;
     std::string csv;
     double limit = 0.0;
-    bool count_softmax_maximum = false;
 };
 
 /// Counts of test tokens per bin: given, or those of WikiText-103's test split.
@@ -72,8 +73,21 @@ void print_published(const ledger& book, int bits) {
     std::printf("%-32s %20.12f\n", "score", t.score());
 }
 
-/// Published tally against the strict rules, item by item.
-void print_diff(const ledger& book, int bits) {
+/// Two rule sets, sort of line by sort of line.
+void print_difference(const ledger& book, const any_rules& first, const any_rules& second) {
+    const micronet::totals a = micronet::tally(book, first);
+    const micronet::totals b = micronet::tally(book, second);
+    std::printf("%-12s %16s  %s\n", "group", "delta", "item");
+    for (const micronet::rules_difference& d : micronet::difference(book, first, second))
+        std::printf("%-12s %16.1f  %s\n", d.group.c_str(), d.delta, d.item.c_str());
+    std::printf("\n%-40s %16s %16s %10s\n", "", "parameters", "operations", "score");
+    for (const auto& [rules, sum] : {std::pair{&first, &a}, std::pair{&second, &b}})
+        std::printf("%-40s %16.1f %16.1f %10.6f\n", rules->name.c_str(), sum->parameters(),
+                    sum->operations(), sum->score(micronet::wikitext103));
+}
+
+/// The entry's published tally against the strict rules: its known departures, item by item.
+void print_audit(const ledger& book, int bits) {
     const micronet::audit_hanlab audit(book, bits);
     const auto published = micronet::published_hanlab(bits).tally(book);
     const auto strict = micronet::tally(book, micronet::official{});
@@ -101,8 +115,7 @@ void print_diff(const ledger& book, int bits) {
                 strict.parameters(), strict.operations(), strict.score(micronet::wikitext103));
 }
 
-template <micronet::rule_set Rules>
-int print_report(const ledger& book, const Rules& rules, const options& o,
+int print_report(const ledger& book, const any_rules& rules, const options& o,
                  const described_model& m) {
     const micronet::report r = micronet::make_report(book, rules, micronet::wikitext103);
     if (!o.csv.empty()) write_text(o.csv, to_csv(book, rules));
@@ -137,22 +150,21 @@ int run(const options& o) {
     if (m.payload_bits >= 0) check_payload(book, m.payload_bits);
     const std::string published(micronet::published_hanlab::name);
     if (!o.diff.empty()) {
-        const bool known =
-            o.diff.size() == 2 && o.diff[0] == published && o.diff[1] == micronet::official::name;
-        require(known, "--diff takes ", published, " ", micronet::official::name);
-        print_diff(book, m.how.bits);
+        if (o.diff[0] == published && o.diff[1] == micronet::official::name) {
+            print_audit(book, m.how.bits);
+        } else {
+            require(o.diff[0] != published && o.diff[1] != published, "--diff ", o.diff[0], ' ',
+                    o.diff[1], ": ", published, " is explained against ", micronet::official::name,
+                    " only, in this order");
+            print_difference(book, find_rules(o.diff[0]), find_rules(o.diff[1]));
+        }
         return done;
     }
-    if (o.rules == micronet::official::name)
-        return print_report(book, micronet::official{o.count_softmax_maximum, false}, o, m);
-    if (o.rules == micronet::official_16_bit::name)
-        return print_report(book, micronet::official_16_bit{}, o, m);
     if (o.rules == published) {
         print_published(book, m.how.bits);
         return done;
     }
-    fail("--rules ", o.rules, " is unknown; there are ", micronet::official::name, ", ",
-         micronet::official_16_bit::name, ", ", published);
+    return print_report(book, find_rules(o.rules), o, m);
 }
 
 const registration count{
@@ -161,10 +173,10 @@ const registration count{
          CLI::App* sub =
              app.add_subcommand("count", "Weigh a model: parameters, operations, score");
          o->model.add(*sub);
-         sub->add_option("--rules", o->rules,
-                         "micronet_2019, micronet_2019_16bit or hanlab_published")
-             ->capture_default_str();
-         sub->add_option("--diff", o->diff, "Explain two rule sets: hanlab_published micronet_2019")
+         const std::string known =
+             message(rule_set_names(), ", ", micronet::published_hanlab::name);
+         sub->add_option("--rules", o->rules, "Rule set: " + known)->capture_default_str();
+         sub->add_option("--diff", o->diff, "Two rule sets: what the second counts otherwise")
              ->expected(2);
          sub->add_option(
                 "--tokens", o->tokens,
@@ -172,8 +184,6 @@ const registration count{
              ->check(CLI::ExistingFile);
          sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
              ->delimiter(',');
-         sub->add_flag("--count-softmax-maximum", o->count_softmax_maximum,
-                       "Count the subtraction of the maximum in every softmax");
          sub->add_option("--json", o->json, "Write the report as JSON; - for standard output");
          sub->add_option("--csv", o->csv, "Write one row per charge as CSV; - for standard output");
          sub->add_option("--limit", o->limit, "Exit with 1 when the score is above this");

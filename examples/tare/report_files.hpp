@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 // A report for machines: JSON with a schema number, CSV with one row for each charge.
 
+#include <cmath>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -28,6 +29,12 @@ inline std::string_view kind_name(math kind) {
     return kind == math::multiplication ? "mul" : kind == math::addition ? "add" : "other";
 }
 
+/// A number of bits: an integer unless a rule set counts fractions.
+[[nodiscard]] inline nlohmann::json bits_value(double bits) {
+    if (bits == std::floor(bits) && std::abs(bits) < 0x1p63) return static_cast<std::int64_t>(bits);
+    return bits;
+}
+
 /// Ledger and report as JSON. Counts are integers; bits are count times width under the rules.
 template <micronet::rule_set Rules>
 [[nodiscard]] nlohmann::json to_json(const ledger& book, const Rules& rules,
@@ -48,19 +55,20 @@ template <micronet::rule_set Rules>
                                 {"mask_bits", item.cost.mask_bits},
                                 {"scale_bits", item.cost.scale_bits},
                                 {"codebook_bits", item.cost.codebook_bits},
-                                {"counted_bits", rules.storage_bits(item)},
+                                {"counted_bits", bits_value(rules.storage_bits(item))},
                                 {"tied_to", nullptr}});
     for (const ledger_module& m : book.modules())
         for (const ledger_entry& e : m.entries)
             for (const charge& line : e.charges)
-                j["math"].push_back({{"op", e.operation},
-                                     {"where", m.label.view()},
-                                     {"role", line.role},
-                                     {"kind", kind_name(line.kind)},
-                                     {"count", line.count},
-                                     {"input_bits", line.input_bits},
-                                     {"accumulate_bits", line.accumulator_bits},
-                                     {"counted_bits", rules.operation_bits(m, e, line)}});
+                j["math"].push_back(
+                    {{"op", e.operation},
+                     {"where", m.label.view()},
+                     {"role", line.role},
+                     {"kind", kind_name(line.kind)},
+                     {"count", line.count},
+                     {"input_bits", line.input_bits},
+                     {"accumulate_bits", line.accumulator_bits},
+                     {"counted_bits", bits_value(rules.operation_bits(m, e, line))}});
     for (const micronet::assumption& a : r.assumptions)
         j["assumptions"].push_back({{"id", a.id},
                                     {"choice", a.choice},
@@ -88,7 +96,7 @@ template <micronet::rule_set Rules>
                 out += message(m.label.view(), ',', e.operation, ',', line.role, ',',
                                kind_name(line.kind), ',', line.count, ',', line.input_bits, ',',
                                line.accumulator_bits, ',',
-                               static_cast<extent>(rules.operation_bits(m, e, line)), '\n');
+                               bits_value(rules.operation_bits(m, e, line)).dump(), '\n');
     return out;
 }
 

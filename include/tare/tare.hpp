@@ -123,6 +123,7 @@
 #include <tare/micronet/published_hanlab.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
+#include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
 #include <tare/models/packed_rows.hpp>

@@ -73,7 +73,8 @@ double largest(const std::vector<float>& values) {
 void check_quantized(const fixture& f, const io::npz_archive& copies, const std::string& from,
                      const std::string& head) {
     std::size_t checked = 0;
-    for (const auto& [name, array] : f.archive) {
+    for (const auto& entry : f.archive) {
+        const std::string& name = entry.first;
         const std::string_view tail(name);
         if (!tail.starts_with(head) || !tail.ends_with("_scale")) continue;
         const std::string label = name.substr(head.size(), name.size() - head.size() - 6);
@@ -106,7 +107,8 @@ void check_quantized(const fixture& f, const io::npz_archive& copies, const std:
 void check_stored(const fixture& f) {
     std::size_t given = 0;
     std::size_t checked = 0;
-    for (const auto& [name, array] : f.archive) {
+    for (const auto& entry : f.archive) {
+        const std::string& name = entry.first;
         if (!name.starts_with("stored.")) continue;
         ++given;
         const std::string label = name.substr(7);

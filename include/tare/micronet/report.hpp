@@ -82,7 +82,7 @@ inline std::vector<std::size_t> grouped_parts(const ledger& book) {
 template <rule_set Rules>
 [[nodiscard]] report make_report(const ledger& book, const Rules& rules, const baseline& task) {
     report out;
-    out.rules = std::string(Rules::name);
+    out.rules = std::string(rules.name);
     out.task = task;
     out.sums = tally(book, rules);
     out.peak_activation_bits = book.peak_bits();

@@ -32,7 +32,7 @@ inline constexpr baseline cifar100{"cifar100", 36.5e6, 10.49e9};
 template <class R>
 concept rule_set = requires(const R& rules, const ledger_module& module, const ledger_entry& entry,
                             const charge& line, const ledger_item& item) {
-    { R::name } -> std::convertible_to<std::string_view>;
+    { rules.name } -> std::convertible_to<std::string_view>;
     { rules.operation_bits(module, entry, line) } -> std::convertible_to<double>;
     { rules.storage_bits(item) } -> std::convertible_to<double>;
 };
