@@ -9,6 +9,7 @@
 // because what a statistics pass read last is what the cache still holds.
 
 #include <cstdint>
+#include <cstring>
 
 #include <tare/core/parallel.hpp>
 #include <tare/core/shape.hpp>
@@ -19,6 +20,20 @@ namespace tare {
 
 /// Elements (16 MiB of float32) from which an output no longer fits a usual share of the cache.
 inline constexpr extent stream_min_elements = extent{1} << 22;
+
+/// Copies a block from the cache to memory that nobody reads soon, past the cache. Call
+/// simd::stream_fence() after the last one.
+inline void stream_out(const float* block, float* y, extent count) {
+    const auto past = reinterpret_cast<std::uintptr_t>(y) % simd::stream_alignment;
+    const extent head =
+        past == 0 ? 0 : static_cast<extent>((simd::stream_alignment - past) / sizeof(float));
+    extent i = head < count ? head : count;
+    std::memcpy(y, block, static_cast<std::size_t>(i) * sizeof(float));
+    constexpr extent lanes = static_cast<extent>(simd::lanes);
+    for (; i + lanes <= count; i += lanes)
+        simd::stream(y + i, simd::load(block + i));
+    std::memcpy(y + i, block + i, static_cast<std::size_t>(count - i) * sizeof(float));
+}
 
 namespace detail {
 
