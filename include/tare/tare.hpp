@@ -7,7 +7,6 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/lanes.hpp>
-#include <tare/core/log2.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
@@ -183,12 +182,14 @@
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/llm_int8.hpp>
+#include <tare/quantize/log_statistics.hpp>
 #include <tare/quantize/mx.hpp>
 #include <tare/quantize/nf4.hpp>
 #include <tare/quantize/nvfp4.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/range.hpp>
 #include <tare/quantize/s2fp8.hpp>
+#include <tare/quantize/s2fp8_levels.hpp>
 #include <tare/quantize/s2fp8_reference.hpp>
 #include <tare/quantize/smaq.hpp>
 #include <tare/quantize/smaq_fpga.hpp>
