@@ -77,9 +77,9 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     void encode_values(const float* x, extent n, const s2fp8_group& group,
                        std::uint16_t* codes) const {
         float level[detail::map_chunk];
-        const detail::s2fp8_levels::vectors levels(group.levels);
-        map_elements(x, level, 0, n, false, [=](simd::floats v, extent) {
-            return simd::to_floats(levels.levels(simd::magnitude(v)));
+        with_levels(group, [&](const auto& find, const vectors&) {
+            map_elements(x, level, 0, n, false,
+                         [=](simd::floats v, extent) { return simd::to_floats(find(v)); });
         });
 #pragma omp simd
         for (extent i = 0; i < n; ++i) {
@@ -101,13 +101,14 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     }
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
                      const s2fp8_group& group) const {
-        const detail::s2fp8_levels::vectors levels(group.levels);
-        map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
-            const simd::floats size = levels.values(levels.levels(simd::magnitude(v)));
-            // Whatever became zero is +0.
-            const simd::floats value =
-                simd::keep(size > simd::broadcast(0.0F), simd::with_sign_of(size, v));
-            return simd::select(v == v, value, v);
+        with_levels(group, [&](const auto& find, const vectors& levels) {
+            map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
+                const simd::floats size = levels.values(find(v));
+                // Whatever became zero is +0.
+                const simd::floats value =
+                    simd::keep(size > simd::broadcast(0.0F), simd::with_sign_of(size, v));
+                return simd::select(v == v, value, v);
+            });
         });
     }
 
@@ -124,7 +125,19 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     }
 
   private:
+    using vectors = detail::s2fp8_levels::vectors;
     static constexpr int nan_code = 0x7E;
+
+    // Calls use(find, levels), find(v) being the levels of elements, in the way that suits alpha.
+    template <class Use>
+    static void with_levels(const s2fp8_group& group, const Use& use) {
+        const vectors levels(group.levels);
+        if (group.levels.rough()) {
+            use([=](simd::floats v) { return levels.by_logarithm(simd::magnitude(v)); }, levels);
+        } else {
+            use([=](simd::floats v) { return levels.by_all_borders(simd::magnitude(v)); }, levels);
+        }
+    }
 };
 
 static_assert(packing_quantizer<s2fp8> && differentiable_quantizer<s2fp8>);

@@ -103,7 +103,7 @@ class s2fp8_levels {
             if (magnitude >= borders_[static_cast<std::size_t>(i)]) out = i + 1;
         return out;
     }
-    /// Whether `vectors` finds levels by a rough logarithm; otherwise it asks all borders.
+    /// Whether a rough logarithm finds the levels.
     [[nodiscard]] bool rough() const noexcept { return rough_; }
 
     /// The levels in vectors, with everything an element needs in registers.
@@ -113,14 +113,13 @@ class s2fp8_levels {
             : all_(&all),
               borders_(all.borders_.data()),
               values_(all.values_.data()),
-              slope_(simd::broadcast(all.slope_)),
-              rough_(all.rough_) {
+              slope_(simd::broadcast(all.slope_)) {
             for (std::size_t i = 0; i < 4; ++i)
                 cubic_[i] = simd::broadcast(all.cubic_[i]);
         }
-        /// The levels of magnitudes; of several levels with one value any. NaN gives anything.
-        [[nodiscard, gnu::always_inline]] simd::ints levels(simd::floats magnitude) const {
-            if (!rough_) return by_all_borders(magnitude);
+        /// The levels of magnitudes by a rough logarithm, only where rough() allows it; of several
+        /// levels with one value any. NaN gives anything.
+        [[nodiscard, gnu::always_inline]] simd::ints by_logarithm(simd::floats magnitude) const {
             const simd::ints pattern = simd::as_ints(magnitude);
             // The pattern, taken for a number, is the logarithm but for a bend in the mantissa.
             const simd::floats m =
@@ -133,13 +132,8 @@ class s2fp8_levels {
                             simd::broadcast(static_cast<float>(s2fp8_top_level))));
             return simd::increment_where(magnitude >= borders_[below], below);
         }
-        /// The values of levels.
-        [[nodiscard, gnu::always_inline]] simd::floats values(simd::ints level) const {
-            return values_[level];
-        }
-
-      private:
-        [[nodiscard, gnu::noinline]] simd::ints by_all_borders(simd::floats magnitude) const {
+        /// The levels of magnitudes by all borders. NaN gives 0.
+        [[nodiscard]] simd::ints by_all_borders(simd::floats magnitude) const {
             simd::floats level = simd::broadcast(0.0F);
             for (int i = 0; i < s2fp8_top_level; ++i)
                 level = simd::select(
@@ -147,13 +141,17 @@ class s2fp8_levels {
                     simd::broadcast(static_cast<float>(i + 1)), level);
             return simd::truncate_to_int(level);
         }
+        /// The values of levels.
+        [[nodiscard, gnu::always_inline]] simd::floats values(simd::ints level) const {
+            return values_[level];
+        }
 
+      private:
         const s2fp8_levels* all_;
         simd::table128 borders_;
         simd::table128 values_;
         simd::floats slope_;
         simd::floats cubic_[4];
-        bool rough_;
     };
 
   private:
