@@ -192,9 +192,11 @@
 #include <tare/quantize/s2fp8_levels.hpp>
 #include <tare/quantize/s2fp8_reference.hpp>
 #include <tare/quantize/smaq.hpp>
+#include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_fpga.hpp>
 #include <tare/quantize/smaq_kernel.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
+#include <tare/quantize/smaq_stream.hpp>
 #include <tare/quantize/statistics.hpp>
 #include <tare/quantize/storage.hpp>
 #include <tare/quantize/ternary.hpp>

@@ -93,15 +93,16 @@ void map_elements(const float* x, float* y, extent begin, extent end, bool strea
         detail::map_range(x, y, start, stop, stream, kernel);
         stop = start;
     }
-    if (stream) simd::stream_fence();
 }
 
 /// The same over a whole tensor on all threads.
 template <class Kernel>
 void map_elements(const float* x, float* y, extent count, const Kernel& kernel) {
     const bool stream = count >= stream_min_elements;
-    parallel_for(count, detail::map_chunk, 8,
-                 [&](extent begin, extent end) { map_elements(x, y, begin, end, stream, kernel); });
+    parallel_for(count, detail::map_chunk, 8, [&](extent begin, extent end) {
+        map_elements(x, y, begin, end, stream, kernel);
+        simd::stream_fence();
+    });
 }
 
 }  // namespace tare

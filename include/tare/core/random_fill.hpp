@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <tare/core/random.hpp>
@@ -98,16 +99,34 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
     }
 }
 
-/// out[i] = random.uniform(first + i): uniform in [0, 1) on the 2^-24 grid. On the calling thread.
+/// The `index`-th of the numbers that fill_uniform_16 writes.
+[[nodiscard]] constexpr float uniform_16(const random_stream& random,
+                                         std::uint64_t index) noexcept {
+    const std::uint32_t half = random.bits(index / 2) >> (16 * (index % 2)) & 0xFFFFU;
+    return (static_cast<float>(static_cast<std::int32_t>(half)) + 0.5F) * 0x1p-16F;
+}
+
+/// out[i] = (h + 1/2) / 2^16, h the half-word first + i of the stream: uniform in (0, 1), and a
+/// fraction exceeds it with a probability that is right to 2^-17. Two for each word, because the
+/// generator costs more than what is usually done with a draw. On the calling thread.
 /// A function of its own, not inlined: the generator unrolls to thousands of instructions.
-[[gnu::noinline]] inline void fill_uniform(const random_stream& random, std::uint64_t first,
-                                           std::span<float> out) {
-    std::uint32_t words[256];
-    for (std::size_t at = 0; at < out.size(); at += std::size(words)) {
-        const std::span<std::uint32_t> some(words, std::min(std::size(words), out.size() - at));
-        fill_bits(random, first + at, some);
-        for (std::size_t i = 0; i < some.size(); ++i)
-            out[at + i] = static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) * 0x1p-24F;
+[[gnu::noinline]] inline void fill_uniform_16(const random_stream& random, std::uint64_t first,
+                                              std::span<float> out) {
+    const detail::philox_keys keys(random);
+    constexpr std::size_t block = 2 * detail::philox_words;
+    std::uint32_t words[detail::philox_words];
+    std::uint16_t halves[block];
+    for (std::size_t at = 0; at < out.size();) {
+        const std::uint64_t position = first + at;
+        const auto skip = static_cast<std::size_t>(position % block);
+        const std::size_t some = std::min(block - skip, out.size() - at);
+        detail::philox_group(keys, position / block, words);
+        std::memcpy(halves, words, sizeof words);
+        const std::uint16_t* const half = halves + skip;
+        float* const to = out.data() + at;
+        for (std::size_t i = 0; i < some; ++i)
+            to[i] = (static_cast<float>(half[i]) + 0.5F) * 0x1p-16F;
+        at += some;
     }
 }
 

@@ -51,6 +51,14 @@ inline floats with_sign_of(floats size, floats sign) {
 inline floats clamp(floats v, floats low, floats high) {
     return min(max(v, low), high);  // both give their second argument for a NaN
 }
+/// v where |v| <= most, else `most` with the sign of v; either bound for a NaN. most >= 0.
+inline floats limit(floats v, floats most) {
+#if defined(TARE_SIMD_512)
+    return _mm512_range_ps(v, most, 2);  // the smaller magnitude, the sign of v
+#else
+    return max(min(v, most), -most);
+#endif
+}
 /// v, with `other` in the place of a NaN.
 inline floats unless_nan(floats v, floats other) {
     return select(v == v, v, other);

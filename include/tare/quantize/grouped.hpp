@@ -117,6 +117,7 @@ class grouped_quantizer {
                     self().decode_values(codes, to - from, group, y.data() + from);
                 }
             });
+            if (stream) simd::stream_fence();
         });
     }
 
