@@ -21,6 +21,7 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/pool.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/lanes.hpp>
@@ -74,7 +75,7 @@ class smaq_code_queue {
 /// The parts of one range.
 struct smaq_range {
     std::vector<std::uint64_t> flags;
-    std::vector<std::byte> main, outlier;
+    std::vector<std::byte, unset_allocator<std::byte>> main, outlier;
     std::int64_t main_bits = 0, outlier_bits = 0;
 };
 
@@ -95,24 +96,24 @@ smaq_range smaq_pack_range(extent begin, extent end, const smaq_widths& widths,
     bit_writer outlier(out.outlier.data());
     smaq_code_queue<Lane> main_codes(widths.main);
     smaq_code_queue<Lane> outlier_codes(widths.outlier);
-    float values[map_chunk];
+    float values[map_chunk] = {};
     std::uint64_t* flags = out.flags.data();
     for (extent from = begin; from < end; from += map_chunk) {
         const extent count = std::min(map_chunk, end - from);
         code_values(from, from + count, values);
         for (extent at = 0; at < count; at += static_cast<extent>(mask_block)) {
             const extent some = std::min(static_cast<extent>(mask_block), count - at);
-            std::fill(values + at + some, values + at + static_cast<extent>(mask_block), 0.0F);
-            std::uint8_t flag[mask_block];
+            std::uint32_t whole[mask_block];
             Lane code[mask_block];
             for (std::size_t i = 0; i < mask_block; ++i) {
-                const auto whole = static_cast<std::int32_t>(values[at + static_cast<extent>(i)]);
-                flag[i] = static_cast<std::uint8_t>(whole >> 15);
-                code[i] = static_cast<Lane>(whole & 0x7FFF);
+                whole[i] = static_cast<std::uint32_t>(
+                    static_cast<std::int32_t>(values[at + static_cast<extent>(i)]));
+                code[i] = static_cast<Lane>(whole[i] & 0x7FFF);
             }
-            const std::uint64_t mask = mask_of_flags(flag);
+            const std::uint64_t there = low_mask(static_cast<int>(some));
+            const std::uint64_t mask = within_64(whole, 0x8000U, 0x7FFFU) & there;
             *flags++ = mask;
-            main_codes.put(code, ~mask & low_mask(static_cast<int>(some)), main);
+            main_codes.put(code, ~mask & there, main);
             outlier_codes.put(code, mask, outlier);
         }
     }
