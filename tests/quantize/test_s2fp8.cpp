@@ -171,7 +171,9 @@ TEST_CASE("levels found by a rough logarithm are those found by all borders") {
         {40.0F, 300.0F}, {46.0F, -1.5F},  {48.0F, 20.0F}, {200.0F, 0.0F}, {5.0F, 500.0F},
         {5.0F, 630.0F},  {5.0F, -600.0F}, {1e5F, -1e6F},  {0.0F, 0.25F},  {0.11F, -0.7F}};
     std::size_t rough = 0;
-    for (const auto& [alpha, beta] : groups) {
+    for (const auto& [a, b] : groups) {
+        const float alpha = a;
+        const float beta = b;
         CAPTURE(alpha);
         CAPTURE(beta);
         const auto group = tare::s2fp8::group_of(alpha, beta);
