@@ -56,20 +56,34 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
     const words64 multiplier0(std::uint64_t{0xD2511F53U});
     const words64 multiplier1(std::uint64_t{0xCD9E8D57U});
     const words64 half(std::uint64_t{0xFFFF'FFFFU});
-    for (std::size_t at = 0; at < philox_counters; at += simd::lanes64) {
-        words64 c0 = simd::load(counters.data() + at);
-        words64 c1 = c0 >> 32;
-        words64 c2 = keys.stream_low;
-        words64 c3 = keys.stream_high;
-        for (std::size_t round = 0; round < philox_rounds; ++round) {
-            const words64 p0 = simd::mul_low(c0, multiplier0);
-            const words64 p1 = simd::mul_low(c2, multiplier1);
-            c0 = simd::high_to_low(p1) ^ c1 ^ keys.key0[round];
-            c1 = p1;
-            c2 = simd::high_to_low(p0) ^ c3 ^ keys.key1[round];
-            c3 = p0;
+    // Several registers of counters side by side: a round is a chain of a product, a shuffle and an
+    // exclusive or, and one chain alone leaves the multipliers idle most of the time.
+    constexpr std::size_t side = simd::lanes64 >= 8 ? 4 : (simd::lanes64 > 1 ? 2 : 1);
+    for (std::size_t at = 0; at < philox_counters; at += side * simd::lanes64) {
+        words64 c0[side], c1[side], c2[side], c3[side];
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < side; ++k) {
+            c0[k] = simd::load(counters.data() + at + k * simd::lanes64);
+            c1[k] = c0[k] >> 32;
+            c2[k] = keys.stream_low;
+            c3[k] = keys.stream_high;
         }
-        simd::store_in_turns(out + 4 * at, (c0 & half) | (c1 << 32), (c2 & half) | (c3 << 32));
+#pragma GCC unroll 10
+        for (std::size_t round = 0; round < philox_rounds; ++round) {
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < side; ++k) {
+                const words64 p0 = simd::mul_low(c0[k], multiplier0);
+                const words64 p1 = simd::mul_low(c2[k], multiplier1);
+                c0[k] = simd::high_to_low(p1) ^ c1[k] ^ keys.key0[round];
+                c1[k] = p1;
+                c2[k] = simd::high_to_low(p0) ^ c3[k] ^ keys.key1[round];
+                c3[k] = p0;
+            }
+        }
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < side; ++k)
+            simd::store_in_turns(out + 4 * (at + k * simd::lanes64), (c0[k] & half) | (c1[k] << 32),
+                                 (c2[k] & half) | (c3[k] << 32));
     }
 }
 
