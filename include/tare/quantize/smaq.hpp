@@ -4,10 +4,9 @@
 // deviations of the mean, a longer one for outliers.
 //
 //   z = (x - mean) / deviation
-//   main, |z| <= tm:   q = round(z Rm),           value = q/Rm deviation + mean, Rm =
-//   (2^(bm-2)-1)/tm outlier:           q = round((z -+ tm) Ro),   value = (q/Ro +- tm) deviation +
-//   mean,
-//                      Ro = (2^(bo-2)-1)/(to-tm)
+//   main, |z| <= tm:  q = round(z Rm),          value = q/Rm deviation + mean
+//   outlier:          q = round((z -+ tm) Ro),  value = (q/Ro +- tm) deviation + mean
+//   Rm = (2^(bm-2)-1)/tm,  Ro = (2^(bo-2)-1)/(to-tm)
 //
 // One bit of a code is the outlier flag, one the sign, the rest the magnitude |q|. Policies:
 //   smaq_encodable  |q| ends at 2^(b-2)-1, so that every value has a code; NaN becomes the mean,
@@ -19,7 +18,6 @@
 // fused. Source: Shoghi, Bersatti, Qureshi, Kim 2021, IEEE Computer Architecture Letters 20(2).
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -33,30 +31,11 @@
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_kernel.hpp>
+#include <tare/quantize/smaq_size.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 #include <tare/quantize/smaq_stream.hpp>
 
 namespace tare {
-
-struct smaq_encodable {
-    static constexpr bool faithful = false;
-    static constexpr std::string_view name = "smaq";
-};
-struct smaq_faithful {
-    static constexpr bool faithful = true;
-    static constexpr std::string_view name = "smaq_faithful";
-};
-
-/// How the reference counts a tensor: mean and deviation are free.
-struct smaq_reference_size {
-    std::int64_t new_bits = 0;
-    std::int64_t original_bits = 0;
-    /// original / new, in float32.
-    [[nodiscard]] float ratio() const noexcept {
-        return static_cast<float>(static_cast<double>(original_bits) /
-                                  static_cast<double>(new_bits));
-    }
-};
 
 /// The quantizer. Gradient: identity.
 /// Accuracy: bit for bit the reference's for given mean, deviation and draws (faithful).
@@ -73,14 +52,7 @@ class smaq {
     /// Throws unless bits are in [2, 16], thresholds 0 < main < outlier and at least one sample is
     /// taken.
     explicit smaq(smaq_options options = {}) : options_(options) {
-        const auto bits_fit = [](int b) { return b >= 2 && b <= 16; };
-        require(bits_fit(options.main_bits) && bits_fit(options.outlier_bits), name, ": codes of ",
-                options.main_bits, " and ", options.outlier_bits, " bits; choose 2 to 16");
-        require(options.main_threshold > 0.0 && options.outlier_threshold > options.main_threshold,
-                name, ": thresholds ", options.main_threshold, " and ", options.outlier_threshold,
-                " must be positive and ascending");
-        require(options.samples > 0 && options.min_size >= 0, name, ": ", options.samples,
-                " samples and min_size ", options.min_size, "; samples must be positive");
+        detail::require_smaq_options(name, options);
     }
     [[nodiscard]] const smaq_options& options() const noexcept { return options_; }
     /// The same quantizer with other draws, the `call`-th of this seed's.
@@ -323,17 +295,8 @@ class smaq {
 
     [[nodiscard]] std::int64_t count_outliers(std::span<const float> x, const smaq_params& p,
                                               const smaq_fold& fold = {}) const {
-        const float threshold = static_cast<float>(options_.main_threshold);
-        const float divisor = kernel::divisor(options_, p);
-        const extent n = static_cast<extent>(x.size());
-        std::int64_t count = 0;
-        detail::for_each_channel(0, n, fold, [&](extent from, extent to, float gamma, float beta) {
-            for (extent i = from; i < to; ++i) {
-                const float v = (x[static_cast<std::size_t>(i)] - beta) / gamma;
-                count += std::fabs((v - p.mean) / divisor) > threshold ? 1 : 0;
-            }
-        });
-        return count;
+        return detail::count_outliers(x, p.mean, kernel::divisor(options_, p),
+                                      static_cast<float>(options_.main_threshold), fold);
     }
 
     smaq_options options_;

@@ -6,12 +6,24 @@
 
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 
 namespace tare {
+
+/// Overflow: codes end where their bits do; nothing is undefined.
+struct smaq_encodable {
+    static constexpr bool faithful = false;
+    static constexpr std::string_view name = "smaq";
+};
+/// Overflow: as published, codes do not end and NaN spreads.
+struct smaq_faithful {
+    static constexpr bool faithful = true;
+    static constexpr std::string_view name = "smaq_faithful";
+};
 
 /// Half to even.
 struct smaq_nearest {
