@@ -1,12 +1,8 @@
-// Conversions of a 64 MiB tensor beside the copy bandwidth of the same run. Figures are bytes of
-// float32 per second (input of encode and round trip, output of decode); `of_copy` divides them by
-// a memcpy of the same tensor on the same number of threads, timed in turns with the conversion, so
-// that other load on the machine strikes both. Names: what/format/threads.
+// Conversions of a 64 MiB tensor beside the copy bandwidth of the same run (against_copy.hpp).
+// Figures are bytes of float32 per second (input of encode and round trip, output of decode).
+// Names: what/format/threads.
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,11 +10,12 @@
 #include <benchmark/benchmark.h>
 
 #include <tare/core/aligned.hpp>
-#include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/convert.hpp>
 #include <tare/formats/historical.hpp>
+
+#include "against_copy.hpp"
 
 namespace {
 
@@ -43,42 +40,11 @@ buffers& shared() {
     return b;
 }
 
-void copy(std::span<const float> from, std::span<float> to) {
-    tare::parallel_for(static_cast<tare::extent>(from.size()), 1024, 4,
-                       [&](tare::extent begin, tare::extent end) {
-                           std::memcpy(to.data() + begin, from.data() + begin,
-                                       static_cast<std::size_t>(end - begin) * sizeof(float));
-                       });
-}
-
 /// Times `convert` and a copy in turns.
 template <class Convert>
 void against_copy(benchmark::State& state, const Convert& convert) {
-    using clock = std::chrono::steady_clock;
     buffers& b = shared();
-    tare::set_threads(static_cast<int>(state.range(0)));
-    double best_copy = 1e30;
-    double best_convert = 1e30;
-    const auto seconds = [](clock::time_point since) {
-        return std::chrono::duration<double>(clock::now() - since).count();
-    };
-    for (auto _ : state) {
-        const clock::time_point start = clock::now();
-        copy(b.x, b.y);
-        benchmark::ClobberMemory();
-        best_copy = std::min(best_copy, seconds(start));
-        const clock::time_point middle = clock::now();
-        convert(b);
-        benchmark::ClobberMemory();
-        const double took = seconds(middle);
-        best_convert = std::min(best_convert, took);
-        state.SetIterationTime(took);
-    }
-    constexpr double gigabytes = elements * sizeof(float) * 1e-9;
-    state.counters["GB/s"] = gigabytes / best_convert;
-    state.counters["copy_GB/s"] = gigabytes / best_copy;
-    state.counters["of_copy"] = best_copy / best_convert;
-    tare::set_threads(1);
+    bench::against_copy(state, b.x, b.y, [&] { convert(b); });
 }
 
 void add(const std::string& name, auto&& run) {

@@ -1,6 +1,7 @@
 // Array conversions: what they refuse, in-place round trips, random words by position. That arrays
 // equal single elements for every format stands in testing/test_check_format.cpp.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -8,7 +9,9 @@
 
 #include <doctest/doctest.h>
 
+#include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/formats/convert.hpp>
@@ -67,6 +70,44 @@ TEST_CASE("stochastic results depend on the position, not on how an array is cut
     std::vector<float> other(x.size());
     tare::round_trip<format>(x, other, tare::random_stream(8, 1));
     CHECK(other != whole);
+}
+
+TEST_CASE("outputs too large for the cache hold the same numbers, wherever they begin") {
+    using format = tare::fp16;
+    using stochastic = format::with_rounding<tare::stochastic>;
+    const auto size = static_cast<std::size_t>(tare::stream_min_elements) + 1003;
+    std::vector<float> x = normals(4099);
+    x.resize(size);
+    for (std::size_t i = 4099; i < size; ++i)
+        x[i] = x[i - 4099] * 1.0009765F;
+    std::vector<float> memory(size + 1);
+    const std::span<float> y = std::span(memory).last(size);  // off every alignment of the type
+    const auto wrong = [&](auto expected) {
+        std::size_t count = 0;
+        for (std::size_t i = 0; i < size; ++i)
+            count += y[i] != expected(i);
+        std::fill(memory.begin(), memory.end(), 0.0F);
+        return count;
+    };
+    for (const int threads : {1, 3}) {
+        tare::set_threads(threads);
+        tare::round_trip<format>(x, y);
+        CHECK(wrong([&](std::size_t i) { return format::round(x[i]); }) == 0);
+        std::vector<std::uint16_t> codes(size);
+        tare::encode<format>(x, codes);
+        tare::decode<format>(codes, y);
+        CHECK(wrong([&](std::size_t i) { return format::round(x[i]); }) == 0);
+        const tare::random_stream draws(5, 1);
+        tare::round_trip<stochastic>(x, y, draws, 77);
+        std::vector<std::uint32_t> words((size + 79) / 2);
+        tare::fill_bits(draws, 0, words);
+        CHECK(wrong([&](std::size_t i) {
+                  const std::size_t at = 77 + i;
+                  const std::uint32_t half = words[at / 2] >> (16 * (at % 2)) & 0xFFFFU;
+                  return stochastic::round(x[i], half * 0x1'0001U);
+              }) == 0);
+    }
+    tare::set_threads(1);
 }
 
 TEST_CASE("filled words are the words of the stream") {

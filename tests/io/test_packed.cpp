@@ -187,6 +187,24 @@ TEST_CASE("damaged packed files are refused with a reason") {
             CHECK_THROWS_AS(static_cast<void>(io::load_packed(bad)), file_error);
         }
     }
+    SUBCASE("numbers in the description that are no integers, or too large ones") {
+        const io::safetensors_archive archive = io::load_safetensors(path);
+        std::vector<io::tensor_ref> streams;
+        for (const auto& [name, t] : archive.tensors)
+            streams.push_back(t);
+        for (const char* const shape : {"[2.5]", "[2e37]", "[18446744073709551615]", "[true]",
+                                        "[4611686018427387904]", "[-1]"}) {
+            INFO(shape);
+            auto metadata = archive.metadata;
+            metadata["tare.tensors"] = message("{\"a\": {\"shape\": ", shape,
+                                               ", \"bits\": 8, \"kept\": 0, \"form\": "
+                                               "\"bitmask\", \"format\": \"linear_symmetric\"}}");
+            io::save_safetensors(bad, streams, metadata);
+            const std::string reason =
+                testing::raised<file_error>([&] { static_cast<void>(io::load_packed(bad)); });
+            CHECK(reason.find("description is wrong") != std::string::npos);
+        }
+    }
     SUBCASE("a file of another kind") {
         const std::vector<float> one{1.0F};
         const io::tensor_ref t = io::tensor_ref::of<float>("x", shape{1}, one);

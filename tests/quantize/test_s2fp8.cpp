@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -122,21 +126,87 @@ TEST_CASE("degenerate tensors come back sound") {
         CHECK((with_nan[i] != with_nan[i]) == (kept[i] != kept[i]));
 }
 
-TEST_CASE("S2FP8 conforms") {
-    tare::testing::conforms(tare::s2fp8(), {.idempotent = false});
+TEST_CASE("tensors with nothing to squeeze come back as they are, and no NaN is made") {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    constexpr float least = std::numeric_limits<float>::denorm_min();
+    constexpr float most = std::numeric_limits<float>::max();
+    const auto coded = [](const std::vector<float>& x) {
+        const tare::s2fp8 q;
+        const auto p = q.fit(x);
+        std::vector<float> y(x.size());
+        q.fake_quantize(x, p, y);
+        std::vector<float> decoded(x.size());
+        q.decode(q.encode(x, p), decoded);
+        CHECK(tare::testing::differences(y, decoded) == 0);
+        return y;
+    };
+    std::vector<float> one_among_zeros(100, 0.0F);
+    one_among_zeros[37] = -0.3F;
+    for (const std::vector<float>& x :
+         {std::vector<float>{}, std::vector<float>(100, 0.0F), std::vector<float>{-2.5F},
+          std::vector<float>{least}, std::vector<float>(33, most), std::vector<float>(33, -1e-40F),
+          std::vector<float>{3.0F, -3.0F, 3.0F, 0.0F}, one_among_zeros})
+        CHECK(coded(x) == x);
+    // -0 is a zero like the other.
+    for (const float v : coded(std::vector<float>(20, -0.0F)))
+        CHECK(std::bit_cast<std::uint32_t>(v) == 0U);
+    // Without a finite nonzero element: NaN stays, infinities have no magnitude to become.
+    const auto nothing = coded({nan, 0.0F, infinity, -infinity});
+    CHECK(nothing[0] != nothing[0]);
+    CHECK(nothing[1] == 0.0F);
+    CHECK(nothing[2] == 0.0F);
+    CHECK(nothing[3] == 0.0F);
+    const auto bounded = coded({1.0F, 2.0F, infinity, -infinity, 0.5F});
+    CHECK(tare::is_finite(bounded[2]));
+    CHECK(bounded[2] >= 2.0F);
+    CHECK(bounded[3] == -bounded[2]);
 }
 
-TEST_CASE("the vector logarithm is within 4e-7, or 2 ulp, of the true one") {
-    std::vector<float> x;
-    for (std::uint32_t u = 1; u < 0x7F800000U; u += 4001)
-        x.push_back(std::bit_cast<float>(u));
-    std::vector<float> y(x.size());
-    tare::map_elements(x.data(), y.data(), static_cast<tare::extent>(x.size()),
-                       [](tare::simd::floats v, tare::extent) { return tare::simd::log2(v); });
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        const double exact = std::log2(double(x[i]));
-        REQUIRE(std::abs(double(y[i]) - exact) <= std::max(4e-7, 0x1p-22 * std::abs(exact)));
+TEST_CASE("levels found by a rough logarithm are those found by all borders") {
+    // (alpha, beta) of usual tensors, of spreads at the edge of what the rough way may do and
+    // beyond, of tiny and huge magnitudes, and of none.
+    const std::pair<float, float> groups[] = {
+        {4.4F, 26.0F},   {10.0F, 50.0F},  {1.0F, 0.0F},   {0.2F, 3.0F},   {30.0F, -100.F},
+        {40.0F, 300.0F}, {46.0F, -1.5F},  {48.0F, 20.0F}, {200.0F, 0.0F}, {5.0F, 500.0F},
+        {5.0F, 630.0F},  {5.0F, -600.0F}, {1e5F, -1e6F},  {0.0F, 0.25F},  {0.11F, -0.7F}};
+    std::size_t rough = 0;
+    for (const auto& [a, b] : groups) {
+        const float alpha = a;
+        const float beta = b;
+        CAPTURE(alpha);
+        CAPTURE(beta);
+        const auto group = tare::s2fp8::group_of(alpha, beta);
+        rough += group.levels.rough() ? 1U : 0U;
+        std::vector<float> x;
+        for (std::uint32_t u = 0; u <= 0x7F800000U; u += 70'001)
+            x.push_back(std::bit_cast<float>(u));
+        // Both sides of every border: where a value changes between two of the above.
+        for (std::size_t i = 0, n = x.size(); i + 1 < n; ++i) {
+            const auto value = [&](float v) { return group.levels.value(group.levels.level(v)); };
+            auto low = std::bit_cast<std::uint32_t>(x[i]);
+            auto high = std::bit_cast<std::uint32_t>(x[i + 1]);
+            if (value(x[i]) == value(x[i + 1])) continue;
+            while (high - low > 1) {
+                const std::uint32_t middle = low + (high - low) / 2;
+                const bool same = value(std::bit_cast<float>(middle)) == value(x[i]);
+                (same ? low : high) = middle;
+            }
+            for (const std::uint32_t u : {low, high})
+                x.push_back(std::bit_cast<float>(u));
+        }
+        std::vector<float> y(x.size());
+        tare::s2fp8().fake_quantize(x, {{group}, {}}, y);
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < x.size(); ++i)
+            wrong += y[i] != group.levels.value(group.levels.level(x[i]));
+        CHECK(wrong == 0);
     }
+    CHECK(rough >= 7);
+}
+
+TEST_CASE("S2FP8 conforms") {
+    tare::testing::conforms(tare::s2fp8(), {.idempotent = false});
 }
 
 TEST_CASE("codes are those of E5M2 on the squeezed magnitudes") {

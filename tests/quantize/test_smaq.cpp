@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
+#include <tare/core/random_fill.hpp>
 #include <tare/quantize/smaq.hpp>
 
 #include "conformance.hpp"
@@ -225,7 +226,7 @@ TEST_CASE("stochastic rounding is unbiased and belongs to the element, not to th
     std::vector<float> draws(x.size());
     const tare::random_stream random(77, 0);
     for (std::size_t i = 0; i < draws.size(); ++i)
-        draws[i] = random.uniform(i);
+        draws[i] = tare::uniform_16(random, i);
     std::vector<float> again(x.size());
     q.fake_quantize(x, p, draws, again);
     CHECK(y == again);

@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include <tare/core/aligned.hpp>
@@ -103,6 +104,28 @@ struct pool_allocator {
         memory_pool::instance().give(block, count * sizeof(T));
     }
     friend bool operator==(const pool_allocator&, const pool_allocator&) { return true; }
+};
+
+/// The same, and elements that are made without a value get none: for buffers of bytes and codes
+/// that are written whole before they are read.
+template <class T>
+struct unset_allocator : pool_allocator<T> {
+    unset_allocator() = default;
+    template <class U>
+    constexpr unset_allocator(const unset_allocator<U>&) noexcept {}
+    template <class U>
+    struct rebind {
+        using other = unset_allocator<U>;
+    };
+
+    template <class U>
+    void construct(U* place) noexcept {
+        ::new (static_cast<void*>(place)) U;
+    }
+    template <class U, class... Values>
+    void construct(U* place, Values&&... values) {
+        ::new (static_cast<void*>(place)) U(std::forward<Values>(values)...);
+    }
 };
 
 }  // namespace tare

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <tare/core/random.hpp>
@@ -55,20 +56,34 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
     const words64 multiplier0(std::uint64_t{0xD2511F53U});
     const words64 multiplier1(std::uint64_t{0xCD9E8D57U});
     const words64 half(std::uint64_t{0xFFFF'FFFFU});
-    for (std::size_t at = 0; at < philox_counters; at += simd::lanes64) {
-        words64 c0 = simd::load(counters.data() + at);
-        words64 c1 = c0 >> 32;
-        words64 c2 = keys.stream_low;
-        words64 c3 = keys.stream_high;
-        for (std::size_t round = 0; round < philox_rounds; ++round) {
-            const words64 p0 = simd::mul_low(c0, multiplier0);
-            const words64 p1 = simd::mul_low(c2, multiplier1);
-            c0 = simd::high_to_low(p1) ^ c1 ^ keys.key0[round];
-            c1 = p1;
-            c2 = simd::high_to_low(p0) ^ c3 ^ keys.key1[round];
-            c3 = p0;
+    // Several registers of counters side by side: a round is a chain of a product, a shuffle and an
+    // exclusive or, and one chain alone leaves the multipliers idle most of the time.
+    constexpr std::size_t side = simd::lanes64 >= 8 ? 4 : (simd::lanes64 > 1 ? 2 : 1);
+    for (std::size_t at = 0; at < philox_counters; at += side * simd::lanes64) {
+        words64 c0[side], c1[side], c2[side], c3[side];
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < side; ++k) {
+            c0[k] = simd::load(counters.data() + at + k * simd::lanes64);
+            c1[k] = c0[k] >> 32;
+            c2[k] = keys.stream_low;
+            c3[k] = keys.stream_high;
         }
-        simd::store_in_turns(out + 4 * at, (c0 & half) | (c1 << 32), (c2 & half) | (c3 << 32));
+#pragma GCC unroll 10
+        for (std::size_t round = 0; round < philox_rounds; ++round) {
+#pragma GCC unroll 4
+            for (std::size_t k = 0; k < side; ++k) {
+                const words64 p0 = simd::mul_low(c0[k], multiplier0);
+                const words64 p1 = simd::mul_low(c2[k], multiplier1);
+                c0[k] = simd::high_to_low(p1) ^ c1[k] ^ keys.key0[round];
+                c1[k] = p1;
+                c2[k] = simd::high_to_low(p0) ^ c3[k] ^ keys.key1[round];
+                c3[k] = p0;
+            }
+        }
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < side; ++k)
+            simd::store_in_turns(out + 4 * (at + k * simd::lanes64), (c0[k] & half) | (c1[k] << 32),
+                                 (c2[k] & half) | (c3[k] << 32));
     }
 }
 
@@ -98,16 +113,34 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
     }
 }
 
-/// out[i] = random.uniform(first + i): uniform in [0, 1) on the 2^-24 grid. On the calling thread.
+/// The `index`-th of the numbers that fill_uniform_16 writes.
+[[nodiscard]] constexpr float uniform_16(const random_stream& random,
+                                         std::uint64_t index) noexcept {
+    const std::uint32_t half = random.bits(index / 2) >> (16 * (index % 2)) & 0xFFFFU;
+    return (static_cast<float>(static_cast<std::int32_t>(half)) + 0.5F) * 0x1p-16F;
+}
+
+/// out[i] = (h + 1/2) / 2^16, h the half-word first + i of the stream: uniform in (0, 1), and a
+/// fraction exceeds it with a probability that is right to 2^-17. Two for each word, because the
+/// generator costs more than what is usually done with a draw. On the calling thread.
 /// A function of its own, not inlined: the generator unrolls to thousands of instructions.
-[[gnu::noinline]] inline void fill_uniform(const random_stream& random, std::uint64_t first,
-                                           std::span<float> out) {
-    std::uint32_t words[256];
-    for (std::size_t at = 0; at < out.size(); at += std::size(words)) {
-        const std::span<std::uint32_t> some(words, std::min(std::size(words), out.size() - at));
-        fill_bits(random, first + at, some);
-        for (std::size_t i = 0; i < some.size(); ++i)
-            out[at + i] = static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) * 0x1p-24F;
+[[gnu::noinline]] inline void fill_uniform_16(const random_stream& random, std::uint64_t first,
+                                              std::span<float> out) {
+    const detail::philox_keys keys(random);
+    constexpr std::size_t block = 2 * detail::philox_words;
+    std::uint32_t words[detail::philox_words];
+    std::uint16_t halves[block];
+    for (std::size_t at = 0; at < out.size();) {
+        const std::uint64_t position = first + at;
+        const auto skip = static_cast<std::size_t>(position % block);
+        const std::size_t some = std::min(block - skip, out.size() - at);
+        detail::philox_group(keys, position / block, words);
+        std::memcpy(halves, words, sizeof words);
+        const std::uint16_t* const half = halves + skip;
+        float* const to = out.data() + at;
+        for (std::size_t i = 0; i < some; ++i)
+            to[i] = (static_cast<float>(half[i]) + 0.5F) * 0x1p-16F;
+        at += some;
     }
 }
 

@@ -51,6 +51,14 @@ inline floats with_sign_of(floats size, floats sign) {
 inline floats clamp(floats v, floats low, floats high) {
     return min(max(v, low), high);  // both give their second argument for a NaN
 }
+/// v where |v| <= most, else `most` with the sign of v; either bound for a NaN. most >= 0.
+inline floats limit(floats v, floats most) {
+#if defined(TARE_SIMD_512)
+    return _mm512_range_ps(v, most, 2);  // the smaller magnitude, the sign of v
+#else
+    return max(min(v, most), -most);
+#endif
+}
 /// v, with `other` in the place of a NaN.
 inline floats unless_nan(floats v, floats other) {
     return select(v == v, v, other);
@@ -133,28 +141,60 @@ inline floats divide_finite(floats a, const divisor& d) {
 
 inline constexpr std::size_t stream_alignment = 64;
 
-#if !defined(TARE_NO_SIMD) && defined(__AVX512F__)
-/// table[index] for 0 <= index < 32.
-inline floats lookup32(const float* table, ints index) {
-    return _mm512_permutex2var_ps(_mm512_loadu_ps(table), index, _mm512_loadu_ps(table + 16));
-}
-#elif !defined(TARE_NO_SIMD) && defined(__AVX2__)
-inline floats lookup32(const float* table, ints index) {
-    return _mm256_i32gather_ps(table, index, 4);
-}
-#elif defined(TARE_NO_SIMD)
-inline floats lookup32(const float* table, ints index) {
-    return table[index];
-}
+/// 128 floats to look up by lane, 0 <= index < 128: held in registers where there are so many.
+/// Otherwise it refers to the memory it was made from.
+class table128 {
+  public:
+#if defined(TARE_SIMD_512)
+    explicit table128(const float* values) {
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; ++i)
+            part_[i] = load(values + 16 * i);
+    }
+    [[nodiscard, gnu::always_inline]] floats operator[](ints index) const {
+        // A permutation reads the low five bits of the index and two registers.
+        const __mmask16 odd = _mm512_test_epi32_mask(index, _mm512_set1_epi32(32));
+        const __mmask16 upper = _mm512_test_epi32_mask(index, _mm512_set1_epi32(64));
+        const auto pair = [&](int i) {
+            return _mm512_permutex2var_ps(part_[i], index, part_[i + 1]);
+        };
+        return _mm512_mask_blend_ps(upper, _mm512_mask_blend_ps(odd, pair(0), pair(2)),
+                                    _mm512_mask_blend_ps(odd, pair(4), pair(6)));
+    }
+
+  private:
+    floats part_[8];
 #else
-inline floats lookup32(const float* table, ints index) {
-    float out[lanes];
-    std::int32_t at[lanes];
-    index.store_unaligned(at);
-    for (std::size_t i = 0; i < lanes; ++i)
-        out[i] = table[at[i]];
-    return load(out);
-}
+    explicit table128(const float* values) : values_(values) {}
+    [[nodiscard]] floats operator[](ints index) const {
+#if defined(TARE_SIMD_256)
+        return _mm256_i32gather_ps(values_, index, 4);
+#elif defined(TARE_NO_SIMD)
+        return values_[index];
+#else
+        float out[lanes];
+        std::int32_t at[lanes];
+        index.store_unaligned(at);
+        for (std::size_t i = 0; i < lanes; ++i)
+            out[i] = values_[at[i]];
+        return load(out);
 #endif
+    }
+
+  private:
+    const float* values_;
+#endif
+};
+
+/// v + 1 where m, v elsewhere.
+inline ints increment_where(masks m, ints v) {
+#if defined(TARE_SIMD_512)
+    return _mm512_mask_add_epi32(v, m, v, _mm512_set1_epi32(1));
+#elif defined(TARE_NO_SIMD)
+    return v + (m ? 1 : 0);
+#else
+    return v - (as_ints(select(m, as_floats(ints(-1)), broadcast(0.0F))) >> 31);
+#endif
+}
 
 }  // namespace tare::simd

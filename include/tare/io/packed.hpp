@@ -167,7 +167,7 @@ inline stored_tensor read_parameter(packed_reader& from, const std::string& path
     const auto count = static_cast<std::size_t>(t.extents.size());
     const std::vector<std::uint32_t> kept =
         from.codes(label, static_cast<std::size_t>(entry.kept), t.bits);
-    bit_mask mask(count);
+    bit_mask mask;  // as large as its stream, which is asked for first: nothing else is believed
     if (entry.masked) {
         mask = from.mask(label + ".mask", count);
         if (mask.count() != kept.size())

@@ -4,10 +4,13 @@
 // width and form, as JSON strings in the metadata of a safetensors file. Nothing in it is a
 // parameter: the accounting charges the payload alone.
 
+#include <concepts>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -96,24 +99,41 @@ inline nlohmann::json config_to_json(const transformer_xl_config& c) {
               {"shared", c.cache.shared}}}};
 }
 
+/// An integer of a description. A JSON number with a fraction or an exponent is none: the library
+/// would convert it, which is undefined where it does not fit.
+template <std::integral Integer>
+[[nodiscard]] Integer integer_from(const nlohmann::json& number) {
+    require(
+        number.is_number_integer() &&
+            (!number.is_number_unsigned() || std::in_range<Integer>(number.get<std::uint64_t>())) &&
+            (number.is_number_unsigned() || std::in_range<Integer>(number.get<std::int64_t>())),
+        "an integer of ", 8 * sizeof(Integer), " bits was expected, not ", number.dump());
+    return number.get<Integer>();
+}
+inline std::vector<extent> integers_from(const nlohmann::json& list) {
+    std::vector<extent> out;
+    for (const nlohmann::json& number : list)
+        out.push_back(integer_from<extent>(number));
+    return out;
+}
 inline size_list sizes_from(const nlohmann::json& list) {
-    return size_list(std::span<const extent>(list.get<std::vector<extent>>()));
+    return size_list(std::span<const extent>(integers_from(list)));
 }
 
 inline transformer_xl_config config_from_json(const nlohmann::json& j) {
     transformer_xl_config c;
-    j.at("layers").get_to(c.layers);
-    j.at("width").get_to(c.width);
-    j.at("heads").get_to(c.heads);
-    j.at("key_width").get_to(c.key_width);
-    j.at("value_width").get_to(c.value_width);
-    j.at("inner").get_to(c.inner);
-    j.at("window").get_to(c.window);
-    j.at("vocabulary").get_to(c.vocabulary);
+    c.layers = integer_from<decltype(c.layers)>(j.at("layers"));
+    c.width = integer_from<decltype(c.width)>(j.at("width"));
+    c.heads = integer_from<decltype(c.heads)>(j.at("heads"));
+    c.key_width = integer_from<decltype(c.key_width)>(j.at("key_width"));
+    c.value_width = integer_from<decltype(c.value_width)>(j.at("value_width"));
+    c.inner = integer_from<decltype(c.inner)>(j.at("inner"));
+    c.window = integer_from<decltype(c.window)>(j.at("window"));
+    c.vocabulary = integer_from<decltype(c.vocabulary)>(j.at("vocabulary"));
     c.cutoffs = sizes_from(j.at("cutoffs"));
     c.widths = sizes_from(j.at("widths"));
     const nlohmann::json& cache = j.at("cache");
-    cache.at("capacity").get_to(c.cache.capacity);
+    c.cache.capacity = integer_from<decltype(c.cache.capacity)>(cache.at("capacity"));
     cache.at("trained").get_to(c.cache.trained);
     cache.at("theta").get_to(c.cache.theta);
     cache.at("lambda").get_to(c.cache.lambda);
@@ -125,6 +145,9 @@ inline transformer_xl_config config_from_json(const nlohmann::json& j) {
 inline void check_entry(const std::string& label, const packed_entry& e) {
     require((e.bits >= 2 && e.bits <= 16) || e.bits == 32, label, ": ", e.bits,
             " bits; 2 to 16 and 32 are stored");
+    constexpr extent most = extent{1} << 48;  // elements: their bits can still be counted
+    require(e.extents.size() <= most, label, ": a shape of ", e.extents, "; the most is ", most,
+            " elements");
     require(e.kept >= 0 && e.kept <= e.extents.size() && (e.masked || e.kept == e.extents.size()),
             label, ": ", e.kept, " values of shape ", e.extents);
 }
@@ -169,15 +192,15 @@ inline void check_entry(const std::string& label, const packed_entry& e) {
     try {
         packed_header out;
         out.config = detail::config_from_json(nlohmann::json::parse(text("tare.config")));
-        out.bits = nlohmann::json::parse(text("tare.bits")).get<int>();
+        out.bits = detail::integer_from<int>(nlohmann::json::parse(text("tare.bits")));
         require((out.bits >= 2 && out.bits <= 16) || out.bits == 32, out.bits,
                 " bits; 2 to 16 and 32 are stored");
         const nlohmann::json tensors = nlohmann::json::parse(text("tare.tensors"));
         for (const auto& [label, j] : tensors.items()) {
             packed_entry e;
-            e.extents = shape(std::span<const extent>(j.at("shape").get<std::vector<extent>>()));
-            j.at("bits").get_to(e.bits);
-            j.at("kept").get_to(e.kept);
+            e.extents = shape(std::span<const extent>(detail::integers_from(j.at("shape"))));
+            e.bits = detail::integer_from<int>(j.at("bits"));
+            e.kept = detail::integer_from<extent>(j.at("kept"));
             const std::string form = j.at("form").get<std::string>();
             require(form == "dense" || form == "bitmask", label, ": the form ", form,
                     " is unknown; there are dense and bitmask");

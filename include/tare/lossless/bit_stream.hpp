@@ -92,6 +92,12 @@ class bit_reader {
         at_ += bits;
     }
 
+    /// Leaves out the next `bits` bits. Throws if fewer are left.
+    void skip(std::size_t bits) {
+        need(bits);
+        at_ += bits;
+    }
+
     /// Throws unless what is left is less than a byte of zero bits.
     void finish() {
         const std::size_t left = 8 * in_.size() - at_;

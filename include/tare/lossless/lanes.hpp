@@ -217,7 +217,13 @@ std::size_t compress_64(const T* values, std::uint64_t mask, T* out) noexcept {
         return count;
     }
 #endif
-#if TARE_HAS_BMI2
+#if TARE_LANES_AVX512 && defined(__AVX512VBMI2__)
+    if constexpr (sizeof(T) == 1) {
+        const __m512i v = _mm512_loadu_si512(values);
+        _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(mask, v));
+        return static_cast<std::size_t>(std::popcount(mask));
+    }
+#elif TARE_HAS_BMI2
     if constexpr (sizeof(T) == 1) {
         std::size_t count = 0;
         for (int group = 0; group < 8; ++group) {

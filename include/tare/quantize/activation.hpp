@@ -88,7 +88,7 @@ class activation_linear : public grouped_quantizer<activation_linear, activation
         const simd::floats most = simd::broadcast(group.max_abs);
         const simd::floats step = simd::broadcast(group.inv_scale);
         const simd::floats zero = simd::broadcast(0.0F);
-        map_elements(x, y, begin, end, stream, [&](simd::floats v, extent) {
+        map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
             const simd::floats inside = simd::clamp(simd::unless_nan(v, zero), -most, most);
             return (simd::nearbyint(inside / step) + zero) * step;
         });

@@ -117,6 +117,7 @@ class grouped_quantizer {
                     self().decode_values(codes, to - from, group, y.data() + from);
                 }
             });
+            if (stream) simd::stream_fence();
         });
     }
 
@@ -126,6 +127,8 @@ class grouped_quantizer {
         const layout at(self(), n);
         require_groups(p, at);
         packed_tensor out;
+        // At once: parameters that follow large codes would otherwise move them.
+        out.bytes.reserve(static_cast<std::size_t>((storage(n, n).total_bits() + 7) / 8));
         code_writer writer(out);
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);

@@ -212,7 +212,7 @@ class linear_quantizer
         const simd::floats low = simd::broadcast(Range::low(bits_));
         const simd::floats high = simd::broadcast(Range::high(bits_));
         const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
-        map_elements(x, y, begin, end, stream, [&](simd::floats v, extent) {
+        map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
             // Adding zero (affine or not) turns -0 into +0, as a trip through an integer does.
             simd::floats q = simd::nearbyint(scale * v) + zero;
             q = simd::clamp(simd::unless_nan(q, zero), low, high) - zero;

@@ -14,6 +14,7 @@
 
 #include <tare/core/bits.hpp>
 #include <tare/core/error.hpp>
+#include <tare/core/pool.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/lossless/bit_pack.hpp>
 
@@ -22,7 +23,7 @@ namespace tare {
 /// A packed tensor. `bits` is what the accounting charges; the bytes hold them and at most seven
 /// padding bits, which are zero.
 struct packed_tensor {
-    std::vector<std::byte> bytes;
+    std::vector<std::byte, unset_allocator<std::byte>> bytes;
     std::int64_t bits = 0;
     friend bool operator==(const packed_tensor&, const packed_tensor&) = default;
 };

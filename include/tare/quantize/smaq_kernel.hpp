@@ -1,10 +1,12 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The element of SmaQ in vectors: which side of the threshold, which integer, which value. The
-// formulas stand in smaq.hpp; every operation is rounded to float32 and none is fused (the
-// quotients are the correctly rounded ones, see simd::divide).
+// formulas stand in smaq.hpp; every operation is rounded to float32 and none is fused but where the
+// result is the correctly rounded one anyway (quotients, see simd::divide).
 
+#include <cmath>
 #include <limits>
+#include <string_view>
 
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>
@@ -12,25 +14,49 @@
 
 namespace tare {
 
+/// Overflow: codes end where their bits do; nothing is undefined.
+struct smaq_encodable {
+    static constexpr bool faithful = false;
+    static constexpr std::string_view name = "smaq";
+};
+/// Overflow: as published, codes do not end and NaN spreads.
+struct smaq_faithful {
+    static constexpr bool faithful = true;
+    static constexpr std::string_view name = "smaq_faithful";
+};
+
 /// Half to even.
 struct smaq_nearest {
     static constexpr bool draws = false;
     static simd::floats round(simd::floats y, simd::floats) { return simd::nearbyint(y); }
+    /// The same for |y| < 2^22, never -0: a number that large has no room for a fraction.
+    static simd::floats round_small(simd::floats y, simd::floats) {
+        const simd::floats large = simd::broadcast(0x1.8p23F);
+        return (y + large) - large;
+    }
 };
 /// Toward zero.
 struct smaq_truncating {
     static constexpr bool draws = false;
     static simd::floats round(simd::floats y, simd::floats) { return simd::trunc(y); }
+    static simd::floats round_small(simd::floats y, simd::floats) {
+        return simd::trunc(y) + simd::broadcast(0.0F);
+    }
 };
 /// Up when the fraction exceeds a uniform draw: unbiased.
 struct smaq_stochastic {
     static constexpr bool draws = true;
+    /// As the reference rounds the comparison itself: rint(max(0, (f - u) + 1/2)).
     static simd::floats round(simd::floats y, simd::floats u) {
         const simd::floats below = simd::floor(y);
         const simd::floats chance = (y - below) - u + simd::broadcast(0.5F);
         const simd::floats zero = simd::broadcast(0.0F);
         // Written so that a NaN stays one.
         return below + simd::nearbyint(simd::select(chance < zero, zero, chance));
+    }
+    static simd::floats round_small(simd::floats y, simd::floats u) {
+        const simd::floats below = simd::floor(y);
+        return below + simd::keep(u < y - below, simd::broadcast(1.0F));
     }
 };
 
@@ -45,80 +71,169 @@ struct smaq_side {
     float scale;
 };
 
-/// Everything an element needs.
-template <bool Faithful>
-struct smaq_constants {
-    smaq_constants(const smaq_options& options, const smaq_params& p)
-        : main(options.main_bits, options.main_threshold),
-          outlier(options.outlier_bits, options.outlier_threshold - options.main_threshold),
-          mean(p.mean),
-          deviation(p.deviation == 0.0F ? 1.0F : p.deviation),
-          threshold(static_cast<float>(options.main_threshold)),
-          floor(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
-          inward(simd::broadcast(bounded(deviation, options.half_precision))),
-          main_back(simd::broadcast(back(main.scale))),
-          outlier_back(simd::broadcast(back(outlier.scale))) {}
-
-    // Without levels every code is 0, and so is 0 / 1; the reference divides by 0.
-    static float back(float scale) { return !Faithful && scale == 0.0F ? 1.0F : scale; }
-    static float bounded(float deviation, bool half) {
-        if (!Faithful) return deviation;
-        const float low = half ? 1e-4F : 1e-38F;
-        const float high = half ? 1e4F : 1e38F;
-        return deviation < low ? low : (deviation > high ? high : deviation);
-    }
-
-    smaq_side main, outlier;
-    float mean, deviation, threshold, floor;
-    simd::divisor inward, main_back, outlier_back;
-};
-
-/// Integers on the grid; what was added to z (0: not an outlier, its sign is against that of z).
+/// Integers on the grid; what was taken off z, with the sign of z (0: not an outlier).
 struct smaq_lanes {
     simd::floats q;
     simd::floats offset;
+    simd::masks outlier;
 };
 
-// Inlined by force: GCC counts the body as large, and a call spills every vector.
-template <bool Faithful, class Rounding>
-[[gnu::always_inline]] inline smaq_lanes smaq_grid(simd::floats v, simd::floats u,
-                                                   const smaq_constants<Faithful>& k) {
-    const simd::floats zero = simd::broadcast(0.0F);
-    const simd::floats tm = simd::broadcast(k.threshold);
-    const simd::floats z = simd::divide(v - simd::broadcast(k.mean), k.inward);
-    const simd::masks outlier = simd::magnitude(z) > tm;
-    const simd::floats offset = simd::select(outlier, simd::with_sign_of(tm, -z), zero);
-    const auto pick = [outlier](float far, float near) {
-        return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
-    };
-    simd::floats q = Rounding::round((z + offset) * pick(k.outlier.scale, k.main.scale), u);
-    if constexpr (!Faithful) {
-        const simd::floats most = pick(k.outlier.levels, k.main.levels);
-        q = simd::clamp(simd::unless_nan(q, zero), -most, most) + zero;
+/// The published simulation, without bounds.
+template <class Rounding>
+class smaq_faithful_kernel {
+  public:
+    smaq_faithful_kernel(const smaq_options& options, const smaq_params& p)
+        : main_(options.main_bits, options.main_threshold),
+          outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),
+          mean_(p.mean),
+          deviation_(p.deviation == 0.0F ? 1.0F : p.deviation),
+          threshold_(static_cast<float>(options.main_threshold)),
+          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
+          inward_(simd::broadcast(divisor(options, p))),
+          main_back_(simd::broadcast(main_.scale)),
+          outlier_back_(simd::broadcast(outlier_.scale)) {}
+
+    /// What z is divided by: the deviation, kept within a range.
+    static float divisor(const smaq_options& options, const smaq_params& p) {
+        const float low = options.half_precision ? 1e-4F : 1e-38F;
+        const float high = options.half_precision ? 1e4F : 1e38F;
+        const float deviation = p.deviation == 0.0F ? 1.0F : p.deviation;
+        return deviation < low ? low : (deviation > high ? high : deviation);
     }
-    return {q, offset};
-}
 
-template <bool Faithful>
-[[gnu::always_inline]] inline simd::floats smaq_value(const smaq_lanes& c,
-                                                      const smaq_constants<Faithful>& k) {
-    const simd::masks outlier = simd::magnitude(c.offset) > simd::broadcast(0.0F);
-    const simd::divisor back(
-        simd::select(outlier, k.outlier_back.value, k.main_back.value),
-        simd::select(outlier, k.outlier_back.reciprocal, k.main_back.reciprocal),
-        k.outlier_back.usable && k.main_back.usable);
-    const simd::floats w =
-        (Faithful ? simd::divide(c.q, back) : simd::divide_finite(c.q, back)) - c.offset;
-    const simd::floats out = w * simd::broadcast(k.deviation) + simd::broadcast(k.mean);
-    if constexpr (Faithful) return out;
-    const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
-    return simd::clamp(out, -most, most);
-}
+    [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
+        const simd::floats tm = simd::broadcast(threshold_);
+        const simd::floats z = simd::divide(v - simd::broadcast(mean_), inward_);
+        const simd::masks outlier = simd::magnitude(z) > tm;
+        const simd::floats offset = simd::keep(outlier, simd::with_sign_of(tm, z));
+        const simd::floats scale =
+            simd::select(outlier, simd::broadcast(outlier_.scale), simd::broadcast(main_.scale));
+        return {Rounding::round((z - offset) * scale, u), offset, outlier};
+    }
+    [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
+        const simd::divisor back(
+            simd::select(c.outlier, outlier_back_.value, main_back_.value),
+            simd::select(c.outlier, outlier_back_.reciprocal, main_back_.reciprocal),
+            outlier_back_.usable && main_back_.usable);
+        const simd::floats w = simd::divide(c.q, back) + c.offset;
+        return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
+    }
+    /// Second moments: nothing below 0. A NaN stays one.
+    [[nodiscard]] simd::floats finish(simd::floats v) const {
+        return simd::max(simd::broadcast(floor_), v);  // the second argument for a NaN
+    }
 
-/// Second moments: nothing below 0. A NaN stays one.
-inline simd::floats smaq_not_below(simd::floats v, float floor) {
-    return simd::max(simd::broadcast(floor), v);  // the second argument for a NaN
-}
+  private:
+    smaq_side main_, outlier_;
+    float mean_, deviation_, threshold_, floor_;
+    simd::divisor inward_, main_back_, outlier_back_;
+};
+
+/// Division of the integers 0 to `levels` by a constant as a product with two parts of its
+/// reciprocal, where that gives the quotient rounded correctly.
+/// Source: Brisebarre, Muller, Raina 2004, "Accelerating correctly rounded floating-point division
+/// when the divisor is known in advance", IEEE Transactions on Computers 53(8).
+struct smaq_back {
+    explicit smaq_back(const smaq_side& side)
+        : divisor(side.scale == 0.0F ? 1.0F : side.scale) {  // without levels all codes are 0
+        const double reciprocal = 1.0 / static_cast<double>(divisor);
+        high = static_cast<float>(reciprocal);
+        low = static_cast<float>(reciprocal - static_cast<double>(high));
+        constexpr float most = 255.0F;  // beyond it a look at all of them would take too long
+        exact = simd::fused && side.levels <= most;
+        for (float q = 1.0F; exact && q <= side.levels; q += 1.0F)
+            exact = std::fma(q, high, q * low) == q / divisor;
+    }
+    float divisor;
+    float high = 0.0F;
+    float low = 0.0F;
+    bool exact = false;
+};
+
+/// The sound variant: codes end at `levels`; NaN is taken for the mean.
+template <class Rounding>
+class smaq_encodable_kernel {
+  public:
+    smaq_encodable_kernel(const smaq_options& options, const smaq_params& p)
+        : main_(options.main_bits, options.main_threshold),
+          outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),
+          main_back_(main_),
+          outlier_back_(outlier_),
+          mean_(p.mean),
+          deviation_(divisor(options, p)),
+          threshold_(static_cast<float>(options.main_threshold)),
+          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
+          inward_(simd::broadcast(deviation_)),
+          exact_back_(main_back_.exact && outlier_back_.exact) {
+        // Beyond 2^100 deviations every code is the outermost one, and no quotient overflows.
+        constexpr float most = std::numeric_limits<float>::max();
+        const float far = deviation_ * 0x1p100F;
+        farthest_ = far < most ? far : most;
+        const double outermost =
+            std::fabs(static_cast<double>(mean_)) +
+            1.001 * options.outlier_threshold * static_cast<double>(deviation_);
+        bounded_ = options.all_positive || !(outermost < static_cast<double>(most));
+    }
+
+    static float divisor(const smaq_options&, const smaq_params& p) {
+        return p.deviation == 0.0F ? 1.0F : p.deviation;
+    }
+
+    // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
+    [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
+        const simd::floats tm = simd::broadcast(threshold_);
+        const simd::floats mean = simd::broadcast(mean_);
+        const simd::floats d =
+            simd::limit(simd::unless_nan(v, mean) - mean, simd::broadcast(farthest_));
+        const simd::floats z = simd::divide_finite(d, inward_);
+        const simd::masks outlier = simd::magnitude(z) > tm;
+        const simd::floats offset = simd::keep(outlier, simd::with_sign_of(tm, z));
+        const simd::floats y = (z - offset) * pick(outlier, outlier_.scale, main_.scale);
+        // The bounds are integers, so that it does not matter which comes first, they or rounding.
+        const simd::floats inside = simd::limit(y, pick(outlier, outlier_.levels, main_.levels));
+        return {Rounding::round_small(inside, u), offset, outlier};
+    }
+    [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
+        simd::floats w;
+        if (exact_back_) {
+            const simd::floats low = c.q * pick(c.outlier, outlier_back_.low, main_back_.low);
+            w = simd::fma(c.q, pick(c.outlier, outlier_back_.high, main_back_.high), low);
+        } else {
+            w = c.q / pick(c.outlier, outlier_back_.divisor, main_back_.divisor);
+        }
+        return (w + c.offset) * simd::broadcast(deviation_) + simd::broadcast(mean_);
+    }
+    /// Keeps to the range of float32, and above 0 where that was asked for.
+    [[nodiscard, gnu::always_inline]] simd::floats finish(simd::floats v) const {
+        if (!bounded_) return v;
+        const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
+        return simd::max(simd::broadcast(floor_), simd::clamp(v, -most, most));
+    }
+
+    /// One number per element: the magnitude, above it the sign (bit `sign_at` of its side), and
+    /// 2^15 for an outlier. Exact in float32.
+    [[nodiscard, gnu::always_inline]] simd::floats code(const smaq_lanes& c, float main_sign,
+                                                        float outlier_sign) const {
+        const simd::floats zero = simd::broadcast(0.0F);
+        const simd::masks negative = c.q + c.offset < zero;  // both have the sign of z
+        return simd::magnitude(c.q) +
+               simd::keep(negative, pick(c.outlier, outlier_sign, main_sign)) +
+               simd::keep(c.outlier, simd::broadcast(0x1p15F));
+    }
+
+  private:
+    [[gnu::always_inline]] static simd::floats pick(simd::masks outlier, float far, float near) {
+        return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
+    }
+
+    smaq_side main_, outlier_;
+    smaq_back main_back_, outlier_back_;
+    float mean_, deviation_, threshold_, floor_;
+    float farthest_ = 0.0F;
+    simd::divisor inward_;
+    bool exact_back_;
+    bool bounded_ = false;
+};
 
 }  // namespace detail
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include <tare/core/error.hpp>
@@ -33,6 +34,23 @@ struct smaq_options {
 
     friend bool operator==(const smaq_options&, const smaq_options&) = default;
 };
+
+namespace detail {
+
+/// Throws unless bits are in [2, 16], thresholds 0 < main < outlier and at least one sample is
+/// taken.
+inline void require_smaq_options(std::string_view who, const smaq_options& options) {
+    const auto bits_fit = [](int b) { return b >= 2 && b <= 16; };
+    require(bits_fit(options.main_bits) && bits_fit(options.outlier_bits), who, ": codes of ",
+            options.main_bits, " and ", options.outlier_bits, " bits; choose 2 to 16");
+    require(options.main_threshold > 0.0 && options.outlier_threshold > options.main_threshold, who,
+            ": thresholds ", options.main_threshold, " and ", options.outlier_threshold,
+            " must be positive and ascending");
+    require(options.samples > 0 && options.min_size >= 0, who, ": ", options.samples,
+            " samples and min_size ", options.min_size, "; samples must be positive");
+}
+
+}  // namespace detail
 
 /// What is stored of a tensor beside its codes.
 struct smaq_params {
