@@ -84,11 +84,15 @@
 #include <tare/kernels/piecewise_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/kernels/reduce.hpp>
+#include <tare/kernels/round_to_steps.hpp>
 #include <tare/kernels/row.hpp>
 #include <tare/kernels/segment_attention.hpp>
 #include <tare/kernels/segment_attention_backward.hpp>
 #include <tare/kernels/segment_attention_plain.hpp>
 #include <tare/kernels/segment_layout.hpp>
+#include <tare/kernels/signed_decode.hpp>
+#include <tare/kernels/signed_product.hpp>
+#include <tare/kernels/signed_weights.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_weights.hpp>
@@ -126,6 +130,7 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_parameters.hpp>
 #include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/stored_model.hpp>

@@ -5,6 +5,7 @@
 // learns the width, training tracks the range (nn/tracked_point.hpp).
 
 #include <span>
+#include <type_traits>
 
 #include <tare/kernels/attention_points.hpp>
 #include <tare/nn/tracked_point.hpp>
@@ -47,8 +48,12 @@ class activation_point<basic_tensor<Scalar>> {
 
         template <class S>
         void probabilities(std::span<S> row, extent) const {
-            for (S& p : row)
-                p = quantize.one(p);
+            if constexpr (std::is_same_v<S, float>) {
+                kernels::round_to_steps(quantize.max_abs, quantize.inverse_scale)(row, row);
+            } else {
+                for (S& p : row)
+                    p = quantize.one(p);
+            }
         }
         template <class S>
         void d_probabilities(std::span<const S>, std::span<S>, extent) const {}
