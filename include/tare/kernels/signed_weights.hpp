@@ -68,15 +68,19 @@ class signed_weights {
         }
         // A mask costs one bit a weight and saves the eight of each zero.
         masked_ = kept * 8 < outputs_ * inputs_ * 7;
+        // Expansion reads a whole register from the next byte on.
+        constexpr extent behind = 64;
+        const extent cells = tiles() * groups_ * tile_cells;
+        bytes_.reserve(static_cast<std::size_t>((masked_ ? kept : cells * 64) + behind));
+        bits_.reserve(static_cast<std::size_t>(masked_ ? 2 * cells : cells));
+        starts_.reserve(static_cast<std::size_t>(tiles()));
         for (extent tile = 0; tile < tiles(); ++tile) {
             starts_.push_back(bytes_.size());
             for (extent g = 0; g < groups_; ++g)
                 for (extent c = 0; c < tile_cells; ++c)
                     add_cell(codes, tile * tile_outputs + c * cell_outputs, g * cell_inputs);
         }
-        // Expansion reads a whole register from the next byte on.
-        bytes_.resize(bytes_.size() + 64);
-        bytes_.shrink_to_fit();
+        bytes_.resize(bytes_.size() + behind);
     }
 
     /// N: the number of outputs.
