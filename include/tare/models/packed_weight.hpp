@@ -18,8 +18,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -142,9 +145,9 @@ class packed_weight {
         constexpr kernels::matmul_options how{.transpose_b = true};
         const bool few = x.rows < many_rows;
         const bool codes = c.input.bits < 16;
-        if (c.held == form::signs && !c.input.exact && few) {
+        if (digits_first() && few) {
             kernels::signed_product(digits(x), c.signs, c.steps, y, finish);
-        } else if (c.held == form::signs && !c.input.exact && codes) {
+        } else if (digits_first() && codes) {
             multiply_words(x, kernels::decode_words(c.signs), y, finish);
         } else if (c.held == form::planes && few) {
             multiply_planes(x, y, finish);
@@ -172,6 +175,22 @@ class packed_weight {
         }
     }
 
+    /// Whether few rows are cut into digits, which then serve any columns.
+    [[nodiscard]] bool digits_first() const {
+        return content_->held == form::signs && !content_->input.exact;
+    }
+    [[nodiscard]] kernels::signed_digits digits(matrix_view<const float> x) const {
+        const packed_input& input = content_->input;
+        return input.bits < 16 ? kernels::signed_digits(x, input.bits, input.step)
+                               : kernels::signed_digits(x);
+    }
+    /// Columns [first, first + y.size()) of x W^T + bias for one row, as digits. Only where
+    /// digits_first().
+    void multiply_columns(const kernels::signed_digits& x, std::span<const float> bias,
+                          extent first, std::span<float> y) const {
+        kernels::signed_columns(x, 0, content_->signs, content_->steps, bias, first, y);
+    }
+
   private:
     enum class form { floats, signs, planes, blocks };
 
@@ -185,12 +204,6 @@ class packed_weight {
         packed_rows rows;
         tensor dense;
     };
-
-    [[nodiscard]] kernels::signed_digits digits(matrix_view<const float> x) const {
-        const packed_input& input = content_->input;
-        return input.bits < 16 ? kernels::signed_digits(x, input.bits, input.step)
-                               : kernels::signed_digits(x);
-    }
 
     void decode_block(extent b, matrix_view<float> out) const {
         const content& c = *content_;
@@ -338,6 +351,43 @@ template <kernels::epilogue Finish>
                           more.exists() ? more.view().matrix() : matrix_view<const float>{},
                           targets, out.mutable_values());
     return out;
+}
+
+/// The outputs x W^T + b of one row of x, made a stretch of columns at a time (see
+/// prepared_logits). W and b must outlive the object.
+class packed_logits {
+  public:
+    packed_logits(const tensor& x, const packed_weight& weight, const tensor& bias)
+        : weight_(&weight), bias_(bias.values()) {
+        if (weight.digits_first())
+            digits_.emplace(weight.digits(x.view().matrix()));
+        else
+            whole_ = linear(x, weight, bias);
+    }
+    /// Columns from `first` on, a multiple of 64.
+    void operator()(extent first, std::span<float> to) const {
+        if (digits_)
+            weight_->multiply_columns(*digits_, bias_, first, to);
+        else
+            std::copy_n(whole_.values().begin() + first, to.size(), to.begin());
+    }
+    /// Cost of one logit, in units of parallel_for.
+    [[nodiscard]] extent work() const { return digits_ ? weight_->shape()[1] / 8 : 1; }
+
+  private:
+    const packed_weight* weight_;
+    std::span<const float> bias_;
+    std::optional<kernels::signed_digits> digits_;
+    tensor whole_;
+};
+/// **Shapes** x (1, K), W (C, K), b (C). **Throws** tare::error on shapes that do not fit.
+[[nodiscard]] inline packed_logits logits_by_columns(const tensor& x, const packed_weight& weight,
+                                                     const tensor& bias) {
+    require(x.shape().rows() == 1 && x.shape().columns() == weight.shape()[1] &&
+                bias.size() == weight.shape()[0],
+            "logits_by_columns: x is ", x.shape(), ", the packed W is ", weight.shape(), ", b is ",
+            bias.shape(), "; one row of x and one bias for each row of W are expected");
+    return {x, weight, bias};
 }
 
 /// Rows of a packed table by index. **Throws** tare::error on an index outside the table.
