@@ -259,17 +259,18 @@ void signed_product(const signed_digits& x, const signed_weights& w, std::span<c
 }
 
 /// The outputs [first, first + y.size()) of one row of x alone; `first` is a multiple of 64.
-/// `bias` (N) is added. Otherwise as signed_product, on the calling thread.
-inline void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
-                           std::span<const float> rows, std::span<const float> bias, extent first,
-                           std::span<float> y) {
+/// Otherwise as signed_product, on the calling thread; `finish` sees outputs by their columns.
+template <epilogue Finish>
+void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
+                    std::span<const float> rows, extent first, std::span<float> y,
+                    const Finish& finish) {
     using namespace detail;
     const extent last = first + static_cast<extent>(y.size());
     require(x.inputs() == w.inputs() && w.inputs() <= most_digit_products && first >= 0 &&
                 first % tile_outputs == 0 && last <= w.outputs() && row < x.rows() &&
-                static_cast<extent>(rows.size()) == w.outputs() && rows.size() == bias.size(),
+                static_cast<extent>(rows.size()) == w.outputs(),
             "signed_columns: outputs [", first, ',', last, ") of weights (", w.outputs(), ',',
-            w.inputs(), ") with ", rows.size(), " steps and ", bias.size(), " biases");
+            w.inputs(), ") with ", rows.size(), " steps");
     const simd::floats unit = simd::broadcast(x.unit(row));
     signed_row(
         w, x, row, first / tile_outputs, (last + tile_outputs - 1) / tile_outputs,
@@ -277,9 +278,8 @@ inline void signed_columns(const signed_digits& x, extent row, const signed_weig
             // Part of the last tile may lie behind what was asked for.
             if (column >= last) return;
             const auto n = std::min(count, static_cast<std::size_t>(last - column));
-            const simd::floats v = sum * load_lanes(rows.data() + column, n) * unit +
-                                   load_lanes(bias.data() + column, n);
-            store_lanes(y.data() + (column - first), v, n);
+            const simd::floats v = sum * load_lanes(rows.data() + column, n) * unit;
+            store_lanes(y.data() + (column - first), finish(v, row, column, n), n);
         });
 }
 

@@ -112,8 +112,8 @@ class signed_weights {
         template <class Use>
         [[gnu::always_inline]] void cell(const Use& use) {
             constexpr int width = 4 * simd::word_lanes;
-            // The streams are read at half a byte a cycle: lines asked for here arrive in time, while
-            // the prefetcher starts again on each page.
+            // The streams are read at half a byte a cycle: lines asked for here arrive in time,
+            // while the prefetcher starts again on each page.
             __builtin_prefetch(bytes_ + 768);
             __builtin_prefetch(bits_ + 48);
             const std::uint64_t minus = bits_[0];

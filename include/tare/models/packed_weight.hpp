@@ -32,6 +32,7 @@
 #include <tare/kernels/signed_decode.hpp>
 #include <tare/kernels/signed_product.hpp>
 #include <tare/models/packed_rows.hpp>
+#include <tare/models/packed_vector.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
@@ -186,9 +187,15 @@ class packed_weight {
     }
     /// Columns [first, first + y.size()) of x W^T + bias for one row, as digits. Only where
     /// digits_first().
-    void multiply_columns(const kernels::signed_digits& x, std::span<const float> bias,
-                          extent first, std::span<float> y) const {
-        kernels::signed_columns(x, 0, content_->signs, content_->steps, bias, first, y);
+    void multiply_columns(const kernels::signed_digits& x, const packed_vector& bias, extent first,
+                          std::span<float> y) const {
+        const content& c = *content_;
+        if (bias.masked() != nullptr)
+            kernels::signed_columns(x, 0, c.signs, c.steps, first, y,
+                                    kernels::add_masked_bias(*bias.masked()));
+        else
+            kernels::signed_columns(x, 0, c.signs, c.steps, first, y,
+                                    kernels::add_bias(bias.decoded().values()));
     }
 
   private:
@@ -302,6 +309,11 @@ class packed_weight {
     std::shared_ptr<const content> content_;
 };
 
+template <>
+struct bias_beside<tensor, packed_weight> {
+    using type = packed_vector;
+};
+
 /// Only the cost reading accounts by module.
 [[nodiscard]] inline no_scope scope(const packed_weight&, std::string_view) {
     return {};
@@ -327,17 +339,18 @@ template <kernels::epilogue Finish>
 }
 /// y = x W^T + b.
 [[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight,
-                                   const tensor& bias) {
+                                   const packed_vector& bias) {
     require(bias.size() == weight.shape()[0], "linear: b is ", bias.shape(), ", the packed W is ",
             weight.shape(), "; b needs one value for each row of W");
-    return detail::packed_linear(x, weight, kernels::add_bias(bias.values()));
+    const tensor values = bias.decoded();
+    return detail::packed_linear(x, weight, kernels::add_bias(values.values()));
 }
 
 /// Logarithm of softmax([x W^T + b, more]) at one column per row, in nats. **Shapes** x (N, K),
 /// W (C, K), b (C), more (N, E) or a tensor that does not exist, targets N columns below C + E;
 /// result (N). Logits exist for few rows only.
 [[nodiscard]] inline tensor linear_log_softmax(const tensor& x, const packed_weight& weight,
-                                               const tensor& bias, const tensor& more,
+                                               const packed_vector& bias, const tensor& more,
                                                std::span<const token> targets) {
     const extent rows = x.shape().rows();
     if (rows < packed_weight::many_rows && !weight.exact()) {
@@ -347,7 +360,7 @@ template <kernels::epilogue Finish>
                                 std::vector(targets.begin(), targets.end()));
     }
     tensor out(shape{rows});
-    weight.log_softmax_at(x.view().matrix(), bias.values(),
+    weight.log_softmax_at(x.view().matrix(), bias.decoded().values(),
                           more.exists() ? more.view().matrix() : matrix_view<const float>{},
                           targets, out.mutable_values());
     return out;
@@ -357,8 +370,8 @@ template <kernels::epilogue Finish>
 /// prepared_logits). W and b must outlive the object.
 class packed_logits {
   public:
-    packed_logits(const tensor& x, const packed_weight& weight, const tensor& bias)
-        : weight_(&weight), bias_(bias.values()) {
+    packed_logits(const tensor& x, const packed_weight& weight, const packed_vector& bias)
+        : weight_(&weight), bias_(&bias) {
         if (weight.digits_first())
             digits_.emplace(weight.digits(x.view().matrix()));
         else
@@ -367,7 +380,7 @@ class packed_logits {
     /// Columns from `first` on, a multiple of 64.
     void operator()(extent first, std::span<float> to) const {
         if (digits_)
-            weight_->multiply_columns(*digits_, bias_, first, to);
+            weight_->multiply_columns(*digits_, *bias_, first, to);
         else
             std::copy_n(whole_.values().begin() + first, to.size(), to.begin());
     }
@@ -376,13 +389,13 @@ class packed_logits {
 
   private:
     const packed_weight* weight_;
-    std::span<const float> bias_;
+    const packed_vector* bias_;
     std::optional<kernels::signed_digits> digits_;
     tensor whole_;
 };
 /// **Shapes** x (1, K), W (C, K), b (C). **Throws** tare::error on shapes that do not fit.
 [[nodiscard]] inline packed_logits logits_by_columns(const tensor& x, const packed_weight& weight,
-                                                     const tensor& bias) {
+                                                     const packed_vector& bias) {
     require(x.shape().rows() == 1 && x.shape().columns() == weight.shape()[1] &&
                 bias.size() == weight.shape()[0],
             "logits_by_columns: x is ", x.shape(), ", the packed W is ", weight.shape(), ", b is ",
