@@ -181,17 +181,20 @@ template <int Parts, bool Masked>
 
 template <int Parts, bool Masked, class Put>
 [[gnu::noinline]] void signed_tiles(const signed_weights& w, const signed_digits& x, extent row,
-                                    extent tile, extent tile_end, bool exact, const Put& put) {
+                                    extent tile, extent tile_end, bool exact, Put put) {
+    constexpr auto width = static_cast<extent>(simd::lanes);
     for (extent t = tile; t < tile_end; ++t) {
         simd::words sum[signed_registers][Parts];
         signed_sums<Parts, Masked>(w, t, x, row, sum);
+        const extent left = w.outputs() - t * tile_outputs;
         unroll<signed_registers * simd::word_parts>([&](auto i) __attribute__((always_inline)) {
-            constexpr int part = i % simd::word_parts;
-            const extent column = t * tile_outputs + i * static_cast<extent>(simd::lanes);
-            const extent left = w.outputs() - column;
-            if (left > 0)
-                put(join_digits<Parts>(sum[i / simd::word_parts], part, exact), column,
-                    static_cast<std::size_t>(std::min(left, static_cast<extent>(simd::lanes))));
+            const simd::floats total =
+                join_digits<Parts>(sum[i / simd::word_parts], i % simd::word_parts, exact);
+            const extent at = i * width;
+            if (left >= at + width)
+                put(total, t * tile_outputs + at, simd::lanes);
+            else if (left > at)
+                put(total, t * tile_outputs + at, static_cast<std::size_t>(left - at));
         });
     }
 }
@@ -216,6 +219,28 @@ void signed_row(const signed_weights& w, const signed_digits& x, extent row, ext
     else
         masks(std::integral_constant<int, 3>{});
 }
+
+/// Scales and finishes sums of one row and writes those of the columns [first, last). Everything is
+/// held by value: what vector stores might alias would be read again for each register.
+template <epilogue Finish>
+struct store_signed {
+    const float* steps;
+    simd::floats unit;
+    float* y;  ///< of column `first`
+    extent first;
+    extent last;
+    extent row;
+    Finish finish;
+
+    [[gnu::always_inline]] void operator()(simd::floats sum, extent column,
+                                           std::size_t count) const {
+        // Part of the last tile may lie behind what was asked for.
+        if (column >= last) return;
+        const auto n = std::min(count, static_cast<std::size_t>(last - column));
+        const simd::floats v = sum * load_lanes(steps + column, n) * unit;
+        store_lanes(y + (column - first), finish(v, row, column, n), n);
+    }
+};
 
 /// Work of one tile and row for parallel_for: 64 products in about 0.8 ns.
 inline extent tile_work(const signed_weights& w) {
@@ -245,16 +270,10 @@ void signed_product(const signed_digits& x, const signed_weights& w, std::span<c
     check_dequantize("signed_product", {rows, 1.0F}, y);
     check_epilogue(finish, "signed_product", matrix_view<const float>(y));
     parallel_for(w.tiles(), 1, tile_work(w) * y.rows, [&](extent begin, extent end) {
-        for (extent m = 0; m < y.rows; ++m) {
-            const simd::floats unit = simd::broadcast(x.unit(m));
-            signed_row(
-                w, x, m, begin, end,
-                [&](simd::floats sum, extent column, std::size_t count)
-                    __attribute__((always_inline)) {
-                        const simd::floats v = sum * load_lanes(rows.data() + column, count) * unit;
-                        store_lanes(&y(m, column), finish(v, m, column, count), count);
-                    });
-        }
+        for (extent m = 0; m < y.rows; ++m)
+            signed_row(w, x, m, begin, end,
+                       store_signed<Finish>{rows.data(), simd::broadcast(x.unit(m)), &y(m, 0), 0,
+                                            w.outputs(), m, finish});
     });
 }
 
@@ -271,16 +290,9 @@ void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
                 static_cast<extent>(rows.size()) == w.outputs(),
             "signed_columns: outputs [", first, ',', last, ") of weights (", w.outputs(), ',',
             w.inputs(), ") with ", rows.size(), " steps");
-    const simd::floats unit = simd::broadcast(x.unit(row));
-    signed_row(
-        w, x, row, first / tile_outputs, (last + tile_outputs - 1) / tile_outputs,
-        [&](simd::floats sum, extent column, std::size_t count) __attribute__((always_inline)) {
-            // Part of the last tile may lie behind what was asked for.
-            if (column >= last) return;
-            const auto n = std::min(count, static_cast<std::size_t>(last - column));
-            const simd::floats v = sum * load_lanes(rows.data() + column, n) * unit;
-            store_lanes(y.data() + (column - first), finish(v, row, column, n), n);
-        });
+    signed_row(w, x, row, first / tile_outputs, (last + tile_outputs - 1) / tile_outputs,
+               store_signed<Finish>{rows.data(), simd::broadcast(x.unit(row)), y.data(), first,
+                                    last, row, finish});
 }
 
 namespace plain {
