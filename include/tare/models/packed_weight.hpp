@@ -26,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/matmul.hpp>
 #include <tare/kernels/packed_product.hpp>
@@ -139,9 +140,8 @@ class packed_weight {
     }
 
     /// y = finish(x W^T). **Shapes** x (M, in), y (M, out).
-    template <kernels::epilogue Finish = kernels::no_epilogue>
     void multiply(matrix_view<const float> x, matrix_view<float> y,
-                  const Finish& finish = {}) const {
+                  const kernels::layer_epilogue& finish = {}) const {
         const content& c = *content_;
         constexpr kernels::matmul_options how{.transpose_b = true};
         const bool few = x.rows < many_rows;
@@ -227,9 +227,8 @@ class packed_weight {
         }
     }
 
-    template <class Finish>
     void multiply_blocks(matrix_view<const float> x, matrix_view<float> y,
-                         const Finish& finish) const {
+                         const kernels::layer_epilogue& finish) const {
         const content& c = *content_;
         const auto some = [&](extent begin, extent end) {
             for (extent b = begin; b < end; ++b) {
@@ -274,9 +273,8 @@ class packed_weight {
         });
         return codes;
     }
-    template <class Finish>
     void multiply_planes(matrix_view<const float> x, matrix_view<float> y,
-                         const Finish& finish) const {
+                         const kernels::layer_epilogue& finish) const {
         const content& c = *content_;
         const kernels::dequantize scales{c.steps, c.input.step};
         if (c.input.bits <= 8)
@@ -287,9 +285,8 @@ class packed_weight {
                                     finish);
     }
     /// Many rows: 16-bit codes of the whole matrix exist while one product lasts.
-    template <class Finish>
     void multiply_words(matrix_view<const float> x, const kernels::integer_weights<std::int16_t>& w,
-                        matrix_view<float> y, const Finish& finish) const {
+                        matrix_view<float> y, const kernels::layer_epilogue& finish) const {
         kernels::integer_product<std::int16_t>(codes_of<std::int16_t>(x).view().matrix(), w, y,
                                                {content_->steps, content_->input.step}, finish);
     }
@@ -319,31 +316,29 @@ struct bias_beside<tensor, packed_weight> {
     return {};
 }
 
-namespace detail {
-template <kernels::epilogue Finish>
-[[nodiscard]] tensor packed_linear(const tensor& x, const packed_weight& weight,
-                                   const Finish& finish) {
+/// y = finish(x W^T + b) with a packed W; a b that does not exist is none. **Shapes** x (..., in),
+/// b (out), result (..., out). **Throws** tare::error on shapes that do not fit.
+[[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight,
+                                   const packed_vector& bias, kernels::layer_epilogue finish) {
     require(x.shape().rank() >= 1 && x.shape().columns() == weight.shape()[1], "linear: x is ",
             x.shape(), ", the packed W is ", weight.shape(),
             "; the last extent of x must be the last of W. W is stored (out, in)");
+    require(!bias.exists() || bias.size() == weight.shape()[0], "linear: b is ", bias.shape(),
+            ", the packed W is ", weight.shape(), "; b needs one value for each row of W");
+    const tensor values = bias.decoded();
+    if (values.exists()) finish.bias = values.values();
     tensor out(x.shape().with_columns(weight.shape()[0]));
     weight.multiply(x.view().matrix(), out.mutable_view().matrix(), finish);
     return out;
 }
-}  // namespace detail
-
-/// y = x W^T with a packed W. **Shapes** x (..., in), result (..., out). **Throws** tare::error on
-/// shapes that do not fit.
+/// y = x W^T.
 [[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight) {
-    return detail::packed_linear(x, weight, kernels::no_epilogue{});
+    return linear(x, weight, {}, {});
 }
 /// y = x W^T + b.
 [[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight,
                                    const packed_vector& bias) {
-    require(bias.size() == weight.shape()[0], "linear: b is ", bias.shape(), ", the packed W is ",
-            weight.shape(), "; b needs one value for each row of W");
-    const tensor values = bias.decoded();
-    return detail::packed_linear(x, weight, kernels::add_bias(values.values()));
+    return linear(x, weight, bias, {});
 }
 
 /// Logarithm of softmax([x W^T + b, more]) at one column per row, in nats. **Shapes** x (N, K),
@@ -402,6 +397,10 @@ class packed_logits {
             bias.shape(), "; one row of x and one bias for each row of W are expected");
     return {x, weight, bias};
 }
+
+/// A temporary would not outlive the object.
+packed_logits logits_by_columns(const tensor&, const packed_weight&,
+                                const packed_vector&&) = delete;
 
 /// Rows of a packed table by index. **Throws** tare::error on an index outside the table.
 [[nodiscard]] inline tensor gather(const packed_weight& table, std::span<const token> index) {

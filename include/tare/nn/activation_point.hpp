@@ -4,6 +4,7 @@
 // it holds the width and range of its place. Each reading has its own: values are rounded, a ledger
 // learns the width, training tracks the range (nn/tracked_point.hpp).
 
+#include <optional>
 #include <span>
 #include <type_traits>
 
@@ -38,6 +39,13 @@ class activation_point<basic_tensor<Scalar>> {
 
     [[nodiscard]] basic_tensor<Scalar> operator()(const basic_tensor<Scalar>& x) const {
         return active_ ? apply(quantize_, x) : x;
+    }
+
+    /// What it does to values, for an epilogue; nothing where it is inactive.
+    [[nodiscard]] std::optional<kernels::round_to_steps> rounding() const
+        requires(std::is_same_v<Scalar, float>) {
+        if (!active_) return {};
+        return kernels::round_to_steps(quantize_.max_abs, quantize_.inverse_scale);
     }
 
     /// Rounds probability rows inside the attention kernel.

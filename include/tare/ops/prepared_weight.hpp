@@ -12,6 +12,7 @@
 #include <memory>
 #include <string_view>
 
+#include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/ops/gather.hpp>
@@ -67,7 +68,14 @@ template <kernels::epilogue Finish>
 }
 }  // namespace detail
 
-/// y = x W^T + b. Shapes, cost and errors as linear() of tensors.
+/// y = finish(x W^T + b); a b that does not exist is none. Shapes, cost and errors as linear() of
+/// tensors.
+[[nodiscard]] inline tensor linear(const tensor& x, const prepared_weight& weight,
+                                   const tensor& bias, kernels::layer_epilogue finish) {
+    if (bias.exists()) finish.bias = bias.values();
+    return detail::prepared_product(x, weight, finish);
+}
+/// y = x W^T + b.
 [[nodiscard]] inline tensor linear(const tensor& x, const prepared_weight& weight,
                                    const tensor& bias) {
     return detail::prepared_product(x, weight, kernels::add_bias(bias.values()));
@@ -129,6 +137,9 @@ logits_by_columns(const tensor& x, const prepared_weight& weight, const tensor& 
             bias.shape(), "; one row of x and one bias for each row of W are expected");
     return {x, weight, bias};
 }
+
+/// A temporary, such as a tensor becomes, would not outlive the object.
+prepared_logits logits_by_columns(const tensor&, const prepared_weight&&, const tensor&) = delete;
 
 /// Rows of the matrix by index. **Shapes** result (index.size(), in).
 /// **Throws** tare::error on an index outside the table.
