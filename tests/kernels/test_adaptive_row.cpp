@@ -57,6 +57,22 @@ TEST_CASE("stretches of logits give the whole row's probabilities, with and with
     }
 }
 
+TEST_CASE("each bin has the share that its cluster's entry gives it") {
+    const both<prepared_weight> pieces;
+    random_parameters<float> random(9);
+    const tensor h = random.parameter("h", shape{1, 24}, initial::uniform(1.0));
+    const tensor p = pieces.softmax.distribution(h);
+    // Losses go their own way through head and tails.
+    for (const token word : {0, 130, 131, 999, 1000, 20010}) {
+        const tensor log_p = pieces.softmax.log_probability(h, std::vector<token>{word});
+        // Two float32 computations of a logarithm near 10 that sum up to 19,011 exponentials:
+        // 2^-24 (2 * 10 + 19011 / 2048 + 46) each, rounded up.
+        constexpr double tolerance = 2.0 * 80.0 * 0x1p-24;
+        CHECK(std::abs(std::log(static_cast<double>(p.values()[static_cast<std::size_t>(word)])) -
+                       static_cast<double>(log_p.values()[0])) <= tolerance);
+    }
+}
+
 TEST_CASE("pieces made on demand are those made beforehand, bit for bit") {
     for (const std::size_t size : {1UL, 8191UL, 8192UL, 8193UL, 30000UL}) {
         std::vector<float> z(size);

@@ -27,7 +27,7 @@ std::vector<float> values_of(std::size_t count, std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("rounding to steps is the formula, bit for bit") {
-    for (const std::size_t size : {0, 1, 7, 15, 16, 17, 1000})
+    for (const std::size_t size : {0UL, 1UL, 7UL, 15UL, 16UL, 17UL, 1000UL})
         for (const float step : {0.0078125F, 0.0031F, 1.7F}) {
             std::vector<float> x = values_of(size, 3);
             // Halves between two codes, both ends, and what is far outside.

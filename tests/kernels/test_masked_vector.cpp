@@ -13,7 +13,7 @@ using namespace tare;
 using namespace tare::kernels;
 
 TEST_CASE("a masked vector gives back its values") {
-    for (const std::size_t size : {0, 1, 15, 16, 17, 63, 64, 65, 1000})
+    for (const std::size_t size : {0UL, 1UL, 15UL, 16UL, 17UL, 63UL, 64UL, 65UL, 1000UL})
         for (const float zeros : {0.0F, 0.75F, 1.0F}) {
             const random_stream random(size, 0);
             std::vector<float> values(size);

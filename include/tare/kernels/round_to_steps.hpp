@@ -43,9 +43,11 @@ class round_to_steps {
             extent i = begin;
             for (; i + step <= end; i += step)
                 simd::store(to + i, (*this)(simd::load(from + i)));
-            const auto rest = static_cast<std::size_t>(end - i);
-            if (rest > 0)
+            if constexpr (step > 1) {
+                if (i >= end) return;
+                const auto rest = static_cast<std::size_t>(end - i);
                 simd::store_partial(to + i, (*this)(simd::load_partial(from + i, rest)), rest);
+            }
         });
     }
 
