@@ -44,6 +44,7 @@
 #include <tare/formats/rounding.hpp>
 #include <tare/formats/ternary.hpp>
 #include <tare/kernels/activation.hpp>
+#include <tare/kernels/adaptive_row.hpp>
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/attention.hpp>
 #include <tare/kernels/attention_backward.hpp>
@@ -65,9 +66,11 @@
 #include <tare/kernels/index_product.hpp>
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/k_means_assign.hpp>
+#include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/map.hpp>
+#include <tare/kernels/masked_vector.hpp>
 #include <tare/kernels/matmul.hpp>
 #include <tare/kernels/matmul_batch.hpp>
 #include <tare/kernels/matmul_block.hpp>
@@ -83,11 +86,15 @@
 #include <tare/kernels/piecewise_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/kernels/reduce.hpp>
+#include <tare/kernels/round_to_steps.hpp>
 #include <tare/kernels/row.hpp>
 #include <tare/kernels/segment_attention.hpp>
 #include <tare/kernels/segment_attention_backward.hpp>
 #include <tare/kernels/segment_attention_plain.hpp>
 #include <tare/kernels/segment_layout.hpp>
+#include <tare/kernels/signed_decode.hpp>
+#include <tare/kernels/signed_product.hpp>
+#include <tare/kernels/signed_weights.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_weights.hpp>
@@ -125,7 +132,9 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_parameters.hpp>
 #include <tare/models/packed_rows.hpp>
+#include <tare/models/packed_vector.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -133,6 +142,7 @@
 #include <tare/nn/activation_point.hpp>
 #include <tare/nn/adaptive_embedding.hpp>
 #include <tare/nn/adaptive_softmax.hpp>
+#include <tare/nn/finished_linear.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/nn/neural_cache.hpp>
 #include <tare/nn/parameter_names.hpp>

@@ -17,9 +17,14 @@ using namespace tare;
 
 namespace {
 
-/// Losses of the fast model: sums differ by rounding, and an activation on the edge between two
-/// codes may then fall on the other side, which moves a loss by up to about a step of it.
-constexpr double mean_tolerance = 2e-3;
+/// The contract of packed_weight.hpp: sums in another order and with other roundings, ...
+double product_bound(extent inputs, double products) {
+    return static_cast<double>(inputs + 8) * 0x1p-24 * products;
+}
+/// ... and floats cut into digits.
+double digit_bound(double largest, double weights) {
+    return 0x1p-22 * largest * weights;
+}
 
 struct parameters {
     bool prune;
@@ -91,6 +96,34 @@ double mean(const std::vector<float>& values) {
     return sum / static_cast<double>(values.size());
 }
 
+/// How far the mean loss moves when each row of each matrix is off by what the contract allows its
+/// products to differ: (K + 8) 2^-24 of them, up or down. Activations on the edge between two codes
+/// fall on the other side then, as they do where sums are rounded otherwise.
+double rounding_sensitivity(const stored_model& stored, std::size_t chunk, double unperturbed) {
+    double most = 0.0;
+    for (std::uint64_t seed = 0; seed < 6; ++seed) {
+        const random_stream random(seed, 77);
+        std::uint64_t next = 0;
+        stored_model moved = stored;
+        for (auto& [label, t] : moved.tensors) {
+            if (t.extents.rank() != 2) continue;
+            const double size = product_bound(t.extents[1], 1.0);
+            for (float& step : t.factors)
+                step *= static_cast<float>(1.0 + (random.uniform(next++) < 0.5F ? size : -size));
+        }
+        stored_parameters source(moved);
+        const transformer_xl<tensor> model(source, moved.config);
+        most = std::max(most, std::abs(mean(losses(model, chunk)) - unperturbed));
+    }
+    return most;
+}
+/// Six trials see a typical largest movement, not the largest there is; and what the loss itself
+/// is rounded to.
+double mean_tolerance(double sensitivity, double loss) {
+    constexpr double margin = 4.0;
+    return margin * sensitivity + 64.0 * 0x1p-24 * loss;
+}
+
 stored_tensor random_weight(extent rows, extent columns, int bits, bool pruned) {
     return store_tensor(
         parameters{pruned}.parameter("w", shape{rows, columns}, initial::uniform(0.7)), bits);
@@ -120,17 +153,24 @@ TEST_CASE("products of packed weights keep their bound; exact ones keep the bits
                     for (extent i = 0; i < want.size(); ++i) {
                         const auto at = static_cast<std::size_t>(i);
                         double size = 0.0;
-                        for (extent k = 0; k < columns; ++k)
-                            size +=
-                                std::abs(static_cast<double>(x.view().matrix()(i / 67, k)) *
-                                         static_cast<double>(values.view().matrix()(i % 67, k)));
-                        const double bound = static_cast<double>(columns + 4) * 0x1p-24 * size;
+                        double top = 0.0;
+                        double weights = 0.0;
+                        for (extent k = 0; k < columns; ++k) {
+                            const auto a = static_cast<double>(x.view().matrix()(i / 67, k));
+                            const auto b = static_cast<double>(values.view().matrix()(i % 67, k));
+                            size += std::abs(a * b);
+                            top = std::max(top, std::abs(a));
+                            weights += std::abs(b);
+                        }
+                        const double bound = product_bound(columns, size);
+                        const double digits =
+                            m < packed_weight::many_rows ? digit_bound(top, weights) : 0.0;
                         const auto wanted = static_cast<double>(want.values()[at]);
                         REQUIRE(exact.values()[at] == want.values()[at]);
                         REQUIRE(std::abs(static_cast<double>(integer.values()[at]) - wanted) <=
                                 bound);
                         REQUIRE(std::abs(static_cast<double>(blocks.values()[at]) - wanted) <=
-                                bound);
+                                bound + digits);
                     }
                 }
 }
@@ -166,7 +206,11 @@ TEST_CASE("a packed file gives the simulated model's losses") {
                 INFO("chunks of ", chunk);
                 const std::vector<float> want = losses(simulated, chunk);
                 CHECK(losses(exact.model, chunk) == want);
-                CHECK(std::abs(mean(losses(fast.model, chunk)) - mean(want)) <= mean_tolerance);
+                const double allowed = mean_tolerance(
+                    rounding_sensitivity(stored, chunk, mean(want)), std::abs(mean(want)));
+                CHECK(std::abs(mean(losses(fast.model, chunk)) - mean(want)) <= allowed);
+                // A tolerance that let everything pass would be none.
+                CHECK(allowed < 2e-3);
             }
         }
 }

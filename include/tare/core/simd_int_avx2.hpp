@@ -3,6 +3,7 @@
 // The words of simd_int.hpp in AVX2 registers. Included by simd_int.hpp alone.
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -156,6 +157,40 @@ alignas(64) inline constexpr auto expansion = expansion_table();
     const __m256i from = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(packed));
     const __m256 values = _mm256_permutevar8x32_ps(_mm256_loadu_ps(p), from);
     return _mm256_and_ps(values, _mm256_castsi256_ps(detail::lanes_of(mask)));
+}
+
+/// The byte at 8 i is all ones where bit i < 32 of `bits` is set, zero elsewhere.
+[[gnu::always_inline]] inline words byte_mask(std::uint64_t bits) {
+    const __m256i bit = _mm256_set1_epi64x(static_cast<std::int64_t>(0x8040201008040201U));
+    const __m256i which =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i each = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(static_cast<std::int32_t>(static_cast<std::uint32_t>(bits))), which);
+    return words(_mm256_cmpeq_epi8(_mm256_and_si256(each, bit), bit));
+}
+/// -x in the bytes whose bit is set, x in the others.
+[[gnu::always_inline]] inline words negate_bytes(std::uint64_t bits, words x) {
+    const __m256i flip = raw(byte_mask(bits));
+    return words(_mm256_sub_epi8(_mm256_xor_si256(raw(x), flip), flip));
+}
+/// Byte i is the next one at p where bit i < 32 of `bits` is set, zero elsewhere. Reads 32 bytes
+/// from p on.
+[[gnu::always_inline]] inline words expand_bytes(std::uint64_t bits, const std::uint8_t* p) {
+    alignas(32) std::uint64_t block[4];
+    for (int i = 0; i < 4; ++i) {
+        const std::uint64_t eight = bits >> (8 * i) & 255U;
+#if defined(__BMI2__)
+        std::uint64_t next;
+        std::memcpy(&next, p, sizeof next);
+        block[i] = _pdep_u64(next, _pdep_u64(eight, 0x0101010101010101U) * 255U);
+        p += std::popcount(eight);
+#else
+        block[i] = 0;
+        for (int j = 0; j < 8; ++j)
+            if ((eight >> j & 1U) != 0) block[i] |= std::uint64_t{*p++} << (8 * j);
+#endif
+    }
+    return load_words(block);
 }
 
 }  // namespace tare::simd

@@ -136,6 +136,27 @@ template <int Bits>
     return _mm512_maskz_expand_ps(static_cast<__mmask16>(mask), _mm512_loadu_ps(p));
 }
 
+/// The byte at 8 i is all ones where bit i of `bits` is set, zero elsewhere.
+[[gnu::always_inline]] inline words byte_mask(std::uint64_t bits) {
+    return words(_mm512_movm_epi8(bits));
+}
+/// -x in the bytes whose bit is set, x in the others.
+[[gnu::always_inline]] inline words negate_bytes(std::uint64_t bits, words x) {
+    return words(_mm512_mask_sub_epi8(raw(x), bits, _mm512_setzero_si512(), raw(x)));
+}
+/// Byte i is the next one at p where bit i of `bits` is set, zero elsewhere. Reads 64 bytes from p
+/// on.
+[[gnu::always_inline]] inline words expand_bytes(std::uint64_t bits, const std::uint8_t* p) {
+#if defined(__AVX512VBMI2__)
+    return words(_mm512_maskz_expand_epi8(bits, _mm512_loadu_si512(p)));
+#else
+    alignas(64) std::uint8_t block[64];
+    for (int i = 0; i < 64; ++i)
+        block[i] = (bits >> i & 1U) != 0 ? *p++ : std::uint8_t{0};
+    return load_words(block);
+#endif
+}
+
 }  // namespace tare::simd
 
 #pragma GCC diagnostic pop

@@ -155,6 +155,38 @@ inline floats expand(std::uint32_t mask, const float* p) {
     return load(block);
 }
 
+/// The byte at 8 i is all ones where bit i of `bits` is set, zero elsewhere.
+inline words byte_mask(std::uint64_t bits) {
+    // Four bits spread to the lowest bits of four bytes, each times 255.
+    return detail::each_lane([&](std::size_t i) {
+        const auto four = static_cast<std::uint32_t>(bits >> (4 * i) & 15U);
+        return (four * 0x00204081U & 0x01010101U) * 255U;
+    });
+}
+/// -x in the bytes whose bit is set, x in the others.
+inline words negate_bytes(std::uint64_t bits, words x) {
+    const words flip = byte_mask(bits);
+    return detail::each_lane([&](std::size_t i) {
+        std::uint32_t out = 0;
+        for (int j = 0; j < 4; ++j) {
+            const std::uint32_t byte = detail::unsigned_byte(x.lane[i], j);
+            const bool minus = detail::unsigned_byte(flip.lane[i], j) != 0;
+            out |= ((minus ? 0U - byte : byte) & 255U) << (8 * j);
+        }
+        return out;
+    });
+}
+/// Byte i is the next one at p where bit i of `bits` is set, zero elsewhere.
+inline words expand_bytes(std::uint64_t bits, const std::uint8_t* p) {
+    return detail::each_lane([&](std::size_t i) {
+        std::uint32_t out = 0;
+        for (int j = 0; j < 4; ++j)
+            if ((bits >> (4 * i + static_cast<std::size_t>(j)) & 1U) != 0)
+                out |= std::uint32_t{*p++} << (8 * j);
+        return out;
+    });
+}
+
 }  // namespace tare::simd
 
 #endif

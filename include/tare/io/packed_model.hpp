@@ -7,7 +7,7 @@
 #include <string>
 
 #include <tare/io/packed.hpp>
-#include <tare/models/packed_weight.hpp>
+#include <tare/models/packed_parameters.hpp>
 
 namespace tare::io {
 

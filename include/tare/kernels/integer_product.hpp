@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/word_tile.hpp>
@@ -134,6 +135,11 @@ class integer_weights {
         if constexpr (std::same_as<code_type, std::int16_t>)
             largest_ = detail::largest_magnitude(codes);
     }
+
+    /// Words that were packed elsewhere; no magnitude in them exceeds `largest`.
+    integer_weights(detail::word_strips strips,
+                    std::int32_t largest) requires(std::same_as<Activation, std::int16_t>)
+        : strips_(std::move(strips)), largest_(largest) {}
 
     /// N: the number of outputs.
     [[nodiscard]] extent outputs() const noexcept { return strips_.outputs; }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -19,6 +20,15 @@
 #include <tare/kernels/prepared_matrix.hpp>
 
 namespace tare::kernels {
+
+/// A matrix that hands out columns in the layout of a prepared_matrix: it has them, or it unpacks
+/// them into memory of the calling thread. `first` is a multiple of the strips' width.
+template <class M>
+concept strip_source = requires(const M& m, extent first, extent columns) {
+    { m.depth() } -> std::convertible_to<extent>;
+    { m.columns() } -> std::convertible_to<extent>;
+    { m.strips_of_columns(first, columns) } -> std::convertible_to<const float*>;
+};
 
 namespace detail {
 
@@ -34,25 +44,26 @@ struct logit_cuts {
     extent stretches;
     extent groups;
 
-    logit_cuts(extent rows, const prepared_matrix& w)
-        : strips(std::clamp<extent>(stretch_floats / std::max<extent>(w.depth(), 1), strip_columns,
+    logit_cuts(extent rows, extent depth, extent all_columns)
+        : strips(std::clamp<extent>(stretch_floats / std::max<extent>(depth, 1), strip_columns,
                                     most_columns) /
                  strip_columns),
           columns(strips * strip_columns),
-          stretches((w.columns() + columns - 1) / columns),
+          stretches((all_columns + columns - 1) / columns),
           groups((rows + group_rows - 1) / group_rows) {}
 };
 
 }  // namespace detail
 
-/// **Shapes** x (N, K); w the packed W, K to C; bias (C); more (N, E): logits of E further columns,
-/// or no data for none; targets (N), 0 <= target < C + E; out (N), in nats.
+/// **Shapes** x (N, K); w the W, K to C, in strips; bias (C); more (N, E): logits of E further
+/// columns, or no data for none; targets (N), 0 <= target < C + E; out (N), in nats.
 /// **NaN** a row with a NaN or +inf, or of -inf only, gives NaN.
 /// **Accuracy** the logits' own error (see matmul), and 2^-24 (2 |out| + (C + E) / 2048 + 46).
 /// **Throws** tare::error on shapes that do not fit, a target outside, and overlap with out.
-inline void linear_log_softmax(matrix_view<const float> x, const prepared_matrix& w,
-                               std::span<const float> bias, matrix_view<const float> more,
-                               std::span<const std::int32_t> targets, std::span<float> out) {
+template <strip_source Matrix>
+void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<const float> bias,
+                        matrix_view<const float> more, std::span<const std::int32_t> targets,
+                        std::span<float> out) {
     constexpr auto name = "linear_log_softmax";
     detail::require_view(name, "x", x);
     require(x.columns == w.depth() && w.columns() > 0, name, ": x is (", x.rows, ',', x.columns,
@@ -68,15 +79,14 @@ inline void linear_log_softmax(matrix_view<const float> x, const prepared_matrix
                 w.columns() + extra, " columns");
     detail::require_apart(name, "x", x, "out", out);
 
-    const detail::logit_cuts cuts(x.rows, w);
+    const detail::logit_cuts cuts(x.rows, w.depth(), w.columns());
     const auto rows = static_cast<std::size_t>(x.rows);
     std::vector<softmax_part> parts(static_cast<std::size_t>(cuts.stretches) * rows);
-    const auto block = [&](extent stretch, extent begin, extent end) {
+    const auto block = [&](extent stretch, const float* strips, extent begin, extent end) {
         const extent first = stretch * cuts.columns;
         const extent columns = std::min(cuts.columns, w.columns() - first);
         float* const memory = detail::scratch(1, cuts.block_rows * cuts.columns);
         const matrix_view<float> z(memory, end - begin, columns, cuts.columns);
-        const float* const strips = w.strips().data() + first * w.depth();
         const auto n = static_cast<std::size_t>(columns);
         detail::multiply_cell({0, z.rows, 0, detail::strips_of(columns)}, w.depth(),
                               {x.rows_between(begin, end), false},
@@ -98,8 +108,12 @@ inline void linear_log_softmax(matrix_view<const float> x, const prepared_matrix
         for (extent unit = begin; unit < end; ++unit) {
             const extent from = unit % cuts.groups * cuts.group_rows;
             const extent to = std::min(from + cuts.group_rows, x.rows);
+            const extent stretch = unit / cuts.groups;
+            const extent first = stretch * cuts.columns;
+            const float* const strips =
+                w.strips_of_columns(first, std::min(cuts.columns, w.columns() - first));
             for (extent r = from; r < to; r += cuts.block_rows)
-                block(unit / cuts.groups, r, std::min(r + cuts.block_rows, to));
+                block(stretch, strips, r, std::min(r + cuts.block_rows, to));
         }
     });
     parallel_for(x.rows, 1, 40 * cuts.stretches, [&](extent begin, extent end) {

@@ -43,19 +43,17 @@ class piecewise_softmax {
         detail::require_size("piecewise_softmax", "y", y, static_cast<extent>(x.size()),
                              "one for each of x");
         detail::require_same_or_apart("piecewise_softmax", "x", x, "y", y);
-        const std::size_t pieces = (x.size() + piece - 1) / piece;
-        parts_.resize(pieces);
-        parallel_for(static_cast<extent>(pieces), 1, 6 * piece, [&](extent begin, extent end) {
-            for (auto p = static_cast<std::size_t>(begin); p < static_cast<std::size_t>(end); ++p) {
-                const std::size_t first = p * piece;
-                const std::size_t count = std::min<std::size_t>(piece, x.size() - first);
-                const float top = detail::row_max(x.data() + first, count);
-                parts_[p] = {
-                    top, detail::row_exp_sum<true>(x.data() + first, count, top, y.data() + first)};
-            }
+        run(0, [&](std::size_t first, std::span<float>) { return x.data() + first; });
+    }
+    /// The same for logits that are made a piece at a time: `logits(first, to)` writes those from
+    /// column `first` on, a multiple of `piece`, and is called once for each piece. `work` is what
+    /// one logit costs, in units of parallel_for. The bits are those of logits made beforehand.
+    template <class Logits>
+    piecewise_softmax(std::span<float> y, extent work, const Logits& logits) : y_(y) {
+        run(work, [&](std::size_t first, std::span<float> to) {
+            logits(static_cast<extent>(first), to);
+            return static_cast<const float*>(to.data());
         });
-        for (const softmax_part& part : parts_)
-            whole_ = join(whole_, part);
     }
 
     /// Maximum and sum of the whole row.
@@ -74,8 +72,29 @@ class piecewise_softmax {
         });
     }
 
-  private:
+    /// Logits of a piece: with what is made of them they stay in the first cache.
     static constexpr std::size_t piece = 8192;
+
+  private:
+    /// `x(first, to)` says where the logits of the piece that belongs at `to` are.
+    template <class Source>
+    void run(extent work, const Source& x) {
+        const std::size_t pieces = (y_.size() + piece - 1) / piece;
+        parts_.resize(pieces);
+        const extent each = (6 + work) * static_cast<extent>(piece);
+        parallel_for(static_cast<extent>(pieces), 1, each, [&](extent begin, extent end) {
+            for (auto p = static_cast<std::size_t>(begin); p < static_cast<std::size_t>(end); ++p) {
+                const std::size_t first = p * piece;
+                const std::size_t count = std::min<std::size_t>(piece, y_.size() - first);
+                const std::span<float> to = y_.subspan(first, count);
+                const float* const from = x(first, to);
+                const float top = detail::row_max(from, count);
+                parts_[p] = {top, detail::row_exp_sum<true>(from, count, top, to.data())};
+            }
+        });
+        for (const softmax_part& part : parts_)
+            whole_ = join(whole_, part);
+    }
 
     std::span<float> y_;
     std::vector<softmax_part> parts_;

@@ -34,6 +34,11 @@ class prepared_matrix {
     /// The packed strips, [ceil(N / strip_columns)][K][strip_columns], zeros behind column N.
     [[nodiscard]] std::span<const float> strips() const noexcept { return strips_; }
 
+    /// The strips from column `first` on, a multiple of strip_columns.
+    [[nodiscard]] const float* strips_of_columns(extent first, extent) const noexcept {
+        return strips_.data() + first * depth_;
+    }
+
     /// Column n of B as it was before packing, bit for bit. **Shapes** to (K); 0 <= n < N.
     void copy_column(extent n, std::span<float> to) const {
         TARE_ASSERT(0 <= n && n < columns_ && static_cast<extent>(to.size()) == depth_);

@@ -1,25 +1,39 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // A weight matrix that stays packed while a model runs: the second type argument of transformer_xl.
-// Three ways to multiply, chosen when the weight is made:
-//     integer   inputs come from a quantization point: y = (sum of integer products, exact) * step
-//               of the row * step of the point; bit planes online, 16-bit tiles for many rows
-//     blocks    inputs are floats (projected states): blocks of codes, zeros left out behind bit
-//               masks, are decoded into a tile in cache and multiplied there
-//     exact     the whole matrix is decoded for each product: the simulated model's bits
-// **Accuracy** of integer and blocks against the simulated product: |difference| <= (K + 4) 2^-24
-// sum_k |x w| for rows of length K, before the bias.
+// How it multiplies follows from its width, from what its inputs are and from their number:
+//
+//     8, 9 bits      held as signs and magnitudes, zeros left out (kernels/signed_weights.hpp).
+//                    Few rows: integer dot products with the codes of the quantization point before
+//                    it, or with floats cut into digits. Many rows: unpacked to 16-bit codes, or
+//                    for a softmax to floats, a stretch of columns at a time
+//     other widths   bit planes where inputs are codes of a point (kernels/packed_weights.hpp),
+//                    blocks of codes where they are floats (models/packed_rows.hpp)
+//     exact          unpacked to floats for each product: the simulated model's bits
+//
+// **Accuracy** against the simulated product, before the bias, for rows of length K:
+//     |difference| <= (K + 8) 2^-24 sum_k |x w|, and for a few rows of floats at 8 or 9 bits
+//     another 2^-22 max_k |x| sum_k |w|. Integer sums are exact but for their scales.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include <tare/kernels/layer_epilogue.hpp>
+#include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/matmul.hpp>
 #include <tare/kernels/packed_product.hpp>
+#include <tare/kernels/signed_decode.hpp>
+#include <tare/kernels/signed_product.hpp>
 #include <tare/models/packed_rows.hpp>
+#include <tare/models/packed_vector.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
@@ -36,6 +50,9 @@ struct packed_input {
 /// A weight (out, in), quantized or not. Copies share their memory.
 class packed_weight {
   public:
+    /// Rows of x from which on a matrix is unpacked before it is multiplied.
+    static constexpr extent many_rows = 9;
+
     packed_weight() = default;
     /// **Throws** tare::error unless `t` is a matrix.
     packed_weight(const stored_tensor& t, const packed_input& input) {
@@ -44,40 +61,50 @@ class packed_weight {
         auto made = std::make_shared<content>();
         made->extents = t.extents;
         made->input = input;
+        const matrix_view<const std::int16_t> codes(t.codes.data(), t.extents[0], t.extents[1]);
         if (!t.quantized()) {
+            made->held = form::floats;
             made->dense = t.decode();
-        } else {
-            made->steps = t.factors;
+        } else if ((t.bits == 8 || t.bits == 9) &&
+                   t.extents[1] <= kernels::detail::most_digit_products) {
+            made->held = form::signs;
+            made->signs = kernels::signed_weights(codes);
+        } else if (!input.exact && input.bits < 16) {
             // Where codes of the input might need more than 15 bits, floats are safe.
-            made->integer = !input.exact && input.bits < 16;
-            if (made->integer) {
-                made->planes = kernels::packed_weights(
-                    matrix_view<const std::int16_t>(t.codes.data(), t.extents[0], t.extents[1]),
-                    t.bits);
-            } else {
-                made->rows = packed_rows(t);
-            }
+            made->held = form::planes;
+            made->planes = kernels::packed_weights(codes, t.bits);
+        } else {
+            made->held = form::blocks;
+            made->rows = packed_rows(t);
         }
+        if (t.quantized()) made->steps = t.factors;
         content_ = std::move(made);
     }
 
     [[nodiscard]] bool exists() const noexcept { return content_ != nullptr; }
     [[nodiscard]] const tare::shape& shape() const { return content_->extents; }
+    /// Same memory: what makes two parameters one stored tensor.
+    [[nodiscard]] const void* identity() const noexcept { return content_.get(); }
     /// Bytes of codes, masks and steps (or of the floats of a weight that is not quantized).
     [[nodiscard]] std::size_t bytes() const {
         const content& c = *content_;
-        return c.planes.bytes() + c.rows.bytes() + c.steps.size() * sizeof(float) +
+        return c.signs.bytes() + c.planes.bytes() + c.rows.bytes() +
+               c.steps.size() * sizeof(float) +
                static_cast<std::size_t>(c.dense.exists() ? c.dense.size() : 0) * sizeof(float);
     }
 
     /// One row's values. **Rounding** none: a code times its step is exact.
     void row(extent r, std::span<float> out) const {
         const content& c = *content_;
-        if (c.dense.exists()) {
+        if (c.held == form::floats) {
             std::copy_n(&c.dense.view().matrix()(r, 0), out.size(), out.begin());
             return;
         }
-        if (c.integer) {
+        if (c.held == form::signs) {
+            std::vector<std::int16_t> codes(out.size());
+            c.signs.copy_row(r, codes);
+            std::copy(codes.begin(), codes.end(), out.begin());
+        } else if (c.held == form::planes) {
             for (std::size_t i = 0; i < out.size(); ++i)
                 out[i] = static_cast<float>(c.planes.code(r, static_cast<extent>(i)));
         } else {
@@ -89,43 +116,97 @@ class packed_weight {
 
     /// Whether products are those of the simulated model, bit for bit: exact weights, and those
     /// that are not quantized.
-    [[nodiscard]] bool exact() const { return content_->input.exact || content_->dense.exists(); }
-    /// The whole matrix as floats, of an exact weight.
+    [[nodiscard]] bool exact() const {
+        return content_->input.exact || content_->held == form::floats;
+    }
+    /// The whole matrix as floats.
     [[nodiscard]] tensor decoded() const {
         const content& c = *content_;
-        if (c.dense.exists()) return c.dense;
-        TARE_ASSERT(!c.integer);
+        if (c.held == form::floats) return c.dense;
         tensor w(c.extents);
-        for (extent b = 0; b < c.rows.blocks(); ++b)
-            decode_block(
-                b, w.mutable_view().matrix().rows_between(c.rows.first_row(b), c.rows.last_row(b)));
+        const matrix_view<float> to = w.mutable_view().matrix();
+        if (c.held == form::signs) {
+            kernels::decode_rows(c.signs, c.steps, to);
+        } else if (c.held == form::planes) {
+            parallel_for(to.rows, 1, to.columns * 8, [&](extent begin, extent end) {
+                for (extent r = begin; r < end; ++r)
+                    row(r, to.row(r));
+            });
+        } else {
+            for (extent b = 0; b < c.rows.blocks(); ++b)
+                decode_block(b, to.rows_between(c.rows.first_row(b), c.rows.last_row(b)));
+        }
         return w;
     }
 
-    /// y = x W^T. **Shapes** x (M, in), y (M, out).
-    void multiply(matrix_view<const float> x, matrix_view<float> y) const {
+    /// y = finish(x W^T). **Shapes** x (M, in), y (M, out).
+    void multiply(matrix_view<const float> x, matrix_view<float> y,
+                  const kernels::layer_epilogue& finish = {}) const {
         const content& c = *content_;
-        if (c.dense.exists()) {
-            kernels::matmul(x, c.dense.view().matrix(), y, {.transpose_b = true});
-        } else if (c.input.exact) {
-            const tensor w = decoded();
-            kernels::matmul(x, w.view().matrix(), y, {.transpose_b = true});
-        } else if (c.integer) {
-            multiply_codes(x, y);
+        constexpr kernels::matmul_options how{.transpose_b = true};
+        const bool few = x.rows < many_rows;
+        const bool codes = c.input.bits < 16;
+        if (digits_first() && few) {
+            kernels::signed_product(digits(x), c.signs, c.steps, y, finish);
+        } else if (digits_first() && codes) {
+            multiply_words(x, kernels::decode_words(c.signs), y, finish);
+        } else if (c.held == form::planes && few) {
+            multiply_planes(x, y, finish);
+        } else if (c.held == form::planes) {
+            multiply_words(x, plane_words(), y, finish);
+        } else if (c.held == form::blocks && !c.input.exact) {
+            multiply_blocks(x, y, finish);
         } else {
-            multiply_blocks(x, y);
+            kernels::matmul(x, decoded().view().matrix(), y, how, finish);
         }
     }
 
+    /// log softmax([x W^T + bias, more]) at one column for each of many rows: no matrix of logits,
+    /// and the weights as floats only a stretch of columns at a time where they are signs.
+    void log_softmax_at(matrix_view<const float> x, std::span<const float> bias,
+                        matrix_view<const float> more, std::span<const token> targets,
+                        std::span<float> out) const {
+        const content& c = *content_;
+        if (c.held == form::signs) {
+            kernels::linear_log_softmax(x, kernels::signed_strips(c.signs, c.steps), bias, more,
+                                        targets, out);
+        } else {
+            const kernels::prepared_matrix w(decoded().view().matrix(), true);
+            kernels::linear_log_softmax(x, w, bias, more, targets, out);
+        }
+    }
+
+    /// Whether few rows are cut into digits, which then serve any columns.
+    [[nodiscard]] bool digits_first() const {
+        return content_->held == form::signs && !content_->input.exact;
+    }
+    [[nodiscard]] kernels::signed_digits digits(matrix_view<const float> x) const {
+        const packed_input& input = content_->input;
+        return input.bits < 16 ? kernels::signed_digits(x, input.bits, input.step)
+                               : kernels::signed_digits(x);
+    }
+    /// Columns [first, first + y.size()) of x W^T + bias for one row, as digits. Only where
+    /// digits_first().
+    void multiply_columns(const kernels::signed_digits& x, const packed_vector& bias, extent first,
+                          std::span<float> y) const {
+        const content& c = *content_;
+        if (bias.masked() != nullptr)
+            kernels::signed_columns(x, 0, c.signs, c.steps, first, y,
+                                    kernels::add_masked_bias(*bias.masked()));
+        else
+            kernels::signed_columns(x, 0, c.signs, c.steps, first, y,
+                                    kernels::add_bias(bias.decoded().values()));
+    }
+
   private:
-    /// Rows of x from which on the planes are widened first.
-    static constexpr extent few_rows = 8;
+    enum class form { floats, signs, planes, blocks };
 
     struct content {
         tare::shape extents;
         packed_input input;
-        bool integer = false;
+        form held = form::floats;
         std::vector<float> steps;
+        kernels::signed_weights signs;
         kernels::packed_weights planes;
         packed_rows rows;
         tensor dense;
@@ -146,7 +227,8 @@ class packed_weight {
         }
     }
 
-    void multiply_blocks(matrix_view<const float> x, matrix_view<float> y) const {
+    void multiply_blocks(matrix_view<const float> x, matrix_view<float> y,
+                         const kernels::layer_epilogue& finish) const {
         const content& c = *content_;
         const auto some = [&](extent begin, extent end) {
             for (extent b = begin; b < end; ++b) {
@@ -157,67 +239,76 @@ class packed_weight {
                 const matrix_view<float> w(tile.data(), last - first, x.columns);
                 decode_block(b, w);
                 kernels::matmul(x, matrix_view<const float>(w), y.columns_between(first, last),
-                                {.transpose_b = true});
+                                {.transpose_b = true},
+                                [&](simd::floats v, extent r, extent n, std::size_t k) {
+                                    return finish(v, r, first + n, k);
+                                });
             }
         };
         // Few rows: one block for each thread. Many: the threads share each block's product.
-        if (x.rows <= few_rows) {
+        if (x.rows < many_rows) {
             parallel_for(c.rows.blocks(), 1, 1 << 16, some);
         } else {
             some(0, c.rows.blocks());
         }
     }
 
+    /// Codes of x, which is codes times the step already: the quotient is within 1/100 of one.
     template <class Code>
-    void multiply_codes_as(matrix_view<const float> x, matrix_view<float> y) const {
-        const content& c = *content_;
-        std::vector<Code> codes(static_cast<std::size_t>(x.rows * x.columns));
-        const float per_step = 1.0F / c.input.step;
-        parallel_for(x.rows, 1, x.columns, [&](extent begin, extent end) {
-            for (extent m = begin; m < end; ++m)
-                for (extent k = 0; k < x.columns; ++k)
-                    // x is a code times the step already; the product is within 1/100 of it.
-                    codes[static_cast<std::size_t>(m * x.columns + k)] =
-                        static_cast<Code>(std::nearbyint(x(m, k) * per_step));
+    [[nodiscard]] basic_tensor<Code> codes_of(matrix_view<const float> x) const {
+        basic_tensor<Code> codes(tare::shape{x.rows, x.columns});
+        const matrix_view<Code> to = codes.mutable_view().matrix();
+        const float per_step = 1.0F / content_->input.step;
+        constexpr auto most = static_cast<float>(std::numeric_limits<Code>::max());
+        parallel_for(x.rows, 1, x.columns / 8, [&](extent begin, extent end) {
+            for (extent m = begin; m < end; ++m) {
+                const float* const from = x.row(m).data();
+                Code* const out = to.row(m).data();
+                for (extent k = 0; k < x.columns; ++k) {
+                    // NaN has no code: the comparisons make it the largest.
+                    const float code = std::nearbyint(from[k] * per_step);
+                    out[k] = static_cast<Code>(code < most ? (code > -most ? code : -most) : most);
+                }
+            }
         });
-        const matrix_view<const Code> left(codes.data(), x.rows, x.columns);
-        const kernels::dequantize scales{c.steps, c.input.step};
-        if (x.rows <= few_rows) {
-            kernels::packed_product(left, c.planes, y, scales);
-            return;
-        }
-        if constexpr (sizeof(Code) == 1) {
-            // The planes of weights up to 8 bits fit bytes as well, but 16 bits serve all widths.
-            const std::vector<std::int16_t> wide(codes.begin(), codes.end());
-            multiply_tiles(matrix_view<const std::int16_t>(wide.data(), x.rows, x.columns), y,
-                           scales);
-        } else {
-            multiply_tiles(left, y, scales);
-        }
+        return codes;
     }
-    void multiply_codes(matrix_view<const float> x, matrix_view<float> y) const {
-        if (content_->input.bits <= 8) {
-            multiply_codes_as<std::int8_t>(x, y);
-        } else {
-            multiply_codes_as<std::int16_t>(x, y);
-        }
+    void multiply_planes(matrix_view<const float> x, matrix_view<float> y,
+                         const kernels::layer_epilogue& finish) const {
+        const content& c = *content_;
+        const kernels::dequantize scales{c.steps, c.input.step};
+        if (c.input.bits <= 8)
+            kernels::packed_product(codes_of<std::int8_t>(x).view().matrix(), c.planes, y, scales,
+                                    finish);
+        else
+            kernels::packed_product(codes_of<std::int16_t>(x).view().matrix(), c.planes, y, scales,
+                                    finish);
     }
     /// Many rows: 16-bit codes of the whole matrix exist while one product lasts.
-    void multiply_tiles(matrix_view<const std::int16_t> x, matrix_view<float> y,
-                        const kernels::dequantize& scales) const {
+    void multiply_words(matrix_view<const float> x, const kernels::integer_weights<std::int16_t>& w,
+                        matrix_view<float> y, const kernels::layer_epilogue& finish) const {
+        kernels::integer_product<std::int16_t>(codes_of<std::int16_t>(x).view().matrix(), w, y,
+                                               {content_->steps, content_->input.step}, finish);
+    }
+    [[nodiscard]] kernels::integer_weights<std::int16_t> plane_words() const {
         const content& c = *content_;
+        const extent columns = c.extents[1];
         std::vector<std::int16_t> codes(static_cast<std::size_t>(c.extents.size()));
-        parallel_for(c.extents[0], 1, x.columns * 8, [&](extent begin, extent end) {
+        parallel_for(c.extents[0], 1, columns * 8, [&](extent begin, extent end) {
             for (extent n = begin; n < end; ++n)
-                for (extent k = 0; k < x.columns; ++k)
-                    codes[static_cast<std::size_t>(n * x.columns + k)] = c.planes.code(n, k);
+                for (extent k = 0; k < columns; ++k)
+                    codes[static_cast<std::size_t>(n * columns + k)] = c.planes.code(n, k);
         });
-        const kernels::integer_weights<std::int16_t> w(
-            matrix_view<const std::int16_t>(codes.data(), c.extents[0], x.columns));
-        kernels::integer_product<std::int16_t>(x, w, y, scales);
+        return kernels::integer_weights<std::int16_t>(
+            matrix_view<const std::int16_t>(codes.data(), c.extents[0], columns));
     }
 
     std::shared_ptr<const content> content_;
+};
+
+template <>
+struct bias_beside<tensor, packed_weight> {
+    using type = packed_vector;
 };
 
 /// Only the cost reading accounts by module.
@@ -225,53 +316,91 @@ class packed_weight {
     return {};
 }
 
-/// y = x W^T with a packed W. **Shapes** x (..., in), result (..., out). **Throws** tare::error on
-/// shapes that do not fit.
-[[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight) {
+/// y = finish(x W^T + b) with a packed W; a b that does not exist is none. **Shapes** x (..., in),
+/// b (out), result (..., out). **Throws** tare::error on shapes that do not fit.
+[[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight,
+                                   const packed_vector& bias, kernels::layer_epilogue finish) {
     require(x.shape().rank() >= 1 && x.shape().columns() == weight.shape()[1], "linear: x is ",
             x.shape(), ", the packed W is ", weight.shape(),
             "; the last extent of x must be the last of W. W is stored (out, in)");
+    require(!bias.exists() || bias.size() == weight.shape()[0], "linear: b is ", bias.shape(),
+            ", the packed W is ", weight.shape(), "; b needs one value for each row of W");
+    const tensor values = bias.decoded();
+    if (values.exists()) finish.bias = values.values();
     tensor out(x.shape().with_columns(weight.shape()[0]));
-    weight.multiply(x.view().matrix(), out.mutable_view().matrix());
+    weight.multiply(x.view().matrix(), out.mutable_view().matrix(), finish);
     return out;
+}
+/// y = x W^T.
+[[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight) {
+    return linear(x, weight, {}, {});
 }
 /// y = x W^T + b.
 [[nodiscard]] inline tensor linear(const tensor& x, const packed_weight& weight,
-                                   const tensor& bias) {
-    require(bias.size() == weight.shape()[0], "linear: b is ", bias.shape(), ", the packed W is ",
-            weight.shape(), "; b needs one value for each row of W");
-    tensor out = linear(x, weight);
-    const matrix_view<float> y = out.mutable_view().matrix();
-    const std::span<const float> b = bias.values();
-    for (extent r = 0; r < y.rows; ++r)
-        for (extent c = 0; c < y.columns; ++c)
-            y(r, c) += b[static_cast<std::size_t>(c)];
-    return out;
+                                   const packed_vector& bias) {
+    return linear(x, weight, bias, {});
 }
 
 /// Logarithm of softmax([x W^T + b, more]) at one column per row, in nats. **Shapes** x (N, K),
 /// W (C, K), b (C), more (N, E) or a tensor that does not exist, targets N columns below C + E;
-/// result (N). So many rows at a time that their logits take 64 MiB.
+/// result (N). Logits exist for few rows only.
 [[nodiscard]] inline tensor linear_log_softmax(const tensor& x, const packed_weight& weight,
-                                               const tensor& bias, const tensor& more,
+                                               const packed_vector& bias, const tensor& more,
                                                std::span<const token> targets) {
-    if (weight.exact()) return linear_log_softmax(x, weight.decoded(), bias, more, targets);
-    constexpr extent most_logits = extent{1} << 24;
     const extent rows = x.shape().rows();
-    const extent together = std::max<extent>(8, most_logits / weight.shape()[0]);
-    tensor out(shape{rows});
-    for (extent begin = 0; begin < rows; begin += together) {
-        const extent end = std::min(rows, begin + together);
-        std::vector<tensor> blocks{linear(x.slice(begin, end), weight, bias)};
-        if (more.exists()) blocks.push_back(more.slice(begin, end));
-        const auto from =
-            targets.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
-        const tensor part = pick_log_softmax(std::span<const tensor>(blocks),
-                                             std::vector(from.begin(), from.end()));
-        std::copy_n(part.values().begin(), end - begin, out.mutable_values().begin() + begin);
+    if (rows < packed_weight::many_rows && !weight.exact()) {
+        std::vector<tensor> blocks{linear(x, weight, bias)};
+        if (more.exists()) blocks.push_back(more);
+        return pick_log_softmax(std::span<const tensor>(blocks),
+                                std::vector(targets.begin(), targets.end()));
     }
+    tensor out(shape{rows});
+    weight.log_softmax_at(x.view().matrix(), bias.decoded().values(),
+                          more.exists() ? more.view().matrix() : matrix_view<const float>{},
+                          targets, out.mutable_values());
     return out;
 }
+
+/// The outputs x W^T + b of one row of x, made a stretch of columns at a time (see
+/// prepared_logits). W and b must outlive the object.
+class packed_logits {
+  public:
+    packed_logits(const tensor& x, const packed_weight& weight, const packed_vector& bias)
+        : weight_(&weight), bias_(&bias) {
+        if (weight.digits_first())
+            digits_.emplace(weight.digits(x.view().matrix()));
+        else
+            whole_ = linear(x, weight, bias);
+    }
+    /// Columns from `first` on, a multiple of 64.
+    void operator()(extent first, std::span<float> to) const {
+        if (digits_)
+            weight_->multiply_columns(*digits_, *bias_, first, to);
+        else
+            std::copy_n(whole_.values().begin() + first, to.size(), to.begin());
+    }
+    /// Cost of one logit, in units of parallel_for.
+    [[nodiscard]] extent work() const { return digits_ ? weight_->shape()[1] / 8 : 1; }
+
+  private:
+    const packed_weight* weight_;
+    const packed_vector* bias_;
+    std::optional<kernels::signed_digits> digits_;
+    tensor whole_;
+};
+/// **Shapes** x (1, K), W (C, K), b (C). **Throws** tare::error on shapes that do not fit.
+[[nodiscard]] inline packed_logits logits_by_columns(const tensor& x, const packed_weight& weight,
+                                                     const packed_vector& bias) {
+    require(x.shape().rows() == 1 && x.shape().columns() == weight.shape()[1] &&
+                bias.size() == weight.shape()[0],
+            "logits_by_columns: x is ", x.shape(), ", the packed W is ", weight.shape(), ", b is ",
+            bias.shape(), "; one row of x and one bias for each row of W are expected");
+    return {x, weight, bias};
+}
+
+/// A temporary would not outlive the object.
+packed_logits logits_by_columns(const tensor&, const packed_weight&,
+                                const packed_vector&&) = delete;
 
 /// Rows of a packed table by index. **Throws** tare::error on an index outside the table.
 [[nodiscard]] inline tensor gather(const packed_weight& table, std::span<const token> index) {
@@ -285,55 +414,5 @@ class packed_weight {
     }
     return out;
 }
-
-/// A stored model as a source of packed weights, float vectors and points. The stored model must
-/// outlive the source, not the model.
-class packed_parameters {
-  public:
-    /// `exact`: products give the bits of the simulated model, slowly.
-    explicit packed_parameters(const stored_model& stored, bool exact = false)
-        : stored_(&stored), plain_(stored), exact_(exact) {}
-
-    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
-                                   const initial& start) const {
-        return plain_.parameter(label, extents, start);
-    }
-    [[nodiscard]] packed_weight weight(std::string_view label, const shape& extents,
-                                       const initial&) const {
-        const stored_tensor& found = stored_->at(label);
-        require(found.extents == extents, "stored_model: ", label, " has shape ", found.extents,
-                ", the model needs ", extents);
-        return {found, input_of(label)};
-    }
-    [[nodiscard]] activation_point<tensor> point(std::string_view label) const {
-        return plain_.point(label);
-    }
-
-  private:
-    /// The quantization point whose output a weight multiplies; empty where it multiplies floats.
-    [[nodiscard]] static std::string point_before(std::string_view label) {
-        constexpr std::pair<std::string_view, std::string_view> pairs[] = {
-            {".qkv.weight", ".ln1"},
-            {".out.weight", ".attn_out"},
-            {".fc.0.weight", ".ln2"},
-            {".fc.3.weight", ".relu"}};
-        for (const auto& [weight, before] : pairs)
-            if (label.starts_with("layers.") && label.ends_with(weight))
-                return message(label.substr(0, label.size() - weight.size()), before);
-        const bool reads_state = label == "embed.layers.0.weight" ||
-                                 label == "loss.clusters.weight" ||
-                                 label.starts_with("loss.projections.");
-        return reads_state ? "final" : "";
-    }
-    [[nodiscard]] packed_input input_of(std::string_view label) const {
-        const auto found = stored_->points.find(point_before(label));
-        if (found == stored_->points.end()) return {32, 1.0F, exact_};
-        return {stored_->how.bits, found->second.inverse_scale, exact_};
-    }
-
-    const stored_model* stored_;
-    stored_parameters plain_;
-    bool exact_;
-};
 
 }  // namespace tare

@@ -4,7 +4,9 @@
 // it holds the width and range of its place. Each reading has its own: values are rounded, a ledger
 // learns the width, training tracks the range (nn/tracked_point.hpp).
 
+#include <optional>
 #include <span>
+#include <type_traits>
 
 #include <tare/kernels/attention_points.hpp>
 #include <tare/nn/tracked_point.hpp>
@@ -39,6 +41,13 @@ class activation_point<basic_tensor<Scalar>> {
         return active_ ? apply(quantize_, x) : x;
     }
 
+    /// What it does to values, for an epilogue; nothing where it is inactive.
+    [[nodiscard]] std::optional<kernels::round_to_steps> rounding() const
+        requires(std::is_same_v<Scalar, float>) {
+        if (!active_) return {};
+        return kernels::round_to_steps(quantize_.max_abs, quantize_.inverse_scale);
+    }
+
     /// Rounds probability rows inside the attention kernel.
     struct row_policy {
         static constexpr bool changes_probabilities = true;
@@ -47,8 +56,12 @@ class activation_point<basic_tensor<Scalar>> {
 
         template <class S>
         void probabilities(std::span<S> row, extent) const {
-            for (S& p : row)
-                p = quantize.one(p);
+            if constexpr (std::is_same_v<S, float>) {
+                kernels::round_to_steps(quantize.max_abs, quantize.inverse_scale)(row, row);
+            } else {
+                for (S& p : row)
+                    p = quantize.one(p);
+            }
         }
         template <class S>
         void d_probabilities(std::span<const S>, std::span<S>, extent) const {}

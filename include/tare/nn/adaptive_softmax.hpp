@@ -85,6 +85,9 @@ class adaptive_softmax {
     /// With a cache, h must be a single row.
     [[nodiscard]] constexpr T distribution(const T& h,
                                            const neural_cache<T>* cache = nullptr) const {
+        // A weight that makes its outputs a stretch at a time needs no logits of a vocabulary.
+        if constexpr (requires { logits_by_columns(h, layers_[0].weight, layers_[0].bias); })
+            if (h.shape().rows() == 1) return distribution_by_pieces(h, cache);
         const std::size_t tails = projections_.size();
         std::vector<T> inputs{layers_[0](h)};
         if (tails > 0) inputs.push_back(clusters_(h));
@@ -167,6 +170,29 @@ class adaptive_softmax {
         std::vector<T> blocks{first(h)};
         if (second != nullptr) blocks.push_back((*second)(h));
         return pick_log_softmax(std::span<const T>(blocks), std::move(target));
+    }
+
+    /// The same for one row: each stretch of logits becomes exponentials while it is in cache.
+    [[nodiscard]] T distribution_by_pieces(const T& h, const neural_cache<T>* cache) const {
+        std::vector<extent> sizes;
+        for (std::size_t bin = 0; bin < layers_.size(); ++bin)
+            sizes.push_back(config_.bin_size(bin));
+        const T clusters = projections_.empty() ? T{} : clusters_(h);
+        const bool cached = cache != nullptr && config_.cache.capacity > 0;
+        const float share = cached ? lambda().values()[0] : 0.0F;
+        T out(shape{1, config_.vocabulary});
+        kernels::adaptive_row(clusters.exists() ? clusters.values() : std::span<const float>{},
+                              sizes, 1.0F - share, out.mutable_values(),
+                              [&](std::size_t bin, std::span<float> part) {
+                                  const T narrow = bin == 0 ? h : projections_[bin - 1](h);
+                                  const auto logits = logits_by_columns(narrow, layers_[bin].weight,
+                                                                        layers_[bin].bias);
+                                  return kernels::piecewise_softmax(part, logits.work(), logits);
+                              });
+        if (cached && !cache->empty())
+            kernels::add_cache_row(cache_scores(h, cache->keys()).values(), cache->words(), share,
+                                   out.mutable_values());
+        return out;
     }
 
     [[nodiscard]] constexpr T cache_scores(const T& h, const T& keys) const {

@@ -11,12 +11,18 @@
 
 namespace tare {
 
+/// What a bias is held as beside a weight: a T, unless the weight's header says otherwise.
+template <class T, class Weight>
+struct bias_beside {
+    using type = T;
+};
+
 /// y = x W^T (+ b), W (out, in). `Weight` is what W is held as; T itself unless it is packed.
 template <class T, class Weight = T>
 struct linear_layer {
     short_text label;
     Weight weight;
-    T bias;
+    typename bias_beside<T, Weight>::type bias;
 
     linear_layer() = default;
 

@@ -10,12 +10,10 @@
 #include <tare/core/short_text.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/activation_point.hpp>
-#include <tare/nn/linear_layer.hpp>
+#include <tare/nn/finished_linear.hpp>
 #include <tare/nn/rolling_memory.hpp>
-#include <tare/ops/add.hpp>
 #include <tare/ops/attention_memory.hpp>
 #include <tare/ops/layer_norm.hpp>
-#include <tare/ops/relu.hpp>
 #include <tare/ops/segment_attention.hpp>
 
 namespace tare {
@@ -81,10 +79,11 @@ class transformer_xl_layer {
     template <class Memory>
     [[nodiscard]] constexpr T operator()(const T& x, Memory& memory) const {
         [[maybe_unused]] const auto here = scope(x, label_);
-        const T qkv = qkv_point_(qkv_(ln1_point_(ln1_(x))));
+        const T qkv = pointed(qkv_, qkv_point_, ln1_point_(ln1_(x)));
         const T attended = attention_point_(attend(qkv, memory));
-        const T middle = add(x, out_(attended));
-        return add(middle, fc3_point_(fc3_(relu_point_(relu(fc0_(ln2_point_(ln2_(middle))))))));
+        const T middle = summed(x, out_, attended);
+        const T inner = rectified(fc0_, relu_point_, ln2_point_(ln2_(middle)));
+        return summed(middle, fc3_, fc3_point_, inner);
     }
 
     /// Calls visitor(name, parameter) for every parameter, in the order of the published model.

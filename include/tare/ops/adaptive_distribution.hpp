@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <vector>
 
-#include <tare/kernels/piecewise_softmax.hpp>
+#include <tare/kernels/adaptive_row.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/ops/softmax_price.hpp>
@@ -146,27 +146,17 @@ struct adaptive_distribution {
     /// The same in float, with the threads on each row.
     void one_row_by_pieces(input_views<float> in, extent r, std::span<float> p) const {
         const auto row = [&](std::size_t i) { return in[i].matrix().row(r); };
-        const std::span<float> head_p = p.first(row(0).size());
-        const kernels::piecewise_softmax head(row(0), head_p);
-        kernels::softmax_part all = head.whole();
+        std::vector<extent> sizes{in[0].matrix().columns};
         for (std::size_t i = 0; i < tails; ++i)
-            all = kernels::join(all, {row(1)[i], 1.0F});
-        const float mass = with_cache ? 1.0F - in.back()[0] : 1.0F;
-        head.finish(all.maximum, mass / all.sum);
-        std::size_t at = head_p.size();
-        for (std::size_t i = 0; i < tails; ++i) {
-            const float cluster = std::exp(row(1)[tails - 1 - i] - all.maximum) * mass / all.sum;
-            const std::span<float> tail_p = p.subspan(at, row(2 + i).size());
-            const kernels::piecewise_softmax tail(row(2 + i), tail_p);
-            tail.finish(tail.whole().maximum, cluster / tail.whole().sum);
-            at += tail_p.size();
-        }
-        if (!with_cache || cache_words.empty()) return;
-        std::vector<float> entries(cache_words.size());
-        const kernels::piecewise_softmax cache(row(in.size() - 2), entries);
-        cache.finish(cache.whole().maximum, in.back()[0] / cache.whole().sum);
-        for (std::size_t j = 0; j < entries.size(); ++j)
-            p[static_cast<std::size_t>(cache_words[j])] += entries[j];
+            sizes.push_back(in[2 + i].matrix().columns);
+        kernels::adaptive_row(tails > 0 ? row(1) : std::span<const float>{}, sizes,
+                              with_cache ? 1.0F - in.back()[0] : 1.0F, p,
+                              [&](std::size_t bin, std::span<float> part) {
+                                  return kernels::piecewise_softmax(row(bin == 0 ? 0 : bin + 1),
+                                                                    part);
+                              });
+        if (with_cache && !cache_words.empty())
+            kernels::add_cache_row(row(in.size() - 2), cache_words, in.back()[0], p);
     }
 };
 

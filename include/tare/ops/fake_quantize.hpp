@@ -7,7 +7,9 @@
 
 #include <cmath>
 #include <span>
+#include <type_traits>
 
+#include <tare/kernels/round_to_steps.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -51,8 +53,12 @@ struct fake_quantize {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
-        for (extent i = 0; i < out.size(); ++i)
-            out[i] = one(in[0][i]);
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::round_to_steps(max_abs, inverse_scale)(in[0].span(), out.span());
+        } else {
+            for (extent i = 0; i < out.size(); ++i)
+                out[i] = one(in[0][i]);
+        }
     }
     template <class Scalar>
     void backward(input_views<Scalar> in, array_view<const Scalar>,

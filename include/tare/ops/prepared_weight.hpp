@@ -12,6 +12,7 @@
 #include <memory>
 #include <string_view>
 
+#include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/ops/gather.hpp>
@@ -67,7 +68,14 @@ template <kernels::epilogue Finish>
 }
 }  // namespace detail
 
-/// y = x W^T + b. Shapes, cost and errors as linear() of tensors.
+/// y = finish(x W^T + b); a b that does not exist is none. Shapes, cost and errors as linear() of
+/// tensors.
+[[nodiscard]] inline tensor linear(const tensor& x, const prepared_weight& weight,
+                                   const tensor& bias, kernels::layer_epilogue finish) {
+    if (bias.exists()) finish.bias = bias.values();
+    return detail::prepared_product(x, weight, finish);
+}
+/// y = x W^T + b.
 [[nodiscard]] inline tensor linear(const tensor& x, const prepared_weight& weight,
                                    const tensor& bias) {
     return detail::prepared_product(x, weight, kernels::add_bias(bias.values()));
@@ -95,6 +103,43 @@ template <kernels::epilogue Finish>
                                                std::span<const token> targets) {
     return linear_log_softmax(x, prepared_weight(weight), bias, more, targets);
 }
+
+/// The outputs x W^T + b of one row of x, made a stretch of columns at a time: what a softmax over
+/// a vocabulary reads, without a second pass over it. x, W and b must outlive the object.
+class prepared_logits {
+  public:
+    prepared_logits(const tensor& x, const prepared_weight& weight, const tensor& bias)
+        : x_(x.view().matrix()), weight_(&weight), bias_(bias.values()) {}
+
+    /// Columns from `first` on, a multiple of the strips' width.
+    void operator()(extent first, std::span<float> to) const {
+        const kernels::prepared_matrix& w = weight_->packed();
+        const matrix_view<float> out(to.data(), 1, static_cast<extent>(to.size()));
+        kernels::detail::multiply_cell(
+            {0, 1, 0, kernels::detail::strips_of(out.columns)}, w.depth(), {x_, false},
+            kernels::detail::packed_right{w.strips_of_columns(first, out.columns), w.depth()}, out,
+            false, kernels::add_bias(bias_.subspan(static_cast<std::size_t>(first), to.size())));
+    }
+    /// Cost of one logit, in units of parallel_for.
+    [[nodiscard]] extent work() const { return weight_->packed().depth() / 8; }
+
+  private:
+    matrix_view<const float> x_;
+    const prepared_weight* weight_;
+    std::span<const float> bias_;
+};
+/// **Shapes** x (1, K), W (C, K), b (C). **Throws** tare::error on shapes that do not fit.
+[[nodiscard]] inline prepared_logits
+logits_by_columns(const tensor& x, const prepared_weight& weight, const tensor& bias) {
+    require(x.shape().rows() == 1 && x.shape().columns() == weight.shape()[1] &&
+                weight.shape()[1] > 0 && bias.size() == weight.shape()[0],
+            "logits_by_columns: x is ", x.shape(), ", W is ", weight.shape(), ", b is ",
+            bias.shape(), "; one row of x and one bias for each row of W are expected");
+    return {x, weight, bias};
+}
+
+/// A temporary, such as a tensor becomes, would not outlive the object.
+prepared_logits logits_by_columns(const tensor&, const prepared_weight&&, const tensor&) = delete;
 
 /// Rows of the matrix by index. **Shapes** result (index.size(), in).
 /// **Throws** tare::error on an index outside the table.

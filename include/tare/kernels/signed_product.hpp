@@ -1,0 +1,318 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Products of a few rows with weights that stay packed as signs and magnitudes
+// (signed_weights.hpp).
+//
+//     y(m,n) = (sum_k x(m,k) q(n,k)) rows[n]          x = codes times a step, or any floats
+//
+// Each x becomes an integer c = round(x / unit) and that, base 255, digits of -127 .. 127, which a
+// signed byte holds together with their negatives:
+//     c = c_0 + 255 c_1 + 65025 c_2,     sum_k x q = unit sum_p 255^p sum_k c_p q
+// One digit takes codes of 8 bits, two of 15, three serve floats. The sign of a weight is given to
+// the digit by a masked subtraction, so that vpdpbusd multiplies magnitude and digit: three
+// instructions for 64 products.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <tare/core/parallel.hpp>
+#include <tare/core/unroll.hpp>
+#include <tare/kernels/dequantize.hpp>
+#include <tare/kernels/signed_weights.hpp>
+
+namespace tare::kernels {
+
+/// Rows of activations as digits base 255.
+class signed_digits {
+  public:
+    /// Digits that codes of `bits` bits are cut into; 3 for floats, which have no codes.
+    [[nodiscard]] static constexpr int parts_of(int bits) {
+        return bits <= 8 ? 1 : bits <= 15 ? 2 : 3;
+    }
+    /// Largest magnitude that `parts` digits hold.
+    [[nodiscard]] static constexpr std::int32_t largest(int parts) {
+        return parts == 1 ? 127 : parts == 2 ? 127 * 256 : 127 * 65281;
+    }
+
+    /// Values that are codes of `bits` <= 15 bits times `step`. **Rounding** x / step to the
+    /// nearest code; exact for what a quantization point made.
+    signed_digits(matrix_view<const float> x, int bits, float step)
+        : signed_digits(x, parts_of(bits)) {
+        require(bits >= 2 && bits <= 15, "signed_digits: codes of ", bits,
+                " bits were announced; 2 to 15 have digits of their own, pass floats without bits");
+        const float per_step = 1.0F / step;
+        for (extent r = 0; r < x.rows; ++r)
+            cut(x.row(r), r, per_step, step);
+    }
+    /// Any floats. **Rounding** to a multiple of 2^-22 of the power of two above the largest
+    /// magnitude of the row, and of no less than 2^-126.
+    explicit signed_digits(matrix_view<const float> x) : signed_digits(x, 3) {
+        for (extent r = 0; r < x.rows; ++r) {
+            float top = 0.0F;
+            for (const float v : x.row(r))
+                top = std::max(top, std::abs(v));
+            int exponent = 0;
+            static_cast<void>(std::frexp(top, &exponent));
+            const int unit = std::max(exponent, -104) - 22;
+            cut(x.row(r), r, std::ldexp(1.0F, -unit), std::ldexp(1.0F, unit));
+        }
+    }
+
+    [[nodiscard]] extent rows() const noexcept { return static_cast<extent>(units_.size()); }
+    [[nodiscard]] extent inputs() const noexcept { return inputs_; }
+    [[nodiscard]] int parts() const noexcept { return parts_; }
+    /// Value of a row's unit; NaN where the row holds a NaN or what digits cannot hold.
+    [[nodiscard]] float unit(extent row) const { return units_[static_cast<std::size_t>(row)]; }
+    /// Digit `part` of a row, four inputs to a word.
+    [[nodiscard]] const std::int8_t* digits(extent row, int part) const {
+        return digits_.data() + (row * parts_ + part) * row_bytes_;
+    }
+
+  private:
+    signed_digits(matrix_view<const float> x, int parts)
+        : inputs_(x.columns), row_bytes_((x.columns + 3) / 4 * 4), parts_(parts) {
+        detail::check_view("signed_digits", "x", x);
+        digits_.resize(static_cast<std::size_t>(x.rows * parts * row_bytes_));
+        units_.resize(static_cast<std::size_t>(x.rows));
+    }
+
+    void cut(std::span<const float> x, extent row, float per_unit, float unit) {
+        std::int8_t* const to = digits_.data() + row * parts_ * row_bytes_;
+        const float most = static_cast<float>(largest(parts_)) + 0.5F;
+        const std::size_t n = x.size();
+        bool fits = true;
+        for (std::size_t k = 0; k < n; ++k)
+            fits &= std::abs(x[k] * per_unit) < most;
+        units_[static_cast<std::size_t>(row)] =
+            fits ? unit : std::numeric_limits<float>::quiet_NaN();
+        if (!fits) return;
+        if (parts_ == 1) {
+            for (std::size_t k = 0; k < n; ++k)
+                to[k] = static_cast<std::int8_t>(std::nearbyint(x[k] * per_unit));
+        } else if (parts_ == 2) {
+            std::int8_t* const high = to + row_bytes_;
+            for (std::size_t k = 0; k < n; ++k) {
+                const float code = std::nearbyint(x[k] * per_unit);
+                // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
+                const float digit = std::nearbyint(code * (1.0F / 255.0F));
+                high[k] = static_cast<std::int8_t>(digit);
+                to[k] = static_cast<std::int8_t>(code - 255.0F * digit);
+            }
+        } else {
+            std::int8_t* const middle = to + row_bytes_;
+            std::int8_t* const high = middle + row_bytes_;
+            for (std::size_t k = 0; k < n; ++k) {
+                const float code = std::nearbyint(x[k] * per_unit);
+                // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
+                const float digit = std::nearbyint(code / 65025.0F);
+                const float rest = code - 65025.0F * digit;
+                const float next = std::nearbyint(rest * (1.0F / 255.0F));
+                high[k] = static_cast<std::int8_t>(digit);
+                middle[k] = static_cast<std::int8_t>(next);
+                to[k] = static_cast<std::int8_t>(rest - 255.0F * next);
+            }
+        }
+    }
+
+    extent inputs_;
+    extent row_bytes_;
+    int parts_;
+    aligned_vector<std::int8_t> digits_;  ///< [row][part][inputs rounded up to 4], zeros behind
+    std::vector<float> units_;
+};
+
+namespace detail {
+
+/// Longest sums of one digit: 255 * 127 * 65536 < 2^31.
+inline constexpr extent most_digit_products = 65536;
+
+/// One register of outputs as floats: the digits' sums joined, exactly while `exact`.
+template <int Parts>
+[[gnu::always_inline]] inline simd::floats join_digits(const simd::words (&sum)[Parts], int part,
+                                                       bool exact) {
+    if constexpr (Parts == 1) return simd::part_to_floats(sum[0], part);
+    if constexpr (Parts == 2) {
+        if (exact) {
+            const simd::words high = simd::subtract(simd::shift_left<8>(sum[1]), sum[1]);
+            return simd::part_to_floats(simd::add(sum[0], high), part);
+        }
+    }
+    simd::floats total = simd::part_to_floats(sum[Parts - 1], part);
+    unroll<Parts - 1>([&](auto p) __attribute__((always_inline)) {
+        total = simd::fma(total, simd::broadcast(255.0F),
+                          simd::part_to_floats(sum[Parts - 2 - p], part));
+    });
+    return total;
+}
+
+/// Sums of one tile of 64 outputs for one row.
+template <int Parts, bool Masked>
+[[gnu::always_inline]] inline void signed_sums(const signed_weights& w, extent tile,
+                                               const signed_digits& x, extent row,
+                                               simd::words (&sum)[signed_registers][Parts]) {
+    unroll<signed_registers * Parts>([&](auto i) __attribute__((always_inline)) {
+        sum[i / Parts][i % Parts] = simd::words_of(0);
+    });
+    signed_weights::reader<Masked> from(w, tile);
+    const std::int8_t* digits[Parts];
+    for (int p = 0; p < Parts; ++p)
+        digits[p] = x.digits(row, p);
+    for (extent g = 0; g < w.groups(); ++g) {
+        simd::words codes[Parts];
+        unroll<Parts>([&](auto p) __attribute__((always_inline)) {
+            codes[p] = simd::broadcast_word(digits[p] + g * cell_inputs);
+        });
+        unroll<static_cast<int>(tile_cells)>([&](auto c) __attribute__((always_inline)) {
+            from.cell([&](auto r, simd::words bytes, std::uint64_t minus)
+                          __attribute__((always_inline)) {
+                              unroll<Parts>([&](auto p) __attribute__((always_inline)) {
+                                  simd::words& s = sum[c * cell_registers + r][p];
+                                  s = simd::dot_u8s8(s, bytes, simd::negate_bytes(minus, codes[p]));
+                              });
+                          });
+        });
+    }
+}
+
+template <int Parts, bool Masked, class Put>
+[[gnu::noinline]] void signed_tiles(const signed_weights& w, const signed_digits& x, extent row,
+                                    extent tile, extent tile_end, bool exact, Put put) {
+    constexpr auto width = static_cast<extent>(simd::lanes);
+    for (extent t = tile; t < tile_end; ++t) {
+        simd::words sum[signed_registers][Parts];
+        signed_sums<Parts, Masked>(w, t, x, row, sum);
+        const extent left = w.outputs() - t * tile_outputs;
+        unroll<signed_registers * simd::word_parts>([&](auto i) __attribute__((always_inline)) {
+            const simd::floats total =
+                join_digits<Parts>(sum[i / simd::word_parts], i % simd::word_parts, exact);
+            const extent at = i * width;
+            if (left >= at + width)
+                put(total, t * tile_outputs + at, simd::lanes);
+            else if (left > at)
+                put(total, t * tile_outputs + at, static_cast<std::size_t>(left - at));
+        });
+    }
+}
+
+/// Calls put(sums as floats, column, count) for the outputs of tiles [tile, tile_end) and one row.
+template <class Put>
+void signed_row(const signed_weights& w, const signed_digits& x, extent row, extent tile,
+                extent tile_end, const Put& put) {
+    const bool exact = w.inputs() <= std::numeric_limits<std::int32_t>::max() /
+                                         signed_weights::largest /
+                                         signed_digits::largest(x.parts());
+    const auto masks = [&](auto parts) {
+        if (w.masked())
+            signed_tiles<parts, true>(w, x, row, tile, tile_end, exact, put);
+        else
+            signed_tiles<parts, false>(w, x, row, tile, tile_end, exact, put);
+    };
+    if (x.parts() == 1)
+        masks(std::integral_constant<int, 1>{});
+    else if (x.parts() == 2)
+        masks(std::integral_constant<int, 2>{});
+    else
+        masks(std::integral_constant<int, 3>{});
+}
+
+/// Scales and finishes sums of one row and writes those of the columns [first, last). Everything is
+/// held by value: what vector stores might alias would be read again for each register.
+template <epilogue Finish>
+struct store_signed {
+    const float* steps;
+    simd::floats unit;
+    float* y;  ///< of column `first`
+    extent first;
+    extent last;
+    extent row;
+    Finish finish;
+
+    [[gnu::always_inline]] void operator()(simd::floats sum, extent column,
+                                           std::size_t count) const {
+        // Part of the last tile may lie behind what was asked for.
+        if (column >= last) return;
+        const auto n = std::min(count, static_cast<std::size_t>(last - column));
+        const simd::floats v = sum * load_lanes(steps + column, n) * unit;
+        store_lanes(y + (column - first), finish(v, row, column, n), n);
+    }
+};
+
+/// Work of one tile and row for parallel_for: 64 products in about 0.8 ns.
+inline extent tile_work(const signed_weights& w) {
+    return std::max<extent>(1, w.groups() * tile_cells * 8);
+}
+
+}  // namespace detail
+
+/// y(m,n) = finish((sum_k c(m,k) q(n,k) * rows[n]) * unit of row m), c the integers of `x`.
+/// **Shapes** x (M,K), w (N,K), rows (N), y (M,N); any sizes, K <= 65536.
+/// **NaN** a row that digits cannot hold gives NaN throughout.
+/// **Accuracy** against exact products of c: |error| <= 2^-24 (5 sum_k |c q| + 3 sum_k |c|) times
+/// the scales; sums that fit 32 bits for one or two digits are exact, and only the scales round.
+/// Cutting floats into digits adds up to 2^-22 max_k |x| sum_k |w|.
+/// **Throws** tare::error on shapes that do not fit, bad views and overlap.
+template <epilogue Finish = no_epilogue>
+void signed_product(const signed_digits& x, const signed_weights& w, std::span<const float> rows,
+                    matrix_view<float> y, const Finish& finish = {}) {
+    using namespace detail;
+    check_view("signed_product", "y", y);
+    require(x.inputs() == w.inputs(), "signed_product: x has ", x.inputs(),
+            " columns, the weights ", w.inputs(), " inputs; they must be equal");
+    require(w.inputs() <= most_digit_products, "signed_product: sums of ", w.inputs(),
+            " products may exceed 32 bits; ", most_digit_products, " are safe");
+    require(y.rows == x.rows() && y.columns == w.outputs(), "signed_product: y is (", y.rows, ',',
+            y.columns, "), but the product is (", x.rows(), ',', w.outputs(), "); resize y");
+    check_dequantize("signed_product", {rows, 1.0F}, y);
+    check_epilogue(finish, "signed_product", matrix_view<const float>(y));
+    parallel_for(w.tiles(), 1, tile_work(w) * y.rows, [&](extent begin, extent end) {
+        for (extent m = 0; m < y.rows; ++m)
+            signed_row(w, x, m, begin, end,
+                       store_signed<Finish>{rows.data(), simd::broadcast(x.unit(m)), &y(m, 0), 0,
+                                            w.outputs(), m, finish});
+    });
+}
+
+/// The outputs [first, first + y.size()) of one row of x alone; `first` is a multiple of 64.
+/// Otherwise as signed_product, on the calling thread; `finish` sees outputs by their columns.
+template <epilogue Finish>
+void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
+                    std::span<const float> rows, extent first, std::span<float> y,
+                    const Finish& finish) {
+    using namespace detail;
+    const extent last = first + static_cast<extent>(y.size());
+    require(x.inputs() == w.inputs() && w.inputs() <= most_digit_products && first >= 0 &&
+                first % tile_outputs == 0 && last <= w.outputs() && row < x.rows() &&
+                static_cast<extent>(rows.size()) == w.outputs(),
+            "signed_columns: outputs [", first, ',', last, ") of weights (", w.outputs(), ',',
+            w.inputs(), ") with ", rows.size(), " steps");
+    signed_row(w, x, row, first / tile_outputs, (last + tile_outputs - 1) / tile_outputs,
+               store_signed<Finish>{rows.data(), simd::broadcast(x.unit(row)), y.data(), first,
+                                    last, row, finish});
+}
+
+namespace plain {
+
+/// The sums by definition, from codes (N,K) and the integers of the digits.
+inline void signed_product(const signed_digits& x, const signed_weights& w,
+                           matrix_view<std::int64_t> y) {
+    std::vector<std::int16_t> row(static_cast<std::size_t>(w.inputs()));
+    for (extent n = 0; n < w.outputs(); ++n) {
+        w.copy_row(n, row);
+        for (extent m = 0; m < x.rows(); ++m) {
+            std::int64_t sum = 0;
+            std::int64_t place = 1;
+            for (int p = 0; p < x.parts(); ++p, place *= 255)
+                for (extent k = 0; k < w.inputs(); ++k)
+                    sum += place * x.digits(m, p)[k] * row[static_cast<std::size_t>(k)];
+            y(m, n) = sum;
+        }
+    }
+}
+
+}  // namespace plain
+}  // namespace tare::kernels
