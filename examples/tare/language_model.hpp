@@ -57,11 +57,13 @@ inline void save_weights(const std::string& path, const weights& from,
     io::save_safetensors(path, all, metadata);
 }
 
+/// All parameters of a file; what a checkpoint holds beside them ("state.") is passed over.
 [[nodiscard]] inline weights load_weights(const std::string& path) {
     const io::safetensors_archive archive = io::load_safetensors(path);
     weights out;
     for (const auto& [label, found] : archive.tensors)
-        out.emplace(label, tensor(found.extents, archive.view<float>(label, found.extents)));
+        if (!label.starts_with("state."))
+            out.emplace(label, tensor(found.extents, archive.view<float>(label, found.extents)));
     return out;
 }
 
@@ -111,8 +113,9 @@ inline void save_weights(const std::string& path, const weights& from,
 }
 
 /// e^loss over a text, chunk by chunk, memory and cache carried over.
-[[nodiscard]] inline double perplexity_of(const transformer_xl<tensor>& model,
-                                          std::span<const token> words, extent chunk) {
+template <class Weight>
+[[nodiscard]] double perplexity_of(const transformer_xl<tensor, Weight>& model,
+                                   std::span<const token> words, extent chunk) {
     train::evaluation_options options;
     options.chunk = chunk;
     return train::evaluate(model, words, options).meter.perplexity();
