@@ -68,13 +68,14 @@ class stage_folder {
     [[nodiscard]] std::string file(const std::string& name) const {
         return (std::filesystem::path(path_) / name).string();
     }
-    /// What is known of a finished stage.
+    /// What is known of a stage; an empty object if nothing.
     [[nodiscard]] nlohmann::ordered_json facts(const std::string& name) const {
         const std::string record = file(name + ".json");
-        if (!std::filesystem::exists(record)) return {};
-        auto known = nlohmann::ordered_json::parse(io::read_text(record, std::uint64_t{1} << 20),
-                                                   nullptr, false);
-        return known.is_object() ? known : nlohmann::ordered_json{};
+        const auto nothing = nlohmann::ordered_json::object();
+        if (!std::filesystem::exists(record)) return nothing;
+        const auto known = nlohmann::ordered_json::parse(
+            io::read_text(record, std::uint64_t{1} << 20), nullptr, false);
+        return known.is_object() ? known : nothing;
     }
     /// Facts of a finished stage: from its record if the key is still the same, else what `make`
     /// returns, with the seconds of all runs that worked on it. `make` writes the stage's own
