@@ -5,6 +5,7 @@
 // files. A run whose key is the same takes a finished stage's result and goes on with the files of
 // an unfinished one; any change makes this stage and all after it anew.
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -16,7 +17,10 @@
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <tare/io/atomic_file.hpp>
 #include <tare/io/input_file.hpp>
@@ -63,7 +67,8 @@ class stage_folder {
   public:
     explicit stage_folder(std::string path)
         : path_(std::move(path)),
-          log_((std::filesystem::create_directories(path_), file("log.jsonl"))) {}
+          lock_((std::filesystem::create_directories(path_), file("lock"))),
+          log_(file("log.jsonl")) {}
 
     [[nodiscard]] std::string file(const std::string& name) const {
         return (std::filesystem::path(path_) / name).string();
@@ -117,7 +122,28 @@ class stage_folder {
         return before_ + took.count();
     }
 
+    /// Two runs in one folder would write over each other: the second is refused. The lock goes
+    /// with the process, however it ends.
+    class folder_lock {
+      public:
+        explicit folder_lock(const std::string& path)
+            : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+            if (descriptor_ < 0) io::detail::fail_errno(path, errno, "cannot be opened");
+            if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+            ::close(descriptor_);
+            throw file_error(message(path, ": another run works in this folder; wait for its end "
+                                           "or name another folder"));
+        }
+        folder_lock(const folder_lock&) = delete;
+        folder_lock& operator=(const folder_lock&) = delete;
+        ~folder_lock() { ::close(descriptor_); }
+
+      private:
+        int descriptor_;
+    };
+
     std::string path_;
+    folder_lock lock_;
     io::json_lines log_;
     std::string stage_;
     std::string key_;

@@ -101,7 +101,9 @@ attempt=0
 : > stages
 while [ "$kills" -lt 20 ] && [ "$attempt" -lt 100 ]; do
     attempt=$((attempt + 1))
-    pipeline --out killed --frontier --threads $((attempt % 2 + 1)) > killed.out 2>&1 &
+    # Not through a function: $! must be the tool itself, not a shell around it.
+    "$tool" pipeline pipeline.yaml --out killed --frontier --threads $((attempt % 2 + 1)) \
+        > killed.out 2>&1 &
     child=$!
     # A run gets a sixteenth of the whole time, more or less: start-up is a small part of it.
     sleep "$(awk -v seed="$attempt" -v took="$took" 'BEGIN { srand(seed);
@@ -123,7 +125,7 @@ sort stages | uniq -c
 echo "killed $kills times, in $(sort -u stages | wc -l) stages: same bits"
 
 # SIGINT in a training saves and says how to go on.
-pipeline --out stopped > stopped.out 2>&1 &
+"$tool" pipeline pipeline.yaml --out stopped > stopped.out 2>&1 &
 child=$!
 while [ ! -f stopped/core/checkpoint.safetensors ] && kill -0 "$child" 2>/dev/null; do sleep 0.01; done
 kill -INT "$child"
@@ -134,7 +136,6 @@ same stopped
 echo "interrupted: same bits"
 
 # The score that `tare count` prints for the packed file is that of the file's own size.
-words=$(grep -c . whole/vocabulary.txt)
 "$tool" count --packed whole/quantize.packed.safetensors --bin-counts 400,200,60 --json count.json \
     > count.out 2> count.err
 cat count.err
