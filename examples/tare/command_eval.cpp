@@ -16,6 +16,7 @@
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
+#include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
 
@@ -101,8 +102,8 @@ class progress {
 
 /// Losses of a stream in chunks; the state is carried from one to the next.
 template <class Weight>
-text::perplexity_meter evaluate_chunks(const transformer_xl<tensor, Weight>& model, std::span<const token> stream,
-                                       extent chunk) {
+text::perplexity_meter evaluate_chunks(const transformer_xl<tensor, Weight>& model,
+                                       std::span<const token> stream, extent chunk) {
     progress say;
     text::perplexity_meter meter;
     transformer_xl_state<tensor> state;
@@ -163,16 +164,14 @@ nlohmann::json to_json(const text::perplexity_meter& meter, const std::string& s
 std::vector<token> read_stream(const options& o, const transformer_xl_config& config) {
     std::vector<token> out;
     if (o.vocabulary.empty()) {
-        out = io::read_corpus(o.tokens,
-                              io::build_vocabulary({o.tokens}, 0,
-                                                   static_cast<std::size_t>(config.vocabulary)));
+        out = io::read_corpus(
+            o.tokens,
+            io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(config.vocabulary)));
     } else {
         const text::vocabulary words = io::load_vocabulary(o.vocabulary);
         require(static_cast<extent>(words.size()) <= config.vocabulary, o.vocabulary, ": holds ",
                 words.size(), " words, the model knows ", config.vocabulary);
-        out = io::read_corpus(o.tokens, words,
-                              words.find(text::unknown_word) >= 0 ? text::unknown_words::replace
-                                                                  : text::unknown_words::refuse);
+        out = read_words(o.tokens, words);
     }
     if (o.limit > 0 && o.limit < static_cast<extent>(out.size()))
         out.resize(static_cast<std::size_t>(o.limit));

@@ -68,7 +68,8 @@ const registration pipeline{
          sub->add_option("config", o->config, "YAML file that names texts and stages")
              ->required()
              ->check(CLI::ExistingFile);
-         sub->add_option("--out", o->folder, "Folder of results; what is done there is not repeated")
+         sub->add_option("--out", o->folder,
+                         "Folder of results; what is done there is not repeated")
              ->capture_default_str();
          sub->add_option("--train", o->train, "Training text instead of the file's")
              ->check(CLI::ExistingFile);

@@ -8,7 +8,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <vector>
+
+#include <unistd.h>
 
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh.hpp>
@@ -78,9 +81,15 @@ struct planned_training {
     double parameters = 0.0;
     double operations = 0.0;
     double score = 0.0;
-    double seconds = 0.0;
+    double seconds = 0.0;  ///< NaN where a step does not fit the memory of this machine
     double peak_bytes = 0.0;
 };
+
+/// Bytes of memory that this machine has.
+[[nodiscard]] inline double machine_bytes() {
+    return static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+           static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
 
 /// **Throws** tare::error on impossible sizes.
 [[nodiscard]] inline planned_training plan_training(const io::entry_config& e,
@@ -92,9 +101,12 @@ struct planned_training {
                                micronet::official{});
     };
     const micronet::totals sums = weigh(left);
-    return {sums.parameters(), sums.operations(), sums.score(micronet::wikitext103),
-            seconds_of_step(e) * static_cast<double>(e.steps),
-            training_bytes(e, weigh({}).parameters())};
+    const double bytes = training_bytes(e, weigh({}).parameters());
+    const double seconds = bytes < machine_bytes()
+                               ? seconds_of_step(e) * static_cast<double>(e.steps)
+                               : std::numeric_limits<double>::quiet_NaN();
+    return {sums.parameters(), sums.operations(), sums.score(micronet::wikitext103), seconds,
+            bytes};
 }
 
 /// The plan of one training, for the verbs that train.
@@ -107,7 +119,11 @@ inline void print_dry_run(const io::entry_config& e) {
                 static_cast<long long>(e.steps), static_cast<long long>(e.train_batch),
                 static_cast<long long>(e.train_chunk));
     std::printf("%-28s %.0f MiB\n", "peak memory (estimate)", plan.peak_bytes / (1 << 20));
-    std::printf("%-28s %.0f s\n", "time (estimate)", plan.seconds);
+    if (std::isnan(plan.seconds))
+        std::printf("%-28s none: this machine has %.0f MiB\n", "time (estimate)",
+                    machine_bytes() / (1 << 20));
+    else
+        std::printf("%-28s %.0f s\n", "time (estimate)", plan.seconds);
 }
 
 }  // namespace tare::tool

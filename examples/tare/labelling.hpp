@@ -22,8 +22,7 @@ namespace tare::tool {
                                      std::span<const token> words, extent chunk, extent kept,
                                      std::uint64_t identity) {
     const auto count = static_cast<extent>(words.size());
-    io::soft_label_writer file(path,
-                               {count, teacher.config().vocabulary, kept, chunk, identity});
+    io::soft_label_writer file(path, {count, teacher.config().vocabulary, kept, chunk, identity});
     const interruption stop;
     progress_bar bar("label");
     const extent chunks = train::teacher_chunks(count, chunk);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
+#include <tare/io/text_corpus.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -46,6 +47,15 @@ struct named_weights {
                                                      const weights& from) {
     named_weights source{&from};
     return transformer_xl<tensor>(source, config);
+}
+
+/// A text as word numbers of a model's vocabulary. Words outside it become <unk> where there is
+/// such a word. **Throws** tare::file_error naming the first word that has no place.
+[[nodiscard]] inline std::vector<token> read_words(const std::string& path,
+                                                   const text::vocabulary& words) {
+    return io::read_corpus(path, words,
+                           words.find(text::unknown_word) >= 0 ? text::unknown_words::replace
+                                                               : text::unknown_words::refuse);
 }
 
 /// Writes weights as safetensors, whole or not at all.

@@ -89,8 +89,8 @@ inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
     pipeline_config out;
     out.path = path;
     std::vector<std::pair<const char*, io::entry_config*>> stages{
-        {"core", &out.core},       {"cache", &out.cache},   {"hebbian", &out.hebbian},
-        {"teacher", &out.teacher}, {"distil", &out.distil}, {"prune", &out.prune},
+        {"core", &out.core},        {"cache", &out.cache},   {"hebbian", &out.hebbian},
+        {"teacher", &out.teacher},  {"distil", &out.distil}, {"prune", &out.prune},
         {"quantize", &out.quantize}};
     // First over what may be there, so that a misspelt key is reported as such.
     for (const char* key : {"train", "test", "validation_tokens", "n_cache"})
@@ -113,8 +113,7 @@ inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
     detail::check_pipeline(out, map);
     if (out.top_k > out.core.n_vocab)
         map.refuse("top_k", out.top_k, " exceeds the vocabulary of ", out.core.n_vocab);
-    out.plan =
-        (fs::path(beside(map.text("prune"))).parent_path() / *out.prune.compress).string();
+    out.plan = (fs::path(beside(map.text("prune"))).parent_path() / *out.prune.compress).string();
     // Read again when its turn comes; a mistake in it must not wait until then.
     static_cast<void>(io::load_pruning_plan(out.plan));
     return out;

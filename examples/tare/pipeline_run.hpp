@@ -93,8 +93,8 @@ class pipeline_run {
         distil_ = trained("distil", config_.distil, labels);
         add_row("compressed", "distilled", config_.distil, "distil", false);
         const std::string prune = pruned("prune", plan_rules_);
-        add_row("compressed", message("+ pruned ", formatted("%.3f", plan_share_)),
-                config_.prune, "prune", true);
+        add_row("compressed", message("+ pruned ", formatted("%.3f", plan_share_)), config_.prune,
+                "prune", true);
         search_ = searched("prune_cache", "prune", config_.prune, prune);
         add_searched_row("compressed", "prune", "prune_cache");
         const auto bits = static_cast<int>(*config_.quantize.bits);
@@ -217,8 +217,8 @@ class pipeline_run {
                 model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
                 config_.n_cache, {config_.core.eval_chunk});
             const search::cache_search_result found = states.search(start_of(values));
-            const transformer_xl_config config = with_cache(
-                model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
+            const transformer_xl_config config =
+                with_cache(model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
             io::write_text(folder_.file(name + ".yaml"), cache_yaml(config.cache));
             nlohmann::ordered_json out = measure(model_of(config, values));
             out["trials"] = found.trace.size();
@@ -266,12 +266,11 @@ class pipeline_run {
         const std::string key = input_key().add("labels").add(inputs).text();
         folder_.run("labels", key, [&]() -> nlohmann::ordered_json {
             std::filesystem::create_directories(folder_.file("labels"));
-            const bool whole =
-                label_text(labels_path(),
-                           model_of(model_config(config_.teacher),
-                                    load_weights(weights_file("teacher"))),
-                           texts_.train, config_.teacher.eval_chunk, config_.top_k,
-                           input_key().add(key).value());
+            const bool whole = label_text(
+                labels_path(),
+                model_of(model_config(config_.teacher), load_weights(weights_file("teacher"))),
+                texts_.train, config_.teacher.eval_chunk, config_.top_k,
+                input_key().add(key).value());
             if (!whole) throw stage_ended{training_run::interrupted};
             return {{"kept", config_.top_k}};
         });

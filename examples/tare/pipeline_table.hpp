@@ -121,9 +121,9 @@ inline void mark_frontier(std::vector<frontier_point>& points) {
 }
 
 [[nodiscard]] inline std::string to_text(std::span<const frontier_point> points) {
-    std::string out = formatted("%8s %5s %12s %12s %10s %10s %10s  %s\n", "sparsity", "bits",
-                                "parameters", "operations", "valid ppl", "test ppl", "score",
-                                "frontier");
+    std::string out =
+        formatted("%8s %5s %12s %12s %10s %10s %10s  %s\n", "sparsity", "bits", "parameters",
+                  "operations", "valid ppl", "test ppl", "score", "frontier");
     for (const frontier_point& p : points)
         out += formatted("%8.3f %5d %12.0f %12.0f %10.2f %10.2f %10.6f  %s\n", p.sparsity, p.bits,
                          p.parameters, p.operations, p.validation, p.test, p.score,
@@ -135,9 +135,8 @@ inline void mark_frontier(std::vector<frontier_point>& points) {
     std::string out = "sparsity,bits,parameters,operations,validation_perplexity,test_perplexity,"
                       "score,frontier\n";
     for (const frontier_point& p : points)
-        out += formatted("%.6f,%d,%.6f,%.6f,%.6f,%.6f,%.9f,%d\n", p.sparsity, p.bits,
-                         p.parameters, p.operations, p.validation, p.test, p.score,
-                         p.best ? 1 : 0);
+        out += formatted("%.6f,%d,%.6f,%.6f,%.6f,%.6f,%.9f,%d\n", p.sparsity, p.bits, p.parameters,
+                         p.operations, p.validation, p.test, p.score, p.best ? 1 : 0);
     return out;
 }
 

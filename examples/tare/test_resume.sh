@@ -57,8 +57,8 @@ while [ "$kills" -lt 20 ] && [ "$attempt" -lt 100 ]; do
     if kill -9 "$child" 2>/dev/null; then
         kills=$((kills + 1))
         wait "$child" 2>/dev/null || true
-        sed -n 's/.*"steps":"\([0-9]*\)".*/\1/p' killed/checkpoint.safetensors 2>/dev/null \
-            | head -n 1 >> moments || true
+        grep -a -o '"steps":"[0-9]*"' killed/checkpoint.safetensors 2>/dev/null \
+            | tr -dc '0-9\n' >> moments || true
     else
         wait "$child"
     fi

@@ -21,6 +21,7 @@
 
 #include "command.hpp"
 #include "dry_run.hpp"
+#include "language_model.hpp"
 #include "progress.hpp"
 #include "pruning_rules.hpp"
 #include "training_options.hpp"
@@ -66,11 +67,9 @@ struct run_texts {
         out.words = io::build_vocabulary({o.text}, size, size);
     require(out.words.size() <= size, "the vocabulary has ", out.words.size(),
             " words, the configuration's n_vocab is ", e.n_vocab);
-    const auto policy = out.words.find(text::unknown_word) >= 0 ? text::unknown_words::replace
-                                                                : text::unknown_words::refuse;
-    out.train = io::read_corpus(o.text, out.words, policy);
-    if (!o.valid.empty()) out.valid = io::read_corpus(o.valid, out.words, policy);
-    if (!o.test.empty()) out.test = io::read_corpus(o.test, out.words, policy);
+    out.train = read_words(o.text, out.words);
+    if (!o.valid.empty()) out.valid = read_words(o.valid, out.words);
+    if (!o.test.empty()) out.test = read_words(o.test, out.words);
     return out;
 }
 
@@ -161,6 +160,9 @@ class training_run {
             return check_failed;
         }
         save();
+        if (first < trainer_->steps())
+            std::cerr << message("tare: ", stage_, ": step ", trainer_->steps(), ", loss ",
+                                 last_loss_, "; weights in ", folder_.checkpoint(), '\n');
         if (!texts_.valid.empty()) evaluate("valid", texts_.valid);
         if (!texts_.test.empty()) evaluate("test", texts_.test);
         return done;
@@ -204,6 +206,7 @@ class training_run {
 
     void note(const train::step_report& r, extent first, progress_bar& bar) {
         const extent done_steps = trainer_->steps();
+        last_loss_ = r.loss;
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - started_;
         const double speed =
             static_cast<double>((done_steps - first) * entry_.train_batch * entry_.train_chunk) /
@@ -250,6 +253,7 @@ class training_run {
     std::unique_ptr<io::json_lines> log_;
     io::checkpoint_facts more_facts_;
     std::function<void()> saved_;
+    double last_loss_ = 0.0;
     std::chrono::steady_clock::time_point started_{};
 };
 

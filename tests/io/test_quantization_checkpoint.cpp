@@ -21,8 +21,8 @@ struct run {
     train::quantization_aware<> t;
 
     explicit run(int bits = 9, bool keep_cache = false)
-        : t(testing::hanlab_parameters{}, testing::hanlab_config(20, 0.05, 0.2, false), {bits, {}, {}},
-            {0.5, false, keep_cache}) {}
+        : t(testing::hanlab_parameters{}, testing::hanlab_config(20, 0.05, 0.2, false),
+            {bits, {}, {}}, {0.5, false, keep_cache}) {}
     void updates(extent count) {
         const std::vector<token> words =
             testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");

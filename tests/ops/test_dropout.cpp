@@ -27,7 +27,8 @@ TEST_CASE("the gradient passes where the value did, with the same factor") {
             CHECK((v == 0.0F || v == 2.0F));
             // d(sum)/dx is the kept factor itself; the mean's 1/n and n round to it exactly where
             // n is a power of two, within one rounding elsewhere.
-            CHECK(x.gradient().values()[i] == doctest::Approx(static_cast<double>(v)).epsilon(1e-6));
+            CHECK(x.gradient().values()[i] ==
+                  doctest::Approx(static_cast<double>(v)).epsilon(1e-6));
         }
     }
 }

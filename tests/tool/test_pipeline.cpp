@@ -151,8 +151,8 @@ TEST_CASE("a pipeline whose stages do not fit together is refused with the key")
         const std::string file = folder.file(stage);
         const std::string before = io::read_text(file, 1 << 20);
         std::ofstream(file) << text;
-        CHECK_THROWS_WITH_AS(static_cast<void>(load_pipeline(path)), doctest::Contains(says.c_str()),
-                             file_error);
+        CHECK_THROWS_WITH_AS(static_cast<void>(load_pipeline(path)),
+                             doctest::Contains(says.c_str()), file_error);
         std::ofstream(file) << before;
     };
     refused("cache.yaml", entry(""), "set use_cache");

@@ -55,8 +55,8 @@ void save_checkpoint(const std::string& path, train::quantization_aware<Optimize
         [&](const std::string& name, const moving_average_tracker& range) {
             const range_record& r = records.emplace_back(
                 range_record{{range.biased().low, range.biased().high}, {range.steps()}});
-            tensors.push_back(tensor_ref::of("state.range." + name, shape{2},
-                                             std::span<const float>(r.biased)));
+            tensors.push_back(
+                tensor_ref::of("state.range." + name, shape{2}, std::span<const float>(r.biased)));
             tensors.push_back(tensor_ref::of("state.range_steps." + name, shape{1},
                                              std::span<const std::int64_t>(r.steps)));
         });
