@@ -48,7 +48,7 @@ class file_parameters {
 
     tensor parameter(std::string_view label, const shape& extents, const initial& start) {
         asked_.insert(std::string(label));
-        if (label.starts_with("loss.cache_") && !archive_.tensors.contains(label))
+        if (is_cache_scalar(label) && !archive_.tensors.contains(label))
             return tensor(extents, static_cast<float>(start.constant));
         tensor out(extents, archive_.view<float>(label, extents));
         const auto zeros = std::count(out.values().begin(), out.values().end(), 0.0F);
@@ -60,7 +60,7 @@ class file_parameters {
     void require_all_used() const {
         for (const auto& [name, stored] : archive_.tensors)
             require(asked_.contains(name) || name.starts_with("state.") ||
-                        name.starts_with("loss.cache_"),
+                        is_cache_scalar(name),
                     archive_.path, ": the tensor ", name,
                     " is no parameter of this model; check --config or --preset");
     }

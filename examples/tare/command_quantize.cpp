@@ -46,7 +46,7 @@ struct checkpoint_parameters {
 
     [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
                                    const initial& start) const {
-        if (label.starts_with("loss.cache_") && !archive->tensors.contains(label))
+        if (is_cache_scalar(label) && !archive->tensors.contains(label))
             return tensor(extents, static_cast<float>(start.constant));
         return tensor(extents, archive->view<float>(label, extents));
     }

@@ -32,7 +32,7 @@ struct named_weights {
     [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
                                    const initial& start) const {
         const auto found = from->find(label);
-        if (found == from->end() && label.starts_with("loss.cache_"))
+        if (found == from->end() && is_cache_scalar(label))
             return tensor(extents, static_cast<float>(start.constant));
         require(found != from->end(), "the weights hold no tensor ", label,
                 "; are they those of another configuration?");
