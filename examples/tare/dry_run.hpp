@@ -36,21 +36,33 @@ namespace tare::tool {
     return out;
 }
 
-/// Bytes that a training holds at its peak, text and evaluations aside: parameters, gradients and
-/// two moments; and for every token of a step what the backward pass needs.
+/// Bytes of a process that trains, at its peak, evaluations aside: parameters, gradients and two
+/// moments; for every token of a step what the backward pass needs; and the program.
+/// **Accuracy** within 10 % of what the configurations of examples/pipeline_small take.
 [[nodiscard]] inline double training_bytes(const io::entry_config& e, double parameters) {
+    constexpr double program = 32e6;  // libraries, vocabulary, buffers of the pool
     const transformer_xl_config c = model_config(e);
     const auto rows = static_cast<double>(e.train_batch * e.train_chunk);
     const auto number = [](extent v) { return static_cast<double>(v); };
-    // Inputs of ln1, qkv, attention, out, ln2, fc0, relu and fc3 with their gradients; at the end
-    // the logits of the head twice, those of the cache once.
-    const double per_layer = 8.0 * number(c.width) + 3.0 * number(c.inner) +
-                             number(c.heads * (2 * c.key_width + 2 * c.value_width)) +
-                             number(c.heads * (c.window + 1));
-    const double head = 2.0 * number(c.bin_size(0) + static_cast<extent>(c.bins())) +
-                        number(std::min(c.cache.capacity, e.train_chunk));
-    const double kept = rows * (number(c.layers) * per_layer + head);
-    return 4.0 * (parameters * (2.0 + static_cast<double>(train::adam::moments.size())) + kept);
+    // Inputs of ln1, qkv, attention, out, ln2, fc0, relu and fc3 with their gradients; and what
+    // dropout hands on.
+    double per_layer = 8.0 * number(c.width) + 3.0 * number(c.inner) +
+                       number(c.heads * (2 * c.key_width + 2 * c.value_width)) +
+                       number(c.heads * (c.window + 1));
+    if (e.dropout > 0.0) per_layer += number(c.inner + c.width + c.heads * c.value_width);
+    // Logits and their gradients: of the head for every token, of a tail for the tokens in it;
+    // those of the cache once.
+    const micronet::bin_counts counts = expected_bins(c);
+    double all = 0.0;
+    for (const extent count : counts)
+        all += number(count);
+    double logits = 2.0 * number(c.bin_size(0) + static_cast<extent>(c.bins())) +
+                    number(std::min(c.cache.capacity, e.train_chunk));
+    for (std::size_t bin = 1; bin < c.bins(); ++bin)
+        logits += 2.0 * number(c.bin_size(bin)) * number(counts[bin]) / all;
+    const double kept = rows * (number(c.layers) * per_layer + logits);
+    return program +
+           4.0 * (parameters * (2.0 + static_cast<double>(train::adam::moments.size())) + kept);
 }
 
 /// Seconds of one step, on the threads that are set: a sample on random words, common ones more
