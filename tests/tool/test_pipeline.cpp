@@ -161,7 +161,7 @@ TEST_CASE("a pipeline whose stages do not fit together is refused with the key")
     refused("quantize.yaml", entry(""), "key bits");
     refused("plan.yaml", "pruners: 3\n", "plan.yaml");
     refused("teacher.yaml", "n_vocab: 97\n" + entry("").substr(12), "share one vocabulary");
-    refused("pipeline.yaml", "trane: a\n", "train");
+    refused("pipeline.yaml", "trai: a\n", "Did you mean train");
     static_cast<void>(load_pipeline(path));
 }
 
