@@ -59,8 +59,7 @@ class file_parameters {
     /// for training alone ("state.") is passed over, and the scalars of a cache that is not used.
     void require_all_used() const {
         for (const auto& [name, stored] : archive_.tensors)
-            require(asked_.contains(name) || name.starts_with("state.") ||
-                        is_cache_scalar(name),
+            require(asked_.contains(name) || name.starts_with("state.") || is_cache_scalar(name),
                     archive_.path, ": the tensor ", name,
                     " is no parameter of this model; check --config or --preset");
     }
