@@ -13,6 +13,7 @@
 #include <tare/micronet/weigh.hpp>
 
 #include "command.hpp"
+#include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
 #include "rule_sets.hpp"
@@ -28,6 +29,7 @@ struct options {
     std::vector<std::string> diff;
     std::vector<extent> shares;
     std::string tokens;
+    std::string vocabulary;
     std::string json;
     std::string csv;
     double limit = 0.0;
@@ -40,15 +42,17 @@ micronet::bin_counts bin_counts_of(const options& o, const transformer_xl_config
     if (config.bins() == 1) return {known[0] + known[1] + known[2]};
     require(config.cutoffs == size_list{3500, 25000},
             "tare count: the shares of the bins are known for cutoffs 3500 and 25000 only; give "
-            "--bin-counts N0,N1,... or --tokens FILE");
+            "--bin-counts N0,N1,..., or --tokens FILE with --vocabulary FILE");
     return known;
 }
 
 ledger weigh(const options& o, const described_model& m) {
     if (o.tokens.empty()) return micronet::weigh(m.config, m.how, bin_counts_of(o, m.config));
     const text::vocabulary words =
-        io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary));
-    const std::vector<token> stream = io::read_corpus(o.tokens, words);
+        o.vocabulary.empty()
+            ? io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary))
+            : io::load_vocabulary(o.vocabulary);
+    const std::vector<token> stream = read_words(o.tokens, words);
     const auto begin = std::chrono::steady_clock::now();
     ledger book = micronet::weigh(m.config, m.how, std::span<const token>(stream));
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
@@ -181,6 +185,9 @@ const registration count{
          sub->add_option(
                 "--tokens", o->tokens,
                 "Text file (.gz too): count these tokens one at a time, caches empty at first")
+             ->check(CLI::ExistingFile);
+         sub->add_option("--vocabulary", o->vocabulary,
+                         "Vocabulary file of the model; the text's own words by default")
              ->check(CLI::ExistingFile);
          sub->add_option("--bin-counts", o->shares, "Test tokens in each bin of the vocabulary")
              ->delimiter(',');

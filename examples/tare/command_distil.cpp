@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tare distil: a teacher labels the training text softly, a student learns from both labels.
-#include <tare/train/soft_labels.hpp>
-
+#include "labelling.hpp"
 #include "training_run.hpp"
 
 namespace {
@@ -20,41 +19,23 @@ struct options {
 bool label(const options& o, const run_texts& texts, const std::string& path) {
     const run_folder from{o.teacher};
     const io::entry_config e = io::load_entry_config(from.config());
-    const io::safetensors_archive weights = io::load_safetensors(from.checkpoint());
     require(io::load_vocabulary(from.vocabulary()) == texts.words,
             "the teacher's vocabulary is another one; both must be trained on the same words");
+    const tool::weights values = load_weights(from.checkpoint());
+    std::uint64_t identity = checksum(texts.train);
+    for (const auto& [name, values_of] : values)
+        identity = identity * 0x100000001B3U ^
+                   io::detail::crc32_of(std::as_bytes(std::span(values_of.values())));
     transformer_xl_config config = model_config(e);
     config.cache = {};  // soft labels come from the network alone
-    io::safetensors_parameters source(weights);
-    const transformer_xl<tensor> teacher(source, config);
-    std::uint64_t identity = checksum(texts.train);
-    for (const auto& [name, tensor] : weights.tensors)
-        if (!name.starts_with("state."))
-            identity = identity * 0x100000001B3U ^ io::detail::crc32_of(tensor.bytes);
-    io::soft_label_writer file(path, {static_cast<extent>(texts.train.size()), config.vocabulary,
-                                      o.kept, e.eval_chunk, identity});
-    const interruption stop;
-    progress_bar bar("label");
-    const auto count = static_cast<extent>(texts.train.size());
-    const extent chunks = train::teacher_chunks(count, e.eval_chunk);
-    // Chunk i gives rows i * chunk + 1 on: the first one that holds a missing row.
-    for (extent i = std::max<extent>(0, file.rows() - 1) / e.eval_chunk; i < chunks; ++i) {
-        if (file.rows() == count) break;
-        const train::soft_label_rows rows =
-            train::teach(teacher, texts.train, i, e.eval_chunk, o.kept);
-        file.append(rows.first, rows.words, rows.probabilities);
-        bar.show(i + 1, chunks);
-        if (stop.wanted()) return false;
-    }
-    file.finish();
-    return true;
+    return label_text(path, model_of(config, values), texts.train, e.eval_chunk, o.kept, identity);
 }
 
 int run(const options& o) {
     set_threads(o.training.threads);
     const io::entry_config e = o.training.entry();
     if (o.training.dry_run) {
-        print_dry_run(e, train::adam::moments.size());
+        print_dry_run(e);
         return done;
     }
     require(o.kept <= e.n_vocab, "--kept ", o.kept, " exceeds the vocabulary of ", e.n_vocab);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 
+#include <tare/io/packed_model.hpp>
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
@@ -15,6 +16,7 @@
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
+#include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
 
@@ -26,6 +28,7 @@ using namespace tare::tool;
 struct options {
     model_options model;
     std::string tokens;
+    std::string vocabulary;
     std::string weights;
     std::string json;
     std::optional<std::uint64_t> seed;
@@ -35,7 +38,7 @@ struct options {
     bool online = false;
 };
 
-using packed_model = transformer_xl<tensor, prepared_weight>;
+using prepared_model = transformer_xl<tensor, prepared_weight>;
 
 /// Parameters by name from a file. Remembers which were asked for and how many zeros they hold.
 class file_parameters {
@@ -43,17 +46,21 @@ class file_parameters {
     file_parameters(const std::string& path, micronet::compression& how)
         : archive_(io::load_safetensors(path)), how_(&how) {}
 
-    tensor parameter(std::string_view label, const shape& extents, const initial&) {
+    tensor parameter(std::string_view label, const shape& extents, const initial& start) {
         asked_.insert(std::string(label));
+        if (is_cache_scalar(label) && !archive_.tensors.contains(label))
+            return tensor(extents, static_cast<float>(start.constant));
         tensor out(extents, archive_.view<float>(label, extents));
         const auto zeros = std::count(out.values().begin(), out.values().end(), 0.0F);
         if (zeros > 0) how_->sparse.push_back({short_text(label), out.size() - zeros, -1});
         return out;
     }
-    /// Throws if the file holds a tensor that the model has no place for.
+    /// Throws if the file holds a tensor that the model has no place for. What a checkpoint keeps
+    /// for training alone ("state.") is passed over, and the scalars of a cache that is not used.
     void require_all_used() const {
         for (const auto& [name, stored] : archive_.tensors)
-            require(asked_.contains(name), archive_.path, ": the tensor ", name,
+            require(asked_.contains(name) || name.starts_with("state.") || is_cache_scalar(name),
+                    archive_.path, ": the tensor ", name,
                     " is no parameter of this model; check --config or --preset");
     }
 
@@ -64,16 +71,16 @@ class file_parameters {
 };
 
 /// The model, and in `how` what is left of its tensors.
-packed_model load_model(const options& o, const transformer_xl_config& config,
-                        micronet::compression& how) {
+prepared_model load_model(const options& o, const transformer_xl_config& config,
+                          micronet::compression& how) {
     require(o.seed.has_value() != !o.weights.empty(),
-            "tare eval: give either --weights FILE.safetensors or --random SEED");
+            "tare eval: give --packed FILE, --weights FILE.safetensors or --random SEED");
     if (o.seed) {
         random_parameters<float> source(*o.seed);
-        return packed_model(source, config);
+        return prepared_model(source, config);
     }
     file_parameters source(o.weights, how);
-    packed_model model(source, config);
+    prepared_model model(source, config);
     source.require_all_used();
     return model;
 }
@@ -93,8 +100,10 @@ class progress {
 };
 
 /// Losses of a stream in chunks; the state is carried from one to the next.
-text::perplexity_meter evaluate_chunks(const packed_model& model, std::span<const token> stream,
-                                       extent chunk, progress& say) {
+template <class Weight>
+text::perplexity_meter evaluate_chunks(const transformer_xl<tensor, Weight>& model,
+                                       std::span<const token> stream, extent chunk) {
+    progress say;
     text::perplexity_meter meter;
     transformer_xl_state<tensor> state;
     neural_cache<tensor> cache(model.config().cache.capacity);
@@ -115,8 +124,10 @@ text::perplexity_meter evaluate_chunks(const packed_model& model, std::span<cons
 }
 
 /// One token at a time, with the whole distribution before the next word is seen.
-text::perplexity_meter evaluate_online(const packed_model& model, std::span<const token> stream,
-                                       progress& say) {
+template <class Weight>
+text::perplexity_meter evaluate_online(const transformer_xl<tensor, Weight>& model,
+                                       std::span<const token> stream) {
+    progress say;
     text::perplexity_meter meter;
     transformer_xl_stream state;
     neural_cache<tensor> cache(model.config().cache.capacity);
@@ -148,27 +159,51 @@ nlohmann::json to_json(const text::perplexity_meter& meter, const std::string& s
             {"score", weight.score()}};
 }
 
+/// The text as word numbers of --vocabulary, or of its own words, most frequent first.
+std::vector<token> read_stream(const options& o, const transformer_xl_config& config) {
+    std::vector<token> out;
+    if (o.vocabulary.empty()) {
+        out = io::read_corpus(
+            o.tokens,
+            io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(config.vocabulary)));
+    } else {
+        const text::vocabulary words = io::load_vocabulary(o.vocabulary);
+        require(static_cast<extent>(words.size()) <= config.vocabulary, o.vocabulary, ": holds ",
+                words.size(), " words, the model knows ", config.vocabulary);
+        out = read_words(o.tokens, words);
+    }
+    if (o.limit > 0 && o.limit < static_cast<extent>(out.size()))
+        out.resize(static_cast<std::size_t>(o.limit));
+    require(out.size() >= 2, o.tokens, ": ", out.size(),
+            " tokens; at least two are needed, for the first is only a context");
+    return out;
+}
+
 int run(const options& o) {
     described_model m = o.model.describe();
-    require(m.how.bits == 32, "tare eval: ", m.origin, " is ", m.how.bits,
-            " bits wide, but values are computed in float32; give --bits 32 or a dense preset");
-    m.how.sparse.clear();  // what is weighed is what runs: zeros count where the weights have them
+    const bool packed = m.payload_bits >= 0;
+    require(packed || m.how.bits == 32, "tare eval: ", m.origin, " is ", m.how.bits,
+            " bits wide, but its weights are computed with in float32; give --packed FILE, "
+            "--bits 32 or a dense preset");
+    require(!packed || (!o.seed && o.weights.empty()),
+            "tare eval: a packed file holds its weights; take --weights or --random away");
     set_threads(o.threads);
-    const text::vocabulary words =
-        io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary));
-    std::vector<token> stream = io::read_corpus(o.tokens, words);
-    if (o.limit > 0 && o.limit < static_cast<extent>(stream.size()))
-        stream.resize(static_cast<std::size_t>(o.limit));
-    require(stream.size() >= 2, o.tokens, ": ", stream.size(),
-            " tokens; at least two are needed, for the first is only a context");
-    const packed_model model = load_model(o, m.config, m.how);
-    memory_pool::instance().release();  // the unpacked weights
-
-    progress say;
-    const auto begin = std::chrono::steady_clock::now();
-    const text::perplexity_meter meter = o.online ? evaluate_online(model, stream, say)
-                                                  : evaluate_chunks(model, stream, o.chunk, say);
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    const std::vector<token> stream = read_stream(o, m.config);
+    text::perplexity_meter meter;
+    std::chrono::duration<double> time{};
+    const auto evaluate = [&](const auto& model) {
+        memory_pool::instance().release();  // the unpacked weights
+        const auto begin = std::chrono::steady_clock::now();
+        meter = o.online ? evaluate_online(model, stream) : evaluate_chunks(model, stream, o.chunk);
+        time = std::chrono::steady_clock::now() - begin;
+    };
+    if (packed) {
+        const io::packed_model file = io::load_packed_model(m.origin);
+        evaluate(file.model);
+    } else {
+        m.how.sparse.clear();  // what is weighed is what runs: the zeros that the weights have
+        evaluate(load_model(o, m.config, m.how));
+    }
     const double rate = static_cast<double>(meter.targets()) / time.count();
     const text::evaluation_signature signature{.targets = meter.targets(),
                                                .context = m.config.window + 1,
@@ -185,7 +220,10 @@ int run(const options& o) {
                        "\n");
     if (o.json == "-") return done;
     std::cout << m.origin << ", "
-              << (o.seed ? message("random weights, seed ", *o.seed) : o.weights) << '\n';
+              << (packed   ? message(m.how.bits, " bits, packed kernels")
+                  : o.seed ? message("random weights, seed ", *o.seed)
+                           : o.weights)
+              << '\n';
     std::printf("%-20s %16.4f\n", "perplexity", meter.perplexity());
     std::printf("%-20s %16.6f\n", "loss (nats/token)", meter.loss());
     std::printf("%-20s %16.1f  (%.2f s, %d threads)\n", "tokens per second", rate, time.count(),
@@ -204,9 +242,12 @@ const registration eval{
          CLI::App* sub = app.add_subcommand(
              "eval", "Run a model on text: perplexity, tokens per second, score");
          o->model.add(*sub);
-         sub->add_option("--tokens", o->tokens,
-                         "Text file (.gz too); its words, most frequent first, are the vocabulary")
+         sub->add_option("--tokens", o->tokens, "Text file (.gz too)")
              ->required()
+             ->check(CLI::ExistingFile);
+         sub->add_option("--vocabulary", o->vocabulary,
+                         "Vocabulary file of the model; the text's own words, most frequent "
+                         "first, by default")
              ->check(CLI::ExistingFile);
          CLI::Option* weights =
              sub->add_option("--weights", o->weights, "Parameters by name (safetensors, F32)")

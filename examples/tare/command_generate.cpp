@@ -73,8 +73,13 @@ int run(const options& o) {
     const transformer_xl<tensor> model = load_model(o);
     std::vector<token> text;
     std::istringstream prompt(o.prompt);
-    for (std::string word; prompt >> word;)
-        text.push_back(names.find(word) >= 0 ? names.find(word) : names.id(text::unknown_word));
+    for (std::string word; prompt >> word;) {
+        const token known = names.find(word);
+        const token instead = known >= 0 ? known : names.find(text::unknown_word);
+        require(instead >= 0, "--prompt: the vocabulary knows neither ", word, " nor ",
+                text::unknown_word, "; give words of ", o.vocabulary);
+        text.push_back(instead);
+    }
     require(!text.empty(), "--prompt holds no word");
     const random_stream random(o.seed, 0);
     transformer_xl_state<tensor> state;

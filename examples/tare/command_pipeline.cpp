@@ -21,7 +21,17 @@ struct options {
     std::optional<std::uint64_t> seed;
     int threads = 1;
     bool dry_run = false;
+    bool frontier = false;
 };
+
+/// CSV, JSON and picture of rows, under one name.
+template <class Rows>
+void write_results(const stage_folder& folder, const std::string& name, const Rows& rows) {
+    const std::span all(rows);
+    tool::write_text(folder.file(name + ".csv"), to_csv(all));
+    tool::write_text(folder.file(name + ".json"), to_json(all).dump(1) + "\n");
+    tool::write_text(folder.file(name + ".svg"), to_figure(all));
+}
 
 int run(const options& o) {
     set_threads(o.threads);
@@ -34,12 +44,19 @@ int run(const options& o) {
         return done;
     }
     pipeline_run pipeline(config, o.folder);
-    const std::vector<table_row> rows = pipeline.run();
-    stage_folder& folder = pipeline.folder();
-    tool::write_text(folder.file("table.csv"), to_csv(rows));
-    tool::write_text(folder.file("table.json"), to_json(rows).dump(1) + "\n");
-    tool::write_text(folder.file("table.svg"), to_figure(rows));
-    std::cout << to_text(rows);
+    try {
+        const std::vector<table_row> rows = pipeline.run();
+        write_results(pipeline.folder(), "table", std::span<const table_row>(rows));
+        std::cout << to_text(rows) << '\n' << gains_of(rows);
+        if (o.frontier) {
+            const std::vector<frontier_point> points = pipeline.frontier();
+            write_results(pipeline.folder(), "frontier", std::span<const frontier_point>(points));
+            std::cout << '\n' << to_text(points);
+        }
+    } catch (const stage_ended& end) {
+        std::cerr << "tare: the same command goes on where this one stopped\n";
+        return end.code;
+    }
     return done;
 }
 
@@ -51,7 +68,8 @@ const registration pipeline{
          sub->add_option("config", o->config, "YAML file that names texts and stages")
              ->required()
              ->check(CLI::ExistingFile);
-         sub->add_option("--out", o->folder, "Folder of results; finished stages are not repeated")
+         sub->add_option("--out", o->folder,
+                         "Folder of results; what is done there is not repeated")
              ->capture_default_str();
          sub->add_option("--train", o->train, "Training text instead of the file's")
              ->check(CLI::ExistingFile);
@@ -62,6 +80,8 @@ const registration pipeline{
              ->capture_default_str();
          sub->add_flag("--dry-run", o->dry_run,
                        "Print sizes, operations, score, time and memory; open no text");
+         sub->add_flag("--frontier", o->frontier,
+                       "Then every width at every sparsity: frontier.csv, .json, .svg");
          return std::function<int()>([o] { return run(*o); });
      }}};
 

@@ -18,19 +18,6 @@ struct options {
     std::vector<double> sparsities{0.2, 0.4, 0.6, 0.8, 0.95};
 };
 
-std::vector<prune::gradual_rule> rules_of(const io::pruning_plan& plan,
-                                          training_run::trainer_type& t) {
-    std::vector<std::string> names;
-    for (const auto& p : t.parameters())
-        names.push_back(p.label);
-    std::vector<prune::gradual_rule> out;
-    for (const auto& [tensor, rule] : io::assign_rules(plan, names))
-        out.push_back({tensor,
-                       {rule.initial_sparsity, rule.final_sparsity, rule.starting_epoch,
-                        rule.ending_epoch, rule.frequency}});
-    return out;
-}
-
 /// A plan in the form of the entry's files: sparsity from a fifth of its end to its end.
 std::string plan_text(const prune::sparsity_plan& plan, extent epochs) {
     std::string policies = "policies:\n";
@@ -81,7 +68,7 @@ int run(const options& o) {
     set_threads(o.training.threads);
     const io::entry_config e = o.training.entry();
     if (o.training.dry_run) {
-        print_dry_run(e, train::adam::moments.size());
+        print_dry_run(e);
         return done;
     }
     training_run training(o.training, e, read_texts(o.training, e, o.training.from), "prune");
@@ -90,8 +77,7 @@ int run(const options& o) {
     if (plan.empty() && e.compress)
         plan = (std::filesystem::path(o.training.config).parent_path() / *e.compress).string();
     require(!plan.empty(), "--plan FILE is needed: the configuration names none under compress");
-    training.trainer().prune(prune::gradual_pruner(
-        rules_of(io::load_pruning_plan(plan), training.trainer()), e.steps_per_epoch));
+    training.prune(rules_of(io::load_pruning_plan(plan), sizes_of(model_config(e))));
     return training.run();
 }
 

@@ -16,6 +16,7 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "command.hpp"
+#include "language_model.hpp"
 #include "model_options.hpp"
 
 namespace {
@@ -45,7 +46,7 @@ struct checkpoint_parameters {
 
     [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
                                    const initial& start) const {
-        if (label.starts_with("loss.cache_") && !archive->tensors.contains(label))
+        if (is_cache_scalar(label) && !archive->tensors.contains(label))
             return tensor(extents, static_cast<float>(start.constant));
         return tensor(extents, archive->view<float>(label, extents));
     }
@@ -79,14 +80,12 @@ std::vector<micronet::tensor_width> widths_of(const options& o,
     return out;
 }
 
-std::vector<token> read_words(const options& o, extent vocabulary_size) {
-    const text::vocabulary words =
+std::vector<token> read_text(const options& o, extent vocabulary_size) {
+    return read_words(
+        o.calibrate,
         o.vocabulary.empty()
             ? io::build_vocabulary({o.calibrate}, 0, static_cast<std::size_t>(vocabulary_size))
-            : io::load_vocabulary(o.vocabulary);
-    return io::read_corpus(o.calibrate, words,
-                           o.vocabulary.empty() ? text::unknown_words::refuse
-                                                : text::unknown_words::replace);
+            : io::load_vocabulary(o.vocabulary));
 }
 
 /// Ranges from a few random chunks, then the training steps.
@@ -115,7 +114,7 @@ int run(const options& o) {
             " bits need their ranges: give --calibrate FILE");
     require(o.steps == 0 || !o.calibrate.empty(),
             "tare quantize: --qat-steps needs text: give --calibrate FILE");
-    if (!o.calibrate.empty()) prepare(o, t, read_words(o, m.config.vocabulary));
+    if (!o.calibrate.empty()) prepare(o, t, read_text(o, m.config.vocabulary));
     io::save_packed(o.out, t.store());
     const io::packed_file file = io::load_packed(o.out);
     std::printf("%s: %d bits, payload %lld bits = %.3f parameters of 32 bits\n", o.out.c_str(),

@@ -33,8 +33,7 @@ int run(const options& o) {
     const io::entry_config entry = io::load_entry_config(o.config);
     const transformer_xl_config config = with_cache(model_config(entry), 0, 0.07, 0.016);
     const text::vocabulary words = io::load_vocabulary(o.vocabulary);
-    const std::vector<token> stream =
-        io::read_corpus(o.tokens, words, text::unknown_words::replace);
+    const std::vector<token> stream = read_words(o.tokens, words);
     const tool::weights values = load_weights(o.weights);
     search::cached_hidden_states states(model_of(config, values), stream, o.cache,
                                         {entry.eval_chunk});

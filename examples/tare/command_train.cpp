@@ -11,7 +11,7 @@ int run(const training_options& o) {
     set_threads(o.threads);
     const io::entry_config e = o.entry();
     if (o.dry_run) {
-        print_dry_run(e, train::adam::moments.size());
+        print_dry_run(e);
         return done;
     }
     training_run training(o, e, read_texts(o, e, o.from), "train");

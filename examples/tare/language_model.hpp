@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
+#include <tare/io/text_corpus.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -31,7 +32,7 @@ struct named_weights {
     [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
                                    const initial& start) const {
         const auto found = from->find(label);
-        if (found == from->end() && label.starts_with("loss.cache_"))
+        if (found == from->end() && is_cache_scalar(label))
             return tensor(extents, static_cast<float>(start.constant));
         require(found != from->end(), "the weights hold no tensor ", label,
                 "; are they those of another configuration?");
@@ -48,6 +49,15 @@ struct named_weights {
     return transformer_xl<tensor>(source, config);
 }
 
+/// A text as word numbers of a model's vocabulary. Words outside it become <unk> where there is
+/// such a word. **Throws** tare::file_error naming the first word that has no place.
+[[nodiscard]] inline std::vector<token> read_words(const std::string& path,
+                                                   const text::vocabulary& words) {
+    return io::read_corpus(path, words,
+                           words.find(text::unknown_word) >= 0 ? text::unknown_words::replace
+                                                               : text::unknown_words::refuse);
+}
+
 /// Writes weights as safetensors, whole or not at all.
 inline void save_weights(const std::string& path, const weights& from,
                          const std::map<std::string, std::string>& metadata = {}) {
@@ -57,11 +67,13 @@ inline void save_weights(const std::string& path, const weights& from,
     io::save_safetensors(path, all, metadata);
 }
 
+/// All parameters of a file; what a checkpoint holds beside them ("state.") is passed over.
 [[nodiscard]] inline weights load_weights(const std::string& path) {
     const io::safetensors_archive archive = io::load_safetensors(path);
     weights out;
     for (const auto& [label, found] : archive.tensors)
-        out.emplace(label, tensor(found.extents, archive.view<float>(label, found.extents)));
+        if (!label.starts_with("state."))
+            out.emplace(label, tensor(found.extents, archive.view<float>(label, found.extents)));
     return out;
 }
 
@@ -111,8 +123,9 @@ inline void save_weights(const std::string& path, const weights& from,
 }
 
 /// e^loss over a text, chunk by chunk, memory and cache carried over.
-[[nodiscard]] inline double perplexity_of(const transformer_xl<tensor>& model,
-                                          std::span<const token> words, extent chunk) {
+template <class Weight>
+[[nodiscard]] double perplexity_of(const transformer_xl<tensor, Weight>& model,
+                                   std::span<const token> words, extent chunk) {
     train::evaluation_options options;
     options.chunk = chunk;
     return train::evaluate(model, words, options).meter.perplexity();

@@ -2,8 +2,10 @@
 // tare: the command line tool. Results go to standard output, progress and errors to standard
 // error.
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <iostream>
+#include <new>
 
 #include <tare/core/error.hpp>
 
@@ -11,6 +13,9 @@
 
 int main(int argc, char** argv) {
     using namespace tare::tool;
+    // A file above the limit of `ulimit -f` is then an error of the write, with the old file kept,
+    // and not the end of the process.
+    std::signal(SIGXFSZ, SIG_IGN);
     CLI::App app{"tare: compress Transformers and know exactly what they weigh"};
     app.require_subcommand(1);
     std::sort(commands().begin(), commands().end(),
@@ -28,6 +33,10 @@ int main(int argc, char** argv) {
         return code == 0 ? done : usage_error;
     } catch (const tare::error& e) {
         std::cerr << "tare: " << e.what() << '\n';
+        return bad_input;
+    } catch (const std::bad_alloc&) {
+        std::cerr << "tare: the memory of this machine does not suffice; --dry-run says what a "
+                     "training needs, smaller sizes or samples need less\n";
         return bad_input;
     } catch (const std::exception& e) {
         std::cerr << "tare: " << e.what() << '\n';

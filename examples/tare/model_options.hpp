@@ -40,6 +40,20 @@ namespace tare::tool {
     return c;
 }
 
+/// Elements of every parameter, by name.
+using parameter_sizes = std::map<std::string, extent, std::less<>>;
+
+[[nodiscard]] inline parameter_sizes sizes_of(const transformer_xl_config& config) {
+    ledger book;
+    const micronet::compression dense{};
+    micronet::compressed_parameters source(book, dense);
+    const transformer_xl<cost> model(source, config);
+    parameter_sizes out;
+    for (const ledger_item& item : book.items())
+        out.emplace(item.label.view(), item.what.extents.size());
+    return out;
+}
+
 /// A model and what compression leaves of it.
 struct described_model {
     std::string origin;  ///< preset or file
@@ -136,7 +150,7 @@ class model_options {
             m.config.cache.capacity = *cache_;
         }
         m.config.check();
-        const auto sizes = tensor_sizes(m.config);
+        const parameter_sizes sizes = sizes_of(m.config);
         if (!plan_.empty()) {
             std::vector<std::string> names;
             for (const auto& [label, size] : sizes)
@@ -145,7 +159,7 @@ class model_options {
                 sparsity[label] = rule.final_sparsity;
         }
         for (const auto& [label, share] : sparsity) {
-            const extent size = sizes.at(label);
+            const extent size = sizes.find(label)->second;
             m.how.sparse.push_back({short_text(label),
                                     size - static_cast<extent>(share * static_cast<double>(size)),
                                     -1});
@@ -154,18 +168,6 @@ class model_options {
     }
 
   private:
-    /// Elements of every parameter, by name.
-    static std::map<std::string, extent> tensor_sizes(const transformer_xl_config& config) {
-        ledger book;
-        const micronet::compression dense{};
-        micronet::compressed_parameters source(book, dense);
-        const transformer_xl<cost> model(source, config);
-        std::map<std::string, extent> out;
-        for (const ledger_item& item : book.items())
-            out[std::string(item.label.view())] = item.what.extents.size();
-        return out;
-    }
-
     std::string packed_;
     std::string config_;
     std::string preset_ = "champion";

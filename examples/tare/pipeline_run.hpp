@@ -1,39 +1,34 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The stages of a champion's pipeline, each from the files of the ones before:
-//     core -> its cache searched
-//     teacher -> soft labels -> distilled core -> pruned -> its cache searched -> quantized, packed
+//     core; with a trained cache; with Hebbian updates; its cache searched
+//     teacher -> soft labels -> distilled core -> pruned -> its cache searched
+//       -> quantized after training, quantized in training: packed files, read by packed kernels
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <tare/io/packed.hpp>
+#include <tare/io/packed_model.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/search/cached_hidden_states.hpp>
-#include <tare/train/quantization_aware.hpp>
 
+#include "labelling.hpp"
 #include "pipeline_config.hpp"
+#include "pipeline_quantize.hpp"
 #include "pipeline_stages.hpp"
 #include "pipeline_table.hpp"
-#include "pipeline_training.hpp"
+#include "training_run.hpp"
 
 namespace tare::tool {
 
-/// The texts of a pipeline as word numbers of one vocabulary.
-struct pipeline_texts {
-    text::vocabulary words;
-    std::vector<token> train;
-    std::vector<token> validation;
-    std::vector<token> test;
-};
-
 /// Words of what is trained on by frequency, at most n_vocab; all others become <unk>. Words of
 /// the validation part alone are not among them: nothing would train their vectors.
-[[nodiscard]] inline pipeline_texts read_texts(const pipeline_config& config) {
+[[nodiscard]] inline run_texts read_texts(const pipeline_config& config) {
     const auto size = static_cast<std::size_t>(config.core.n_vocab);
     const auto held = static_cast<std::uint64_t>(config.validation_tokens);
     const auto ignore = [](std::string_view, std::uint64_t) {};
@@ -51,12 +46,14 @@ struct pipeline_texts {
     });
     // Text without <unk> gets one, so that a word seen for the first time in the test has a place.
     if (!has_unknown) counter.add(text::unknown_word);
-    pipeline_texts out;
+    run_texts out;
     out.words = counter.finish(size, size);
     out.train = io::read_corpus(config.train, out.words, text::unknown_words::replace);
     out.test = io::read_corpus(config.test, out.words, text::unknown_words::replace);
+    require(out.test.size() >= 2, config.test, ": holds ", out.test.size(),
+            " tokens; at least two are needed, for the first is only a context");
     const auto split = out.train.end() - static_cast<std::ptrdiff_t>(held);
-    out.validation.assign(split, out.train.end());
+    out.valid.assign(split, out.train.end());
     out.train.erase(split, out.train.end());
     return out;
 }
@@ -64,103 +61,164 @@ struct pipeline_texts {
 class pipeline_run {
   public:
     pipeline_run(pipeline_config config, const std::string& folder)
-        : config_(std::move(config)), texts_(read_texts(config_)), folder_(folder) {
+        : config_(std::move(config)),
+          sizes_(sizes_of(model_config(config_.prune))),
+          plan_rules_(rules_of(io::load_pruning_plan(config_.plan), sizes_)),
+          plan_share_(final_share(plan_rules_, sizes_)),
+          texts_(read_texts(config_)),
+          folder_(folder) {
         base_ = input_key()
                     .add(texts_.train)
-                    .add(texts_.validation)
+                    .add(texts_.valid)
                     .add(texts_.test)
                     .add(message(config_.seed, ' ', config_.n_cache, ' ', config_.top_k))
                     .text();
         io::save_vocabulary(folder_.file("vocabulary.txt"), texts_.words);
     }
 
-    /// Runs what is not done yet and returns the table.
+    /// Runs what is not done yet and returns the table. **Throws** stage_ended when a signal or a
+    /// loss without value has ended a stage; its last checkpoint stands.
     std::vector<table_row> run() {
-        const std::string core = trained("core", config_.core, base_, {}, {});
-        add_row("core", "base", core_config(), "core", false);
-        searched("core_cache", "core", core);
-        add_row("core", "+ searched cache", with_found_cache("core_cache"), "core", true,
-                "core_cache");
+        trained("core", config_.core, base_);
+        add_row("core", "base", config_.core, "core", false);
+        trained("cache", config_.cache, base_);
+        add_row("core", "+ trained cache", config_.cache, "cache", true);
+        const std::string hebbian = trained("hebbian", config_.hebbian, base_);
+        add_row("core", "+ Hebbian softmax", config_.hebbian, "hebbian", true);
+        searched("hebbian_cache", "hebbian", config_.hebbian, hebbian);
+        add_searched_row("core", "hebbian", "hebbian_cache");
 
-        const std::string teacher = trained("teacher", config_.teacher, base_, {}, {});
-        add_row("compressed", "teacher", model_config(config_.teacher), "teacher", false);
-        const std::string labels = soft_labels(teacher);
-        const std::string distil =
-            trained("distil", config_.distil, labels, {}, folder_.file("soft_labels.safetensors"));
-        add_row("compressed", "distilled", core_config(), "distil", false);
-        const std::string prune = trained("prune", config_.prune, distil, "distil", {});
-        add_row("compressed", "+ pruned", core_config(), "prune", true);
-        const std::string prune_searched = searched("prune_cache", "prune", prune);
-        add_row("compressed", "+ searched cache", with_found_cache("prune_cache"), "prune", true,
-                "prune_cache");
-        quantized(prune_searched);
-        const io::packed_file packed = io::load_packed(packed_path());
-        add_row("compressed", message("+ ", packed.model.how.bits, " bits, packed"),
-                micronet::weigh(packed.model.config, packed.model.how,
-                                count_bins(packed.model.config, texts_.test)),
-                "quantize", true);
+        const std::string labels = soft_labels(trained("teacher", config_.teacher, base_));
+        add_row("compressed", "teacher", config_.teacher, "teacher", false);
+        distil_ = trained("distil", config_.distil, labels);
+        add_row("compressed", "distilled", config_.distil, "distil", false);
+        const std::string prune = pruned("prune", plan_rules_);
+        add_row("compressed", message("+ pruned ", formatted("%.3f", plan_share_)), config_.prune,
+                "prune", true);
+        search_ = searched("prune_cache", "prune", config_.prune, prune);
+        add_searched_row("compressed", "prune", "prune_cache");
+        const auto bits = static_cast<int>(*config_.quantize.bits);
+        quantized("quantize_after", "prune", search_, bits, 0);
+        add_packed_row(message("+ ", bits, " bits after training"), "quantize_after", true);
+        quantized("quantize", "prune", search_, bits, config_.quantize.steps);
+        add_packed_row(message("+ ", bits, " bits in training"), "quantize", false);
         return rows_;
     }
 
-    [[nodiscard]] const pipeline_texts& texts() const noexcept { return texts_; }
+    /// Every width at every sparsity, from the distilled model and the searched cache; call run()
+    /// first.
+    std::vector<frontier_point> frontier() {
+        std::vector<frontier_point> out;
+        for (const double share : config_.frontier_sparsities) {
+            const std::string name = formatted("frontier_%.3f", share);
+            // The pipeline's own plan is done already.
+            const bool own = formatted("%.3f", share) == formatted("%.3f", plan_share_);
+            const std::string key =
+                own ? pruned("prune", plan_rules_)
+                    : pruned(name, share > 0.0 ? scaled_to(plan_rules_, sizes_, share)
+                                               : std::vector<prune::gradual_rule>{});
+            for (const extent bits : config_.frontier_bits) {
+                const std::string stage = message(name, "_", bits, "_bits");
+                quantized(stage, own ? "prune" : name, key + search_, static_cast<int>(bits), 0);
+                const table_row row = packed_row("", stage, false);
+                out.push_back({share, static_cast<int>(bits), row.parameters, row.operations,
+                               row.score, row.validation, row.test, false});
+            }
+        }
+        mark_frontier(out);
+        return out;
+    }
+
+    [[nodiscard]] const run_texts& texts() const noexcept { return texts_; }
     [[nodiscard]] stage_folder& folder() noexcept { return folder_; }
 
   private:
-    [[nodiscard]] transformer_xl_config core_config() const { return model_config(config_.core); }
     [[nodiscard]] std::string weights_file(const std::string& stage) const {
-        return folder_.file(stage + ".safetensors");
+        return run_folder{folder_.file(stage)}.checkpoint();
     }
-    [[nodiscard]] std::string packed_path() const { return folder_.file("packed.safetensors"); }
-    [[nodiscard]] nlohmann::ordered_json facts(const std::string& stage) const {
-        return nlohmann::ordered_json::parse(
-            io::read_text(folder_.file(stage + ".json"), std::uint64_t{1} << 20));
+    [[nodiscard]] std::string packed_path(const std::string& stage) const {
+        return folder_.file(stage + ".packed.safetensors");
     }
     [[nodiscard]] transformer_xl_config with_found_cache(const std::string& stage) const {
         const io::cache_constants found = io::load_cache_constants(folder_.file(stage + ".yaml"));
-        return with_cache(core_config(), found.n_cache, found.cache_lambda, found.cache_theta);
+        return with_cache(model_config(config_.core), found.n_cache, found.cache_lambda,
+                          found.cache_theta);
     }
     /// Perplexities of a model on both texts.
-    [[nodiscard]] nlohmann::ordered_json measure(const transformer_xl<tensor>& model) const {
+    template <class Weight>
+    [[nodiscard]] nlohmann::ordered_json
+    measure(const transformer_xl<tensor, Weight>& model) const {
         const extent chunk = config_.core.eval_chunk;
-        return {{"validation", perplexity_of(model, texts_.validation, chunk)},
+        return {{"validation", perplexity_of(model, texts_.valid, chunk)},
                 {"test", perplexity_of(model, texts_.test, chunk)}};
     }
-
-    /// A stage that trains; returns its key.
-    std::string trained(const std::string& name, const io::entry_config& how,
-                        const std::string& inputs, const std::string& from,
-                        const std::string& labels) {
-        const std::string plan = from.empty() ? std::string() : config_.plan;
-        input_key key;
-        key.add(name).add(inputs).add(io::to_yaml(how));
-        if (!plan.empty()) key.add(io::read_text(plan, std::uint64_t{4} << 20));
-        folder_.run(name, key.text(), [&] {
-            const weights start = from.empty() ? weights{} : load_weights(weights_file(from));
-            const soft_label_table soft = labels.empty() ? soft_label_table{} : load_labels(labels);
-            const weights made =
-                train_stage(how, texts_.train, config_.seed, from.empty() ? nullptr : &start,
-                            labels.empty() ? nullptr : &soft, plan,
-                            [&](extent step, extent steps, double loss) {
-                                folder_.report(name, step, steps, loss);
-                            });
-            save_weights(weights_file(name), made);
-            return measure(model_of(model_config(how), made));
-        });
-        return key.text();
+    [[nodiscard]] std::string key_of(const std::string& name, const std::string& inputs,
+                                     const io::entry_config& how) const {
+        return input_key().add(name).add(inputs).add(io::to_yaml(how)).text();
     }
 
-    /// A stage that searches the cache of a trained one.
+    /// Runs a training to its end, from its checkpoint if it has one.
+    void train(const std::string& name, const std::string& key, const io::entry_config& how,
+               const std::string& from, const std::function<void(training_run&)>& prepare) {
+        training_options o;
+        o.out = folder_.file(name);
+        o.from = from.empty() ? std::string() : folder_.file(from);
+        o.log = folder_.file("steps.jsonl");
+        o.seed = config_.seed;
+        o.resume = true;
+        run_texts own;
+        own.words = texts_.words;
+        own.train = texts_.train;
+        training_run training(o, how, std::move(own), name);
+        training.add_fact("inputs", key);
+        training.on_save([this] { folder_.keep_time(); });
+        prepare(training);
+        if (const int code = training.run(); code != done) throw stage_ended{code};
+    }
+    /// The stages that train from random weights; `inputs` of a distilled one are its labels.
+    std::string trained(const std::string& name, const io::entry_config& how,
+                        const std::string& inputs) {
+        const std::string key = key_of(name, inputs, how);
+        folder_.run(name, key, [&] {
+            train(name, key, how, {}, [&](training_run& training) {
+                if (!how.distill) return;
+                auto labels = std::make_unique<io::soft_label_reader>(labels_path());
+                labels->require_complete();
+                training.teach_with(std::move(labels));
+            });
+            return measure(model_of(model_config(how), load_weights(weights_file(name))));
+        });
+        return key;
+    }
+    /// The distilled model, pruned along `rules`.
+    std::string pruned(const std::string& name, const std::vector<prune::gradual_rule>& rules) {
+        std::string inputs = distil_;
+        for (const prune::gradual_rule& r : rules)
+            inputs += message(' ', r.tensor, ' ', r.schedule.initial_sparsity, ' ',
+                              r.schedule.final_sparsity, ' ', r.schedule.starting_epoch, ' ',
+                              r.schedule.ending_epoch, ' ', r.schedule.frequency);
+        const std::string key = key_of(name, inputs, config_.prune);
+        folder_.run(name, key, [&] {
+            train(name, key, config_.prune, "distil", [&](training_run& training) {
+                if (!rules.empty()) training.prune(rules);
+            });
+            return measure(model_of(model_config(config_.prune), load_weights(weights_file(name))));
+        });
+        return key;
+    }
+
+    /// Searches the cache of a trained model, from its trained scalars if it has such.
     std::string searched(const std::string& name, const std::string& of,
-                         const std::string& inputs) {
-        input_key key;
-        key.add(name).add(inputs);
-        folder_.run(name, key.text(), [&] {
+                         const io::entry_config& how, const std::string& inputs) {
+        const std::string key = input_key().add(name).add(inputs).text();
+        folder_.run(name, key, [&] {
             const weights values = load_weights(weights_file(of));
-            search::cached_hidden_states states(model_of(core_config(), values), texts_.validation,
-                                                config_.n_cache, {config_.core.eval_chunk});
-            const search::cache_search_result found = states.search({});
+            search::cached_hidden_states states(
+                model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
+                config_.n_cache, {config_.core.eval_chunk});
+            const search::cache_search_result found = states.search(start_of(values));
             const transformer_xl_config config =
-                with_cache(core_config(), config_.n_cache, found.best.lambda, found.best.theta);
+                with_cache(model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
             io::write_text(folder_.file(name + ".yaml"), cache_yaml(config.cache));
             nlohmann::ordered_json out = measure(model_of(config, values));
             out["trials"] = found.trace.size();
@@ -168,88 +226,110 @@ class pipeline_run {
             out["theta"] = found.best.theta;
             return out;
         });
-        return key.text();
+        return key;
     }
 
-    /// Quantizes the pruned model with its cache, a few steps with quantization in the loop, packs
-    /// it, and measures what the file holds.
-    void quantized(const std::string& inputs) {
-        input_key key;
-        key.add("quantize").add(inputs).add(io::to_yaml(config_.quantize));
-        folder_.run("quantize", key.text(), [&] {
-            const io::entry_config& how = config_.quantize;
-            const weights values = load_weights(weights_file("prune"));
-            train::quantization_aware<> trainer(named_weights{&values},
-                                                with_found_cache("prune_cache"),
-                                                {static_cast<int>(*how.bits)});
-            const text::chunk_sampler sampler(texts_.train, how.train_chunk, how.train_batch,
-                                              random_stream(config_.seed, 2));
-            const auto chunk = static_cast<std::size_t>(how.train_chunk);
-            std::vector<token> inputs_of(chunk * static_cast<std::size_t>(how.train_batch));
-            std::vector<token> targets = inputs_of;
-            for (extent step = 0; step < how.steps; ++step) {
-                sampler.sample(step, inputs_of, targets);
-                for (std::size_t row = 0; row < inputs_of.size(); row += chunk)
-                    trainer.accumulate(std::span<const token>(inputs_of).subspan(row, chunk),
-                                       std::span<const token>(targets).subspan(row, chunk));
-                trainer.update(rate_at(how, step));
-            }
-            io::save_packed(packed_path(), trainer.store());
-            const io::packed_file packed = io::load_packed(packed_path());
-            stored_parameters source(packed.model);
-            nlohmann::ordered_json out =
-                measure(transformer_xl<tensor>(source, packed.model.config));
+    /// Quantizes a pruned model with the searched cache and packs it; what is measured is the file,
+    /// on packed kernels.
+    void quantized(const std::string& name, const std::string& of, const std::string& inputs,
+                   int bits, extent steps) {
+        const std::string key =
+            key_of(name, inputs + message(' ', bits, ' ', steps), config_.quantize);
+        folder_.run(name, key, [&] {
+            const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
+                                           folder_.file(name), key};
+            const weights values = load_weights(weights_file(of));
+            io::save_packed(packed_path(name),
+                            stage.run(values, with_found_cache("prune_cache"), texts_.train,
+                                      [this] { folder_.keep_time(); }));
+            const io::packed_model packed = io::load_packed_model(packed_path(name));
+            nlohmann::ordered_json out = measure(packed.model);
             out["payload_bits"] = packed.payload_bits;
             return out;
         });
     }
 
-    std::string soft_labels(const std::string& inputs) {
-        input_key key;
-        key.add("soft_labels").add(inputs);
-        folder_.run("soft_labels", key.text(), [&] {
-            const soft_label_table made = make_soft_labels(
-                model_of(model_config(config_.teacher), load_weights(weights_file("teacher"))),
-                texts_.train, config_.teacher.eval_chunk, config_.top_k);
-            const shape extents{static_cast<extent>(texts_.train.size()), made.kept};
-            const std::vector<io::tensor_ref> arrays{
-                io::tensor_ref::of("words", extents, std::span<const token>(made.words)),
-                io::tensor_ref::of("probabilities", extents,
-                                   std::span<const float>(made.probabilities))};
-            io::save_safetensors(folder_.file("soft_labels.safetensors"), arrays);
-            return nlohmann::ordered_json{{"kept", made.kept}};
-        });
-        return key.text();
+    /// Where a search starts: at the trained scalars, or at the published start without such.
+    [[nodiscard]] static search::cache_scalars start_of(const weights& values) {
+        search::cache_scalars out;
+        const auto lambda = values.find("loss.cache_lambda_inv_sigmoid");
+        const auto theta = values.find("loss.cache_theta_inv_softplus");
+        if (lambda == values.end() || theta == values.end()) return out;
+        const auto raw = [](const tensor& t) { return static_cast<double>(t.values()[0]); };
+        out.lambda = 1.0 / (1.0 + std::exp(-raw(lambda->second)));
+        out.theta = std::log1p(std::exp(raw(theta->second)));
+        return out;
     }
-    [[nodiscard]] static soft_label_table load_labels(const std::string& path) {
-        const io::safetensors_archive archive = io::load_safetensors(path);
-        const shape extents = archive.at("words").extents;
-        const auto words = archive.view<token>("words", extents);
-        const auto shares = archive.view<float>("probabilities", extents);
-        return {extents[1], {words.begin(), words.end()}, {shares.begin(), shares.end()}};
+
+    [[nodiscard]] std::string labels_path() const { return folder_.file("labels/soft_labels.bin"); }
+    std::string soft_labels(const std::string& inputs) {
+        const std::string key = input_key().add("labels").add(inputs).text();
+        folder_.run("labels", key, [&]() -> nlohmann::ordered_json {
+            std::filesystem::create_directories(folder_.file("labels"));
+            const bool whole = label_text(
+                labels_path(),
+                model_of(model_config(config_.teacher), load_weights(weights_file("teacher"))),
+                texts_.train, config_.teacher.eval_chunk, config_.top_k,
+                input_key().add(key).value());
+            if (!whole) throw stage_ended{training_run::interrupted};
+            return {{"kept", config_.top_k}};
+        });
+        return key;
     }
 
     /// Weighs a stage's model at 32 bits and adds its row.
-    void add_row(const std::string& branch, const std::string& step,
-                 const transformer_xl_config& config, const std::string& of, bool follows,
-                 const std::string& measured = {}) {
-        const micronet::compression how{32, remaining_of(load_weights(weights_file(of)))};
-        add_row(branch, step, micronet::weigh(config, how, count_bins(config, texts_.test)),
-                measured.empty() ? of : measured, follows);
+    void add_row(const std::string& branch, const std::string& step, const io::entry_config& how,
+                 const std::string& of, bool follows) {
+        add_row(branch, step, model_config(how), of, of, follows);
     }
-    void add_row(const std::string& branch, const std::string& step, const ledger& book,
+    void add_searched_row(const std::string& branch, const std::string& of,
+                          const std::string& search) {
+        add_row(branch, "+ searched cache", with_found_cache(search), of, search, true);
+    }
+    void add_row(const std::string& branch, const std::string& step,
+                 const transformer_xl_config& config, const std::string& of,
                  const std::string& measured, bool follows) {
+        const micronet::compression how{32, remaining_of(load_weights(weights_file(of)))};
+        rows_.push_back(row_of(branch, step,
+                               micronet::weigh(config, how, count_bins(config, texts_.test)),
+                               measured, follows));
+    }
+    void add_packed_row(const std::string& step, const std::string& stage, bool follows) {
+        rows_.push_back(packed_row(step, stage, follows));
+    }
+    [[nodiscard]] table_row packed_row(const std::string& step, const std::string& stage,
+                                       bool follows) const {
+        const io::packed_file packed = io::load_packed(packed_path(stage));
+        const transformer_xl_config& config = packed.model.config;
+        return row_of("compressed", step,
+                      micronet::weigh(config, packed.model.how, count_bins(config, texts_.test)),
+                      stage, follows);
+    }
+    [[nodiscard]] table_row row_of(const std::string& branch, const std::string& step,
+                                   const ledger& book, const std::string& measured,
+                                   bool follows) const {
         const micronet::totals sums = micronet::tally(book, micronet::official{});
-        const nlohmann::ordered_json known = facts(measured);
-        rows_.push_back({branch, step, sums.parameters(), sums.operations(),
-                         sums.score(micronet::wikitext103), known.at("validation"),
-                         known.at("test"), known.at("seconds"), follows});
+        const nlohmann::ordered_json known = folder_.facts(measured);
+        return {branch,
+                step,
+                sums.parameters(),
+                sums.operations(),
+                sums.score(micronet::wikitext103),
+                known.at("validation"),
+                known.at("test"),
+                known.at("seconds"),
+                follows};
     }
 
     pipeline_config config_;
-    pipeline_texts texts_;
+    parameter_sizes sizes_;
+    std::vector<prune::gradual_rule> plan_rules_;
+    double plan_share_;  ///< of all parameters, pruned in the end
+    run_texts texts_;
     stage_folder folder_;
     std::string base_;
+    std::string distil_;  ///< keys of stages that others go on from
+    std::string search_;
     std::vector<table_row> rows_;
 };
 

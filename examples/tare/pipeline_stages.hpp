@@ -1,20 +1,25 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// Stages that need not be done twice. A stage's result lies in the output folder beside the key of
-// everything it was made from: its configuration, its texts, the stages before it. A run whose key
-// is the same takes the result; any change makes this stage and all after it anew.
+// Stages that need not be done twice. A stage has a record in the output folder, with the key of
+// everything it is made from (its configuration, its texts, the stages before it), and a folder of
+// files. A run whose key is the same takes a finished stage's result and goes on with the files of
+// an unfinished one; any change makes this stage and all after it anew.
 
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <tare/io/atomic_file.hpp>
@@ -40,6 +45,7 @@ class input_key {
                 mix(static_cast<unsigned char>(static_cast<std::uint32_t>(w) >> (8 * byte)));
         return *this;
     }
+    [[nodiscard]] std::uint64_t value() const noexcept { return hash_; }
     [[nodiscard]] std::string text() const {
         char out[20];
         std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(hash_));
@@ -51,53 +57,98 @@ class input_key {
     std::uint64_t hash_ = 0xCBF29CE484222325U;
 };
 
+/// Thrown by a stage that a signal or a loss without value has ended; `code` is the exit code.
+struct stage_ended {
+    int code;
+};
+
 /// The output folder, its log, and how stages are skipped.
 class stage_folder {
   public:
     explicit stage_folder(std::string path)
         : path_(std::move(path)),
-          log_((std::filesystem::create_directories(path_), file("log.jsonl"))) {}
+          lock_((std::filesystem::create_directories(path_), file("lock"))),
+          log_(file("log.jsonl")) {}
 
     [[nodiscard]] std::string file(const std::string& name) const {
         return (std::filesystem::path(path_) / name).string();
     }
-    /// Facts of a finished stage: from its file if the key is still the same, else what `make`
-    /// returns, with the seconds that it took under "seconds". `make` writes the stage's own files
-    /// first, so that a killed run leaves no facts without them.
-    nlohmann::ordered_json run(const std::string& name, const std::string& key,
-                               const std::function<nlohmann::ordered_json()>& make) {
+    /// What is known of a stage; an empty object if nothing.
+    [[nodiscard]] nlohmann::ordered_json facts(const std::string& name) const {
         const std::string record = file(name + ".json");
-        if (std::filesystem::exists(record)) {
-            const auto known = nlohmann::ordered_json::parse(
-                io::read_text(record, std::uint64_t{1} << 20), nullptr, false);
-            if (known.is_object() && known.value("key", "") == key) {
-                std::cerr << message(name, ": done before\n");
-                return known;
-            }
-        }
-        const auto begin = std::chrono::steady_clock::now();
-        nlohmann::ordered_json facts = make();
-        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-        facts["stage"] = name;
-        facts["key"] = key;
-        facts["seconds"] = took.count();
-        io::write_text(record, facts.dump(1) + "\n");
-        log_.append(facts);
-        std::cerr << message(name, ": ", took.count(), " s\n");
-        return facts;
+        const auto nothing = nlohmann::ordered_json::object();
+        if (!std::filesystem::exists(record)) return nothing;
+        const auto known = nlohmann::ordered_json::parse(
+            io::read_text(record, std::uint64_t{1} << 20), nullptr, false);
+        return known.is_object() ? known : nothing;
     }
-    /// A progress line on a terminal, and a record in the log.
-    void report(const std::string& name, extent step, extent steps, double loss) {
-        log_.append({{"stage", name}, {"step", step}, {"steps", steps}, {"loss", loss}});
-        if (::isatty(STDERR_FILENO) == 0) return;
-        std::fprintf(stderr, "\r%s: step %lld of %lld, loss %.3f %s", name.c_str(),
-                     static_cast<long long>(step), static_cast<long long>(steps), loss,
-                     step == steps ? "\n" : "");
+    /// Facts of a finished stage: from its record if the key is still the same, else what `make`
+    /// returns, with the seconds of all runs that worked on it. `make` writes the stage's own
+    /// files, into the folder of its name if it has several; a stage of another key loses that
+    /// folder first.
+    void run(const std::string& name, const std::string& key,
+             const std::function<nlohmann::ordered_json()>& make) {
+        const nlohmann::ordered_json known = facts(name);
+        const bool same = known.value("key", "") == key;
+        if (same && known.value("done", false)) {
+            std::cerr << message(name, ": done before\n");
+            return;
+        }
+        if (!same) std::filesystem::remove_all(file(name));
+        stage_ = name;
+        key_ = key;
+        before_ = same ? known.value("seconds", 0.0) : 0.0;
+        begin_ = std::chrono::steady_clock::now();
+        keep_time();
+        nlohmann::ordered_json made = make();
+        made["stage"] = name;
+        made["key"] = key;
+        made["done"] = true;
+        made["seconds"] = seconds();
+        io::write_text(file(name + ".json"), made.dump(1) + "\n");
+        log_.append(made);
+        std::cerr << message(name, ": ", made["seconds"].get<double>(), " s\n");
+    }
+    /// Notes the time spent so far, in case this is the last thing the run does.
+    void keep_time() {
+        const nlohmann::ordered_json record{
+            {"stage", stage_}, {"key", key_}, {"done", false}, {"seconds", seconds()}};
+        io::write_text(file(stage_ + ".json"), record.dump(1) + "\n");
     }
 
   private:
+    [[nodiscard]] double seconds() const {
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin_;
+        return before_ + took.count();
+    }
+
+    /// Two runs in one folder would write over each other: the second is refused. The lock goes
+    /// with the process, however it ends.
+    class folder_lock {
+      public:
+        explicit folder_lock(const std::string& path)
+            : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+            if (descriptor_ < 0) io::detail::fail_errno(path, errno, "cannot be opened");
+            if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+            ::close(descriptor_);
+            throw file_error(message(path, ": another run works in this folder; wait for its end "
+                                           "or name another folder"));
+        }
+        folder_lock(const folder_lock&) = delete;
+        folder_lock& operator=(const folder_lock&) = delete;
+        ~folder_lock() { ::close(descriptor_); }
+
+      private:
+        int descriptor_;
+    };
+
     std::string path_;
+    folder_lock lock_;
     io::json_lines log_;
+    std::string stage_;
+    std::string key_;
+    double before_ = 0.0;
+    std::chrono::steady_clock::time_point begin_{};
 };
 
 }  // namespace tare::tool

@@ -40,24 +40,39 @@ train --out whole
 train --out threads --threads 4
 cmp whole/checkpoint.safetensors threads/checkpoint.safetensors
 
+# The tool itself in the background, not a function: $! must be its number, not that of a shell.
+in_background() { "$tool" train --config config.yaml --text text "$@" & child=$!; }
+began=$(date +%s%N)
+train --out timed
+took=$((($(date +%s%N) - began) / 1000000))
 kills=0
 attempt=0
-while [ "$kills" -lt 20 ] && [ "$attempt" -lt 60 ]; do
+: > moments
+while [ "$kills" -lt 20 ] && [ "$attempt" -lt 100 ]; do
     attempt=$((attempt + 1))
-    train --out killed --resume --threads $((attempt % 4 + 1)) 2>/dev/null &
-    child=$!
-    # 5 to 105 ms: before, in and between checkpoints.
-    sleep "$(awk -v seed="$attempt" 'BEGIN { srand(seed); printf "%.3f", 0.005 + 0.1 * rand() }')"
-    if kill -9 "$child" 2>/dev/null; then kills=$((kills + 1)); fi
-    wait "$child" 2>/dev/null || true
+    in_background --out killed --resume --threads $((attempt % 4 + 1)) 2>/dev/null
+    # About a quarter of the whole time each, so that kills fall on all of it.
+    sleep "$(awk -v seed="$attempt" -v took="$took" 'BEGIN { srand(seed);
+        printf "%.3f", 0.005 + took / 1000 * 0.5 * rand() }')"
+    if kill -9 "$child" 2>/dev/null; then
+        kills=$((kills + 1))
+        wait "$child" 2>/dev/null || true
+        grep -a -o '"steps":"[0-9]*"' killed/checkpoint.safetensors 2>/dev/null \
+            | tr -dc '0-9\n' >> moments || true
+    else
+        wait "$child"
+    fi
+    # At its end: once more from the beginning.
+    if cmp -s whole/checkpoint.safetensors killed/checkpoint.safetensors; then rm -rf killed; fi
 done
+echo "killed after steps: $(sort -n moments | uniq | tr '\n' ' ')"
+[ "$kills" -eq 20 ] && [ "$(sort -u moments | wc -l)" -ge 5 ] || { echo "kills fell on too few steps"; exit 1; }
 train --out killed --resume
 cmp whole/checkpoint.safetensors killed/checkpoint.safetensors
 echo "killed $kills times: same bits"
 
-train --out stopped 2>note &
-child=$!
-sleep 0.1
+in_background --out stopped 2>note
+while [ ! -f stopped/checkpoint.safetensors ] && kill -0 "$child" 2>/dev/null; do sleep 0.01; done
 kill -INT "$child" 2>/dev/null || true
 wait "$child" || [ $? -eq 130 ]
 train --out stopped --resume

@@ -79,14 +79,16 @@ struct training_options {
 }
 
 /// The trainer's options of a configuration.
-[[nodiscard]] inline train::trainer_options trainer_options(const io::entry_config& e,
-                                                            bool reference_cache) {
+[[nodiscard]] inline train::trainer_options
+trainer_options(const io::entry_config& e, bool reference_cache, std::uint64_t seed) {
     train::trainer_options o;
     o.batch = e.train_batch;
     o.keep_cache = reference_cache;
     if (e.hebbian) o.hebbian = train::hebbian_update{e.hebbian_gamma, e.hebbian_t};
     o.annealing = {e.annealing_hard_min, e.annealing_hard_max, e.steps};
     o.first_bin = e.distill_first_bin;
+    o.dropout = e.dropout;
+    o.seed = seed;
     return o;
 }
 

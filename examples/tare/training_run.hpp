@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -16,12 +17,13 @@
 #include <tare/io/json_lines.hpp>
 #include <tare/io/soft_label_file.hpp>
 #include <tare/io/text_corpus.hpp>
-#include <tare/micronet/report.hpp>
-#include <tare/micronet/weigh.hpp>
 #include <tare/text/batching.hpp>
 
 #include "command.hpp"
+#include "dry_run.hpp"
+#include "language_model.hpp"
 #include "progress.hpp"
+#include "pruning_rules.hpp"
 #include "training_options.hpp"
 
 namespace tare::tool {
@@ -65,44 +67,10 @@ struct run_texts {
         out.words = io::build_vocabulary({o.text}, size, size);
     require(out.words.size() <= size, "the vocabulary has ", out.words.size(),
             " words, the configuration's n_vocab is ", e.n_vocab);
-    const auto policy = out.words.find(text::unknown_word) >= 0 ? text::unknown_words::replace
-                                                                : text::unknown_words::refuse;
-    out.train = io::read_corpus(o.text, out.words, policy);
-    if (!o.valid.empty()) out.valid = io::read_corpus(o.valid, out.words, policy);
-    if (!o.test.empty()) out.test = io::read_corpus(o.test, out.words, policy);
+    out.train = read_words(o.text, out.words);
+    if (!o.valid.empty()) out.valid = read_words(o.valid, out.words);
+    if (!o.test.empty()) out.test = read_words(o.test, out.words);
     return out;
-}
-
-/// Sizes, operations, score and peak memory of a run, without touching data.
-inline void print_dry_run(const io::entry_config& e, std::size_t moments) {
-    const transformer_xl_config c = model_config(e);
-    c.check();
-    micronet::bin_counts counts = micronet::wikitext103_test_bins();
-    if (!(c.cutoffs == size_list{3500, 25000})) {
-        counts.assign(c.bins(), 0);
-        counts[0] = 1;  // without a text, every token is taken as a frequent one
-    }
-    const ledger book = micronet::weigh(c, {}, counts);
-    const auto sums = micronet::tally(book, micronet::official{});
-    const double parameters = static_cast<double>(sums.storage_bits) / 32.0;
-    // Kept per token and layer for the backward pass: inputs of ln1, qkv, attention, out, ln2, fc0,
-    // relu and fc3 with their gradients; at the end the logits of the head, twice.
-    const auto rows = static_cast<double>(e.train_batch * e.train_chunk);
-    const auto number = [](extent v) { return static_cast<double>(v); };
-    const double per_layer = 8.0 * number(c.width) + 3.0 * number(c.inner) +
-                             number(c.heads * (2 * c.key_width + 2 * c.value_width)) +
-                             number(c.heads * (c.window + 1));
-    const double head = 2.0 * number(c.bin_size(0) + static_cast<extent>(c.bins()));
-    const double activations = rows * (number(c.layers) * per_layer + head);
-    const double bytes = 4.0 * (parameters * (2.0 + static_cast<double>(moments)) + activations);
-    std::printf("%-28s %.0f\n", "parameters", parameters);
-    std::printf("%-28s %.1f\n", "operations per token", sums.operations());
-    std::printf("%-28s %.6f\n", "score (dense, 32 bits)",
-                parameters / 159e6 + sums.operations() / 318e6);
-    std::printf("%-28s %lld steps of %lld x %lld tokens\n", "training",
-                static_cast<long long>(e.steps), static_cast<long long>(e.train_batch),
-                static_cast<long long>(e.train_chunk));
-    std::printf("%-28s %.0f MiB\n", "peak memory (estimate)", bytes / (1 << 20));
 }
 
 /// One training run from its first step, or from its checkpoint, to its end.
@@ -123,15 +91,15 @@ class training_run {
         std::filesystem::create_directories(o.out);
         transformer_xl_config config = model_config(e);
         config.cache.shared = o.reference_cache;
-        const train::trainer_options how = trainer_options(e, o.reference_cache);
+        const train::trainer_options how = trainer_options(e, o.reference_cache, o.seed);
         if (o.from.empty()) {
             trainer_ =
                 std::make_unique<trainer_type>(config, random_parameters<float>(o.seed), how);
         } else {
-            const io::safetensors_archive weights =
+            const io::safetensors_archive start =
                 io::load_safetensors(run_folder{o.from}.checkpoint());
             trainer_ =
-                std::make_unique<trainer_type>(config, io::safetensors_parameters(weights), how);
+                std::make_unique<trainer_type>(config, io::safetensors_parameters(start), how);
         }
         if (!o.log.empty()) log_ = std::make_unique<io::json_lines>(o.log);
     }
@@ -139,6 +107,14 @@ class training_run {
     [[nodiscard]] trainer_type& trainer() noexcept { return *trainer_; }
     [[nodiscard]] const run_texts& texts() const noexcept { return texts_; }
     [[nodiscard]] const run_folder& folder() const noexcept { return folder_; }
+    /// Prunes from now on.
+    void prune(std::vector<prune::gradual_rule> rules) {
+        trainer_->prune(prune::gradual_pruner(std::move(rules), entry_.steps_per_epoch));
+    }
+    /// One more thing that must be the same when the run goes on.
+    void add_fact(const std::string& name, const std::string& value) { more_facts_[name] = value; }
+    /// Called after every checkpoint.
+    void on_save(std::function<void()> tell) { saved_ = std::move(tell); }
     /// Every step is distilled from these rows.
     void teach_with(std::unique_ptr<io::soft_label_reader> labels) { teacher_ = std::move(labels); }
 
@@ -184,6 +160,9 @@ class training_run {
             return check_failed;
         }
         save();
+        if (first < trainer_->steps())
+            std::cerr << message("tare: ", stage_, ": step ", trainer_->steps(), ", loss ",
+                                 last_loss_, "; weights in ", folder_.checkpoint(), '\n');
         if (!texts_.valid.empty()) evaluate("valid", texts_.valid);
         if (!texts_.test.empty()) evaluate("test", texts_.test);
         return done;
@@ -195,9 +174,15 @@ class training_run {
   private:
     /// What decides the numbers of a run beside model and optimizer.
     [[nodiscard]] io::checkpoint_facts facts() const {
+        io::checkpoint_facts out = more_facts_;
+        out.merge(own_facts());
+        return out;
+    }
+    [[nodiscard]] io::checkpoint_facts own_facts() const {
         return {{"seed", message(options_.seed)},
                 {"text", message(texts_.train.size(), " tokens, crc32 ", checksum(texts_.train))},
                 {"samples", message(entry_.train_batch, " x ", entry_.train_chunk)},
+                {"dropout", message(entry_.dropout)},
                 {"rate", message(entry_.scheduler, ' ', entry_.lr, " warm-up ", entry_.step_warmup,
                                  " steps ", entry_.steps)},
                 {"stage", stage_},
@@ -221,6 +206,7 @@ class training_run {
 
     void note(const train::step_report& r, extent first, progress_bar& bar) {
         const extent done_steps = trainer_->steps();
+        last_loss_ = r.loss;
         const std::chrono::duration<double> time = std::chrono::steady_clock::now() - started_;
         const double speed =
             static_cast<double>((done_steps - first) * entry_.train_batch * entry_.train_chunk) /
@@ -250,7 +236,10 @@ class training_run {
                           {"perplexity", ppl}});
     }
 
-    void save() { io::save_checkpoint(folder_.checkpoint(), *trainer_, facts()); }
+    void save() {
+        io::save_checkpoint(folder_.checkpoint(), *trainer_, facts());
+        if (saved_) saved_();
+    }
 
     training_options options_;
     io::entry_config entry_;
@@ -262,6 +251,9 @@ class training_run {
     std::unique_ptr<trainer_type> trainer_;
     std::unique_ptr<io::soft_label_reader> teacher_;
     std::unique_ptr<io::json_lines> log_;
+    io::checkpoint_facts more_facts_;
+    std::function<void()> saved_;
+    double last_loss_ = 0.0;
     std::chrono::steady_clock::time_point started_{};
 };
 

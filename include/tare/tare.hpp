@@ -142,6 +142,7 @@
 #include <tare/nn/activation_point.hpp>
 #include <tare/nn/adaptive_embedding.hpp>
 #include <tare/nn/adaptive_softmax.hpp>
+#include <tare/nn/dropout_place.hpp>
 #include <tare/nn/finished_linear.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/nn/neural_cache.hpp>
@@ -159,6 +160,7 @@
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/convolution.hpp>
+#include <tare/ops/dropout.hpp>
 #include <tare/ops/fake_quantize.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/ops/image.hpp>

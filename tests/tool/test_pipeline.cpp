@@ -47,11 +47,17 @@ std::string write_pipeline(const std::string& folder) {
     };
     put("train.txt", made_up_text(1, 400));
     put("test.txt", made_up_text(2, 60));
-    put("core.yaml", entry("lr: 0.01\nsteps: 60\n"));
-    put("teacher.yaml", entry("lr: 0.01\nsteps: 60\n"));
-    put("distil.yaml", entry("lr: 0.01\nsteps: 60\ndistill: true\ndistill_first_bin: true\n"));
-    put("prune.yaml", entry("lr: 0.002\nsteps: 20\nsteps_per_epoch: 2\ncompress: plan.yaml\n"));
-    put("quantize.yaml", entry("lr: 0.0001\nsteps: 1\nbits: 9\n"));
+    const std::string steps = "lr: 0.01\nsteps: 60\ndropout: 0.1\n";
+    const std::string cache =
+        "use_cache: true\nn_cache: 50\ncache_theta_init: 0.05\ncache_lambda_init: 0.1\n";
+    put("core.yaml", entry(steps));
+    put("cache.yaml", entry(steps + cache));
+    put("hebbian.yaml", entry(steps + cache + "hebbian: true\n"));
+    put("teacher.yaml", entry(steps));
+    put("distil.yaml", entry(steps + cache + "distill: true\ndistill_first_bin: true\n"));
+    put("prune.yaml",
+        entry(cache + "lr: 0.002\nsteps: 20\nsteps_per_epoch: 2\ncompress: plan.yaml\n"));
+    put("quantize.yaml", entry("lr: 0.0001\nsteps: 3\nbits: 9\n"));
     put("plan.yaml", "pruners:\n"
                      "  all: {class: AutomatedGradualPruner, initial_sparsity: 0.1,\n"
                      "        final_sparsity: 0.4, weights: "
@@ -60,8 +66,10 @@ std::string write_pipeline(const std::string& folder) {
                      "- {pruner: {instance_name: all}, starting_epoch: 0, ending_epoch: 8,\n"
                      "   frequency: 1}\n");
     put("pipeline.yaml", "train: train.txt\ntest: test.txt\nvalidation_tokens: 600\nn_cache: 50\n"
-                         "top_k: 10\ncore: core.yaml\nteacher: teacher.yaml\n"
-                         "distil: distil.yaml\nprune: prune.yaml\nquantize: quantize.yaml\n");
+                         "top_k: 10\ncore: core.yaml\ncache: cache.yaml\n"
+                         "hebbian: hebbian.yaml\nteacher: teacher.yaml\ndistil: distil.yaml\n"
+                         "prune: prune.yaml\nquantize: quantize.yaml\nfrontier_bits: [5, 9]\n"
+                         "frontier_sparsities: [0, 0.2]\n");
     return folder + "/pipeline.yaml";
 }
 
@@ -72,7 +80,7 @@ TEST_CASE("the miniature ends with a file as large as its model is counted") {
     const pipeline_config config = load_pipeline(write_pipeline(folder.file(".")));
     const std::string out = folder.file("out");
     const std::vector<table_row> rows = pipeline_run(config, out).run();
-    REQUIRE(rows.size() == 7);
+    REQUIRE(rows.size() == 10);
     for (const table_row& r : rows) {
         INFO(r.step);
         CHECK(r.test > 1.0);
@@ -80,7 +88,7 @@ TEST_CASE("the miniature ends with a file as large as its model is counted") {
         CHECK(r.score > 0.0);
     }
 
-    const io::packed_file packed = io::load_packed(out + "/packed.safetensors");
+    const io::packed_file packed = io::load_packed(out + "/quantize.packed.safetensors");
     const std::vector<token> test = io::read_corpus(
         config.test, io::load_vocabulary(out + "/vocabulary.txt"), text::unknown_words::replace);
     const ledger book = micronet::weigh(packed.model.config, packed.model.how,
@@ -97,18 +105,18 @@ TEST_CASE("the miniature ends with a file as large as its model is counted") {
     CHECK(rows.back().parameters < 0.5 * rows.front().parameters);
 
     // A second run takes everything from the folder, in no time and with the same figures.
-    const auto begin = std::filesystem::last_write_time(out + "/teacher.safetensors");
+    const auto begin = std::filesystem::last_write_time(out + "/teacher/checkpoint.safetensors");
     const std::vector<table_row> again = pipeline_run(config, out).run();
-    CHECK(std::filesystem::last_write_time(out + "/teacher.safetensors") == begin);
-    CHECK(to_csv(again) == to_csv(rows));
+    CHECK(std::filesystem::last_write_time(out + "/teacher/checkpoint.safetensors") == begin);
+    CHECK(to_csv(std::span<const table_row>(again)) == to_csv(std::span<const table_row>(rows)));
 
     // Another plan makes the pruning and what follows anew, with the teacher as it was.
     pipeline_config other = config;
     other.prune.lr = 0.003;
     const std::vector<table_row> changed = pipeline_run(other, out).run();
-    CHECK(std::filesystem::last_write_time(out + "/teacher.safetensors") == begin);
-    CHECK(changed[3].test == rows[3].test);
-    CHECK(changed[4].test != rows[4].test);
+    CHECK(std::filesystem::last_write_time(out + "/teacher/checkpoint.safetensors") == begin);
+    CHECK(changed[5].test == rows[5].test);
+    CHECK(changed[6].test != rows[6].test);
 
     // Threads change nothing but the time.
     set_threads(3);
@@ -117,7 +125,60 @@ TEST_CASE("the miniature ends with a file as large as its model is counted") {
     for (std::size_t i = 0; i < rows.size(); ++i)
         CHECK(threaded[i].test == rows[i].test);
 
-    const std::string picture = to_figure(rows);
+    const std::string picture = to_figure(std::span<const table_row>(rows));
     CHECK(picture.starts_with("<svg"));
     CHECK(picture.find("distilled") != std::string::npos);
+}
+
+TEST_CASE("the frontier has every width at every sparsity, and no point beats another on it") {
+    const testing::scratch_folder folder;
+    const pipeline_config config = load_pipeline(write_pipeline(folder.file(".")));
+    pipeline_run pipeline(config, folder.file("out"));
+    static_cast<void>(pipeline.run());
+    const std::vector<frontier_point> points = pipeline.frontier();
+    REQUIRE(points.size() == 4);
+    CHECK(points.front().best);  // the smallest score
+    for (const frontier_point& a : points)
+        for (const frontier_point& b : points)
+            if (b.best) CHECK_FALSE((a.score < b.score && a.validation < b.validation));
+}
+
+TEST_CASE("a pipeline whose stages do not fit together is refused with the key") {
+    const testing::scratch_folder folder;
+    const std::string path = write_pipeline(folder.file("."));
+    const auto refused = [&](const std::string& stage, const std::string& text,
+                             const std::string& says) {
+        const std::string file = folder.file(stage);
+        const std::string before = io::read_text(file, 1 << 20);
+        std::ofstream(file) << text;
+        CHECK_THROWS_WITH_AS(static_cast<void>(load_pipeline(path)),
+                             doctest::Contains(says.c_str()), file_error);
+        std::ofstream(file) << before;
+    };
+    refused("cache.yaml", entry(""), "set use_cache");
+    refused("hebbian.yaml", entry(""), "set hebbian");
+    refused("distil.yaml", entry(""), "set distill");
+    refused("quantize.yaml", entry(""), "key bits");
+    refused("plan.yaml", "pruners: 3\n", "plan.yaml");
+    refused("teacher.yaml", "n_vocab: 97\n" + entry("").substr(12), "share one vocabulary");
+    refused("pipeline.yaml", "trai: a\n", "Did you mean train");
+    static_cast<void>(load_pipeline(path));
+}
+
+TEST_CASE("a second run in the same folder is refused while the first works") {
+    const testing::scratch_folder folder;
+    const stage_folder first(folder.file("out"));
+    CHECK_THROWS_WITH_AS(stage_folder(folder.file("out")), doctest::Contains("another run"),
+                         file_error);
+}
+
+TEST_CASE("a plan scaled to another share keeps its proportions") {
+    const parameter_sizes sizes{{"a", 100}, {"b", 300}, {"c", 600}};
+    const std::vector<prune::gradual_rule> rules{{"a", {0.1, 0.2, 0, 5, 1}},
+                                                 {"b", {0.2, 0.6, 0, 5, 1}}};
+    CHECK(final_share(rules, sizes) == doctest::Approx(0.2));
+    const auto half = scaled_to(rules, sizes, 0.1);
+    CHECK(final_share(half, sizes) == doctest::Approx(0.1));
+    CHECK(half[1].schedule.initial_sparsity == doctest::Approx(0.1));
+    CHECK(scaled_to(rules, sizes, 0.9)[1].schedule.final_sparsity == 1.0);  // nothing above all
 }

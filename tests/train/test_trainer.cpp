@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tare/formats/bf16.hpp>
+#include <tare/train/compressor.hpp>
 #include <tare/train/schedule.hpp>
 #include <tare/train/sgd.hpp>
 #include <tare/train/trainer.hpp>
@@ -186,4 +188,54 @@ TEST_CASE("impossible uses of the trainer are refused") {
     CHECK_THROWS_AS(train::trainer<>(testing::hanlab_config(), hanlab_parameters{},
                                      train::trainer_options{.batch = 0}),
                     error);
+}
+
+namespace {
+
+/// Everything that survives 8 bits of mantissa and exponent: a compressor that really changes.
+using narrow = train::rounded<bf16>;
+
+template <class Precision>
+std::vector<float> compressed(std::vector<float>* masters = nullptr) {
+    const std::vector<token> tokens =
+        testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
+    train::trainer_options options;
+    options.hebbian = train::hebbian_update{};
+    train::trainer<train::adam, Precision> t(testing::hanlab_config(), hanlab_parameters{},
+                                             options);
+    for (extent s = 0; s < 3; ++s)
+        t.step(part(tokens, 60 * s, 48), part(tokens, 60 * s + 1, 48), 1e-3);
+    std::vector<float> all;
+    for (auto& p : t.parameters()) {
+        all.insert(all.end(), p.value.value().values().begin(), p.value.value().values().end());
+        if (masters != nullptr && p.master.exists())
+            masters->insert(masters->end(), p.master.values().begin(), p.master.values().end());
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("a precision that compresses nothing trains to the bits of full precision") {
+    std::vector<float> masters;
+    const std::vector<float> plain = compressed<full_precision>();
+    CHECK(compressed<train::precision<>>(&masters) == plain);
+    CHECK(masters == plain);
+}
+
+TEST_CASE("compressed weights follow their master copies, tables of Hebbian updates too") {
+    std::vector<float> masters;
+    const std::vector<float> weights =
+        compressed<train::precision<narrow, train::uncompressed, train::uncompressed>>(&masters);
+    REQUIRE(weights.size() == masters.size());
+    std::size_t rounded = 0;
+    std::size_t equal = 0;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        rounded += weights[i] == bf16::decode(bf16::encode(masters[i])) ? 1 : 0;
+        equal += weights[i] == masters[i] ? 1 : 0;
+    }
+    // Rows of the last Hebbian update hold its result itself until the next step.
+    CHECK(rounded + equal >= weights.size());
+    CHECK(rounded > weights.size() / 2);
+    CHECK(equal < weights.size() / 2);
 }

@@ -4,6 +4,7 @@
 // Parameters stand under their own names, so the file is also the model for everyone who only wants
 // weights; what training needs beyond them has names of its own:
 //     state.<moment>.<parameter>  moments of the optimizer      state.mask.<parameter>  1: kept
+//     state.master.<parameter>    float32 weights, where the precision keeps them apart
 //     state.counter.<bin>         Hebbian counts                state.cache.<n>.keys, .words
 // The metadata hold the format, the model's sizes, the optimizer, the steps done (random offsets
 // are functions of seed and step: no generator state exists) and the caller's own facts.
@@ -67,6 +68,31 @@ checkpoint_facts identity_facts(const transformer_xl_config& config, const check
     return out;
 }
 
+/// **Throws** tare::file_error naming the first fact that is missing or another one.
+inline void require_same_run(const safetensors_archive& archive, const checkpoint_facts& facts) {
+    for (const auto& [key, expected] : facts) {
+        const auto found = archive.metadata.find(key);
+        if (found == archive.metadata.end())
+            throw file_error(message(archive.path, ": no \"", key,
+                                     "\" in its metadata: not a checkpoint of this kind of run"));
+        if (found->second != expected)
+            throw file_error(message(archive.path, ": ", key, " is \"", found->second,
+                                     "\", this run has \"", expected,
+                                     "\"; go on with the options the run began with"));
+    }
+}
+
+/// A count from the metadata. **Throws** tare::file_error where there is none.
+inline extent count_in(const safetensors_archive& archive, const std::string& key) {
+    const auto digits = archive.metadata.find(key);
+    extent out = -1;
+    if (digits != archive.metadata.end())
+        std::from_chars(digits->second.data(), digits->second.data() + digits->second.size(), out);
+    if (out < 0)
+        throw file_error(message(archive.path, ": no number of ", key, " in its metadata"));
+    return out;
+}
+
 }  // namespace detail
 
 /// Writes everything a later step depends on. `facts` are what the run is (seed, text, schedule):
@@ -84,6 +110,9 @@ void save_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
         for (std::size_t i = 0; i < p.moments.size(); ++i)
             add(message("state.", Optimizer::moments[i], '.', p.label), p.value.shape(),
                 std::span<const float>(p.moments[i].values()));
+        if (p.master.exists())
+            add("state.master." + p.label, p.value.shape(),
+                std::span<const float>(p.master.values()));
     }
     const auto rules = t.pruner().rules();
     for (std::size_t i = 0; i < rules.size(); ++i) {
@@ -105,6 +134,8 @@ void save_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
     }
     checkpoint_facts metadata = detail::identity_facts<Optimizer>(t.config(), facts);
     metadata["steps"] = message(t.steps());
+    if constexpr (train::compresses_updates<Precision>)
+        metadata["precision_calls"] = message(t.precision().calls());
     save_safetensors(path, tensors, metadata);
 }
 
@@ -115,23 +146,8 @@ template <class Optimizer, class Precision>
 void load_checkpoint(const std::string& path, train::trainer<Optimizer, Precision>& t,
                      const checkpoint_facts& facts) {
     const safetensors_archive archive = load_safetensors(path);
-    for (const auto& [key, expected] : detail::identity_facts<Optimizer>(t.config(), facts)) {
-        const auto found = archive.metadata.find(key);
-        if (found == archive.metadata.end())
-            throw file_error(message(path, ": no \"", key,
-                                     "\" in its metadata: not a checkpoint "
-                                     "of a training run"));
-        if (found->second != expected)
-            throw file_error(message(path, ": ", key, " is \"", found->second,
-                                     "\", this run has \"", expected,
-                                     "\"; go on with the options the run began with"));
-    }
-    const auto digits = archive.metadata.find("steps");
-    extent steps = -1;
-    if (digits != archive.metadata.end())
-        std::from_chars(digits->second.data(), digits->second.data() + digits->second.size(),
-                        steps);
-    if (steps < 0) throw file_error(message(path, ": no number of steps in its metadata"));
+    detail::require_same_run(archive, detail::identity_facts<Optimizer>(t.config(), facts));
+    const extent steps = detail::count_in(archive, "steps");
     const auto copy = [&archive](const std::string& name, const shape& extents, auto to) {
         const auto from = archive.template view<typename decltype(to)::value_type>(name, extents);
         std::copy(from.begin(), from.end(), to.begin());
@@ -141,7 +157,12 @@ void load_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
         for (std::size_t i = 0; i < p.moments.size(); ++i)
             copy(message("state.", Optimizer::moments[i], '.', p.label), p.value.shape(),
                  p.moments[i].mutable_values());
+        if (p.master.exists())
+            copy("state.master." + p.label, p.value.shape(), p.master.mutable_values());
     }
+    if constexpr (train::compresses_updates<Precision>)
+        t.precision().set_calls(
+            static_cast<std::uint64_t>(detail::count_in(archive, "precision_calls")));
     const auto rules = t.pruner().rules();
     for (std::size_t i = 0; i < rules.size(); ++i) {
         const std::string name = "state.mask." + rules[i].tensor;

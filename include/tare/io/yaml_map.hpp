@@ -100,16 +100,7 @@ class yaml_map {
     }
     /// Finite number in [low, high].
     [[nodiscard]] double number(const std::string& key, double low, double high) {
-        const YAML::Node node = value(key);
-        const std::string text = plain(node, key, "a number");
-        double out = 0;
-        const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
-        if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(out))
-            document_->fail(node, name(key), ": \"", text, "\" is not a number");
-        if (out < low || out > high)
-            document_->fail(node, name(key), ": ", out, " is out of range, expected ", low, " to ",
-                            high);
-        return out;
+        return parse_number(value(key), key, low, high);
     }
     /// true or false; 1 and 0 serve too, as the entry writes some of its switches.
     [[nodiscard]] bool flag(const std::string& key) {
@@ -130,12 +121,16 @@ class yaml_map {
     }
     /// A list of integers, each in [low, high].
     [[nodiscard]] std::vector<extent> integers(const std::string& key, extent low, extent high) {
-        const YAML::Node node = value(key);
-        if (!node.IsSequence())
-            document_->fail(node, name(key), ": is ", kind(node), ", expected a list of integers");
         std::vector<extent> out;
-        for (const YAML::Node& item : node)
+        for (const YAML::Node& item : list(key, "a list of integers"))
             out.push_back(parse_integer(item, key, low, high));
+        return out;
+    }
+    /// A list of finite numbers, each in [low, high].
+    [[nodiscard]] std::vector<double> numbers(const std::string& key, double low, double high) {
+        std::vector<double> out;
+        for (const YAML::Node& item : list(key, "a list of numbers"))
+            out.push_back(parse_number(item, key, low, high));
         return out;
     }
 
@@ -187,6 +182,24 @@ class yaml_map {
             document_->fail(node, name(key), ": is ", node.IsScalar() ? "quoted text" : kind(node),
                             ", expected ", expected);
         return node.Scalar();
+    }
+    [[nodiscard]] YAML::Node list(const std::string& key, const char* expected) {
+        const YAML::Node node = value(key);
+        if (!node.IsSequence())
+            document_->fail(node, name(key), ": is ", kind(node), ", expected ", expected);
+        return node;
+    }
+    [[nodiscard]] double parse_number(const YAML::Node& node, const std::string& key, double low,
+                                      double high) const {
+        const std::string text = plain(node, key, "a number");
+        double out = 0;
+        const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
+        if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(out))
+            document_->fail(node, name(key), ": \"", text, "\" is not a number");
+        if (out < low || out > high)
+            document_->fail(node, name(key), ": ", out, " is out of range, expected ", low, " to ",
+                            high);
+        return out;
     }
     [[nodiscard]] extent parse_integer(const YAML::Node& node, const std::string& key, extent low,
                                        extent high) const {

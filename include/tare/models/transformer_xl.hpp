@@ -39,6 +39,7 @@ class transformer_xl {
           embedding_(source, config_),
           layers_(make_layers(source, config_)),
           softmax_(source, config_, embedding_),
+          embedding_point_(dropout_from<T>(source, "embed")),
           final_point_(point_from<T>(source, "final")) {}
 
     /// Hidden states of a chunk.
@@ -54,7 +55,8 @@ class transformer_xl {
         if (state.memory.empty()) state.memory.resize(layers_.size());
         require(state.memory.size() == layers_.size(), "transformer_xl: the state has ",
                 state.memory.size(), " layers, the model ", layers_.size());
-        T x = reshape(embedding_(words), shape{count / batch, batch, config_.width});
+        T x = reshape(embedding_point_(embedding_(words)),
+                      shape{count / batch, batch, config_.width});
         for (std::size_t i = 0; i < layers_.size(); ++i)
             x = layers_[i](x, state.memory[i]);
         return final_point_(reshape(x, shape{count, config_.width}));
@@ -98,6 +100,7 @@ class transformer_xl {
     adaptive_embedding<T, Weight> embedding_;
     std::vector<layer_type> layers_;
     adaptive_softmax<T, Weight> softmax_;
+    activation_point<T> embedding_point_;  ///< of dropout alone: embeddings are not quantized
     activation_point<T> final_point_;
 };
 

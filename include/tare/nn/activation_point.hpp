@@ -114,5 +114,14 @@ template <class T, class Source>
         return {};
     }
 }
+/// A place where activations are never quantized, but training may drop some.
+template <class T, class Source>
+[[nodiscard]] constexpr activation_point<T> dropout_from(Source& source, std::string_view label) {
+    if constexpr (requires { source.dropout_point(label); }) {
+        return source.dropout_point(label);
+    } else {
+        return {};
+    }
+}
 
 }  // namespace tare

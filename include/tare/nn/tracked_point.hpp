@@ -4,6 +4,7 @@
 // passes, then clamps to it and quantizes; gradients go straight through where nothing was clamped.
 //     biased <- 0.999 biased + 0.001 x,  tracked = biased / (1 - 0.999^s)  for minimum and maximum
 // Inside attention the probabilities of the whole call are observed before any row is quantized.
+// A point may instead be a place of dropout (nn/dropout_place.hpp).
 // Source: quantization-aware training of the MIT-HAN-Lab entry (its range tracker and wrapper).
 
 #include <memory>
@@ -14,6 +15,7 @@
 
 #include <tare/core/view.hpp>
 #include <tare/kernels/attention_points.hpp>
+#include <tare/nn/dropout_place.hpp>
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/range.hpp>
@@ -48,7 +50,7 @@ struct tracked_range {
     }
 };
 
-/// Variables: active where a range is given.
+/// Variables: active where a range or a place of dropout is given.
 template <class Scalar, class Precision>
 class activation_point<basic_variable<Scalar, Precision>> {
   public:
@@ -56,8 +58,11 @@ class activation_point<basic_variable<Scalar, Precision>> {
 
     activation_point() = default;
     explicit activation_point(std::shared_ptr<tracked_range> range) : range_(std::move(range)) {}
+    explicit activation_point(std::shared_ptr<const dropout_place> place)
+        : place_(std::move(place)) {}
 
     [[nodiscard]] variable_type operator()(const variable_type& x) const {
+        if (place_) return apply(place_->now(), x);
         if (!range_) return x;
         range_->observe(x.value().values());
         return apply(range_->quantizer(), x);
@@ -100,6 +105,7 @@ class activation_point<basic_variable<Scalar, Precision>> {
 
   private:
     std::shared_ptr<tracked_range> range_;
+    std::shared_ptr<const dropout_place> place_;
 };
 
 }  // namespace tare

@@ -59,6 +59,14 @@ class moving_average_tracker {
         return {biased_.low / correction, biased_.high / correction};
     }
     [[nodiscard]] std::int64_t steps() const noexcept { return steps_; }
+    /// The averages before the bias correction: with steps(), all that a later update depends on.
+    [[nodiscard]] extremes biased() const noexcept { return biased_; }
+    /// Puts the tracker where biased() and steps() were read. **Throws** on negative steps.
+    void restore(extremes biased, std::int64_t steps) {
+        require(steps >= 0, "moving_average_tracker: ", steps, " steps cannot be restored");
+        biased_ = biased;
+        steps_ = steps;
+    }
 
   private:
     float decay_ = 0.999F;

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <tare/core/error.hpp>
@@ -142,25 +143,42 @@ class precision {
 template <compressor C, class Schedule = master_schedule>
 using uniform_precision = precision<C, C, C, C, C, Schedule>;
 
-/// One update of all parameters, compressed at the schedule's moments.
+/// A policy that compresses nothing outside the tape: it needs no schedule and no master copies.
+template <class Precision>
+concept compresses_updates = requires {
+    { Precision::schedule::master_copy } -> std::convertible_to<bool>;
+};
+
+/// One update of all parameters, compressed at the schedule's moments. `at` is an update_step, or
+/// is called for one once the gradients are compressed: norms and clipping see those.
 /// **Throws** tare::error when a schedule with a master copy is given a compressed weight without
-/// one, a schedule without is given one, or sizes differ.
-template <optimizer Optimizer, class Precision>
+/// one, a schedule without is given one, or sizes differ; and what `at` throws, the weights then
+/// being as before.
+template <optimizer Optimizer, class Precision, class Step = update_step>
 void update_parameters(const Optimizer& optimizer, Precision& precision,
-                       std::span<const updated_parameter> parameters, const update_step& at) {
-    constexpr bool master = Precision::schedule::master_copy;
-    for (const updated_parameter& p : parameters) {
-        require(master || p.master.empty(), "update_parameters: a master copy of ", p.master.size(),
-                " weights, but the schedule keeps none; leave it empty");
-        require(p.master.size() == p.weight.size() ||
-                    (p.master.empty() && !(master && p.compresses_weight)),
-                "update_parameters: a master copy of ", p.master.size(), " weights for ",
-                p.weight.size(), "; this schedule updates float32 weights of the same size");
+                       std::span<const updated_parameter> parameters, const Step& at) {
+    constexpr bool compresses = compresses_updates<Precision>;
+    if constexpr (compresses) {
+        constexpr bool master = Precision::schedule::master_copy;
+        for (const updated_parameter& p : parameters) {
+            require(master || p.master.empty(), "update_parameters: a master copy of ",
+                    p.master.size(), " weights, but the schedule keeps none; leave it empty");
+            require(p.master.size() == p.weight.size() ||
+                        (p.master.empty() && !(master && p.compresses_weight)),
+                    "update_parameters: a master copy of ", p.master.size(), " weights for ",
+                    p.weight.size(), "; this schedule updates float32 weights of the same size");
+        }
+        precision.before_update(parameters);
     }
-    precision.before_update(parameters);
-    for (const updated_parameter& p : parameters)
-        optimizer.update(p.master.empty() ? p.weight : p.master, p.gradient, p.moments, at);
-    precision.after_update(optimizer, parameters);
+    const auto update_all = [&](const update_step& step) {
+        for (const updated_parameter& p : parameters)
+            optimizer.update(p.master.empty() ? p.weight : p.master, p.gradient, p.moments, step);
+    };
+    if constexpr (std::is_same_v<Step, update_step>)
+        update_all(at);
+    else
+        update_all(at());
+    if constexpr (compresses) precision.after_update(optimizer, parameters);
 }
 
 }  // namespace tare::train

@@ -162,6 +162,25 @@ class quantization_aware {
         require(found != ranges_.end(), "quantization_aware: no point is named ", label);
         return *found->second;
     }
+    /// Updates done.
+    [[nodiscard]] extent updates() const noexcept { return updates_; }
+    void set_updates(extent done) noexcept { updates_ = done; }
+    [[nodiscard]] const transformer_xl_config& config() const noexcept { return config_; }
+    [[nodiscard]] const micronet::compression& widths() const noexcept { return how_; }
+    [[nodiscard]] const quantization_options& options() const noexcept { return options_; }
+    /// Everything else that a later update depends on, as a checkpoint wants it (samples begin with
+    /// empty caches): visitor(name, tensor&) for float copies and, as "state.<moment>.<name>", the
+    /// moments; range_visitor(name, tracker&) for the ranges.
+    template <class Visitor, class RangeVisitor>
+    void visit_state(Visitor&& visitor, RangeVisitor&& range_visitor) {
+        for (auto& [label, one] : parameters_) {
+            visitor(label, one.leaf.mutable_value());
+            for (std::size_t i = 0; i < one.moments.size(); ++i)
+                visitor(message("state.", Optimizer::moments[i], '.', label), one.moments[i]);
+        }
+        for (auto& [label, range] : ranges_)
+            range_visitor(label, range->tracker);
+    }
     [[nodiscard]] std::vector<std::string> labels() const {
         std::vector<std::string> out;
         for (const auto& [label, one] : parameters_)

@@ -4,8 +4,10 @@
 // cross all its segments), hard or distilled loss, backward pass, clipping, optimizer, Hebbian
 // update, masks. Everything that a later step depends on is open to io/checkpoint.hpp.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -22,6 +24,7 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/precision.hpp>
 
 namespace tare::train {
 
@@ -34,6 +37,8 @@ struct trainer_options {
     std::optional<hebbian_update> hebbian{};
     teacher_annealing annealing{};  ///< used when a step is given soft labels
     bool first_bin = false;         ///< which variant of the soft loss
+    double dropout = 0.0;           ///< probability, at the places of nn/dropout_place.hpp
+    std::uint64_t seed = 1;         ///< of dropout
 
     /// The published code's way: one cache for all samples (see cache_config::shared), never reset.
     [[nodiscard]] static trainer_options as_reference(extent batch) {
@@ -57,9 +62,8 @@ class diverged : public error {
     using error::error;
 };
 
-/// A precision policy may define, beside what basic_tape asks of it,
-///   weight_gradient(label, span)    called on every gradient before clipping
-///   optimizer_state(label, span)    called on every moment after the update
+/// `Precision` is full_precision or a train::precision<...>: what it compresses, and when, stands
+/// there. A schedule with a master copy keeps float32 weights beside those that the model reads.
 template <optimizer Optimizer = adam, class Precision = full_precision>
 class trainer {
   public:
@@ -68,6 +72,7 @@ class trainer {
         std::string label;
         variable value;
         std::vector<tensor> moments;  ///< in the order of Optimizer::moments
+        tensor master;                ///< float32 weights, where the precision keeps them apart
     };
 
     /// Parameters start as `source` hands them out. **Throws** tare::error on impossible sizes.
@@ -77,18 +82,20 @@ class trainer {
         : options_(options),
           optimizer_(std::move(how)),
           tape_(std::move(precision)),
-          model_(make_model(tape_, std::move(source), config)) {
+          clock_(make_clock(options)),
+          model_(make_model(tape_, std::move(source), config, clock_)) {
         require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
         model_.visit([&](std::string_view label, variable& value) {
             // Constants of a cache that is not trained.
             if (!config.cache.trained && is_cache_scalar(label)) {
-                constants_.push_back({std::string(label), value, {}});
+                constants_.push_back({std::string(label), value, {}, {}});
                 return;
             }
-            parameter p{std::string(label), value, {}};
+            parameter p{std::string(label), value, {}, {}};
             for (std::size_t i = 0; i < Optimizer::moments.size(); ++i)
                 p.moments.emplace_back(value.shape(), 0.0F);
+            if constexpr (keeps_master) p.master = value.value().clone();
             parameters_.push_back(std::move(p));
         });
         const bool together = config.cache.shared || config.cache.capacity == 0;
@@ -119,6 +126,7 @@ class trainer {
                 options_.batch, " samples");
         const auto find = [this](std::string_view name) { return values_of(name); };
         pruner_.before_step(step_, find);
+        if (clock_) clock_->step = static_cast<std::uint64_t>(step_);
         if (!options_.keep_cache)
             for (neural_cache<variable>& cache : caches_)
                 cache.clear();
@@ -155,6 +163,7 @@ class trainer {
     /// Occurrences of every class of every bin, from 1 on; empty without Hebbian updates.
     [[nodiscard]] std::span<std::vector<std::int64_t>> counters() noexcept { return counters_; }
     [[nodiscard]] variable constant(tensor value) { return tape_.constant(std::move(value)); }
+    [[nodiscard]] Precision& precision() noexcept { return tape_.precision(); }
 
     /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is
     /// none.
@@ -193,10 +202,36 @@ class trainer {
         neural_cache<variable>* cache = nullptr;
     };
 
+    /// Leaves of the tape and, where wanted, places of dropout.
+    template <class Source>
+    struct training_source : tape_parameters<Source, float, Precision> {
+        using base = tape_parameters<Source, float, Precision>;
+        std::shared_ptr<const dropout_clock> clock;
+
+        training_source(basic_tape<float, Precision>& tape, Source source,
+                        std::shared_ptr<const dropout_clock> shared)
+            : base(tape, std::move(source)), clock(std::move(shared)) {}
+        [[nodiscard]] activation_point<variable> point(std::string_view label) const {
+            return dropout_place::is_one(label) ? dropout_point(label)
+                                                : activation_point<variable>();
+        }
+        [[nodiscard]] activation_point<variable> dropout_point(std::string_view label) const {
+            if (!clock) return {};
+            return activation_point<variable>(std::make_shared<const dropout_place>(clock, label));
+        }
+    };
+    static std::shared_ptr<dropout_clock> make_clock(const trainer_options& o) {
+        require(o.dropout >= 0.0 && o.dropout < 1.0, "trainer: dropout ", o.dropout,
+                "; it is a probability below 1");
+        if (o.dropout == 0.0) return nullptr;
+        return std::make_shared<dropout_clock>(
+            dropout_clock{static_cast<float>(o.dropout), o.seed, 0});
+    }
     template <class Source>
     static transformer_xl<variable> make_model(basic_tape<float, Precision>& tape, Source source,
-                                               const transformer_xl_config& config) {
-        tape_parameters<Source, float, Precision> leaves(tape, std::move(source));
+                                               const transformer_xl_config& config,
+                                               std::shared_ptr<const dropout_clock> clock) {
+        training_source<Source> leaves(tape, std::move(source), std::move(clock));
         return transformer_xl<variable>(leaves, config);
     }
 
@@ -276,32 +311,33 @@ class trainer {
         return total;
     }
 
+    static constexpr bool keeps_master = [] {
+        if constexpr (compresses_updates<Precision>)
+            return Precision::schedule::master_copy;
+        else
+            return false;
+    }();
+
     void update(double rate, step_report& report) {
+        std::vector<std::vector<std::span<float>>> moments(parameters_.size());
+        std::vector<updated_parameter> updated;
         std::vector<std::span<const float>> gradients;
-        for (parameter& p : parameters_) {
-            if constexpr (requires(std::span<float> g) {
-                              tape_.precision().weight_gradient(p.label, g);
-                          })
-                tape_.precision().weight_gradient(p.label,
-                                                  p.value.mutable_gradient().mutable_values());
-            gradients.push_back(p.value.gradient().values());
-        }
-        report.gradient_norm = global_norm(gradients);
-        check_finite(report.gradient_norm, "gradient's norm");
-        const update_step at{step_ + 1, rate, clip_factor(report.gradient_norm, options_.clip)};
         for (std::size_t i = 0; i < parameters_.size(); ++i) {
             parameter& p = parameters_[i];
-            std::vector<std::span<float>> moments;
             for (tensor& m : p.moments)
-                moments.push_back(m.mutable_values());
-            optimizer_.update(p.value.mutable_value().mutable_values(), gradients[i],
-                              std::span<const std::span<float>>(moments), at);
-            if constexpr (requires(std::span<float> m) {
-                              tape_.precision().optimizer_state(p.label, m);
-                          })
-                for (const std::span<float> m : moments)
-                    tape_.precision().optimizer_state(p.label, m);
+                moments[i].push_back(m.mutable_values());
+            updated.push_back({p.value.mutable_value().mutable_values(),
+                               p.value.mutable_gradient().mutable_values(), moments[i],
+                               keeps_master ? p.master.mutable_values() : std::span<float>{}});
+            gradients.push_back(p.value.gradient().values());
         }
+        update_parameters(optimizer_, tape_.precision(),
+                          std::span<const updated_parameter>(updated), [&] {
+                              report.gradient_norm = global_norm(gradients);
+                              check_finite(report.gradient_norm, "gradient's norm");
+                              return update_step{step_ + 1, rate,
+                                                 clip_factor(report.gradient_norm, options_.clip)};
+                          });
         clear_gradients();
     }
     void clear_gradients() {
@@ -335,14 +371,30 @@ class trainer {
                 if (config().bin_of(w) == bin)
                     targets.push_back(static_cast<token>(w - config().bin_begin(bin)));
             variable table = model_.embedding().table(bin);
-            (*options_.hebbian)(table.mutable_value().mutable_view().matrix(),
-                                inputs[bin].value().view().matrix(), targets, counters_[bin]);
+            (*options_.hebbian)(hebbian_rows(table), inputs[bin].value().view().matrix(), targets,
+                                counters_[bin]);
+            if constexpr (keeps_master)
+                std::ranges::copy(master_of(table).values(),
+                                  table.mutable_value().mutable_values().begin());
         }
+    }
+    /// What the Hebbian update changes: the weights, or the master copy that they follow.
+    matrix_view<float> hebbian_rows(variable& table) {
+        if constexpr (keeps_master)
+            return master_of(table).mutable_view().matrix();
+        else
+            return table.mutable_value().mutable_view().matrix();
+    }
+    tensor& master_of(const variable& weights) {
+        for (parameter& p : parameters_)
+            if (p.value.identity() == weights.identity()) return p.master;
+        fail("trainer: a table is no parameter");
     }
 
     trainer_options options_;
     Optimizer optimizer_;
     basic_tape<float, Precision> tape_;
+    std::shared_ptr<dropout_clock> clock_;  ///< null without dropout
     transformer_xl<variable> model_;
     std::vector<parameter> parameters_;
     std::vector<parameter> constants_;

@@ -1,0 +1,77 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// The stage that quantizes: ranges from samples, or training steps with quantization in the loop,
+// which go on from their checkpoint.
+
+#include <filesystem>
+#include <functional>
+#include <iostream>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <tare/io/quantization_checkpoint.hpp>
+#include <tare/text/batching.hpp>
+
+#include "language_model.hpp"
+#include "pipeline_stages.hpp"
+#include "training_run.hpp"
+
+namespace tare::tool {
+
+struct quantization_stage {
+    io::entry_config how;
+    std::uint64_t seed;
+    int bits;
+    extent steps;        ///< of training; 0: ranges alone
+    std::string folder;  ///< of the checkpoint
+    std::string key;     ///< of everything this is made from
+
+    /// Samples that the ranges of a model without training steps are taken from.
+    static constexpr extent observed_samples = 8;
+
+    /// The stored form of `values` with a cache of constants. `saved` is called after every
+    /// checkpoint. **Throws** stage_ended on a signal, tare::error when a loss is not finite.
+    [[nodiscard]] stored_model run(const weights& values, const transformer_xl_config& config,
+                                   std::span<const token> text,
+                                   const std::function<void()>& saved) const {
+        train::quantization_aware<> trainer(named_weights{&values}, config, {bits, {}, {}});
+        const text::chunk_sampler sampler(text, how.train_chunk, how.train_batch,
+                                          random_stream(seed, 0x7175616E74));
+        const auto chunk = static_cast<std::size_t>(how.train_chunk);
+        std::vector<token> inputs(chunk * static_cast<std::size_t>(how.train_batch));
+        std::vector<token> targets(inputs.size());
+        const auto each_sample = [&](extent step, auto&& use) {
+            sampler.sample(step, inputs, targets);
+            for (std::size_t row = 0; row < inputs.size(); row += chunk)
+                use(std::span<const token>(inputs).subspan(row, chunk),
+                    std::span<const token>(targets).subspan(row, chunk));
+        };
+        if (steps == 0) {
+            for (extent step = 0; step * how.train_batch < observed_samples; ++step)
+                each_sample(step, [&](auto x, auto y) { trainer.observe(x, y); });
+            return trainer.store();
+        }
+        std::filesystem::create_directories(folder);
+        const std::string checkpoint = run_folder{folder}.checkpoint();
+        const io::checkpoint_facts facts{{"inputs", key}};
+        if (std::filesystem::exists(checkpoint)) io::load_checkpoint(checkpoint, trainer, facts);
+        const auto rate = learning_rate(how);
+        const interruption stop;
+        progress_bar bar("quantize");
+        while (trainer.updates() < steps) {
+            const extent step = trainer.updates();
+            each_sample(step, [&](auto x, auto y) { trainer.accumulate(x, y); });
+            trainer.update(rate(step));
+            bar.show(step + 1, steps);
+            if ((step + 1) % how.step_save == 0 || stop.wanted()) {
+                io::save_checkpoint(checkpoint, trainer, facts);
+                saved();
+            }
+            if (stop.wanted()) throw stage_ended{training_run::interrupted};
+        }
+        return trainer.store();
+    }
+};
+
+}  // namespace tare::tool

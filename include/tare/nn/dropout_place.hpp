@@ -1,0 +1,54 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Where training drops activations. A model's activation points are its places; all places of a
+// model share a clock, and a mask is a function of seed, step, place and position alone: a training
+// that is resumed at step s draws what an uninterrupted one draws, and no generator state exists.
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <tare/core/random.hpp>
+#include <tare/ops/dropout.hpp>
+
+namespace tare {
+
+/// What all places share. The trainer sets `step` before each forward pass.
+struct dropout_clock {
+    float probability = 0.0F;  ///< 0 <= p < 1
+    std::uint64_t seed = 0;
+    std::uint64_t step = 0;
+};
+
+/// One place, by the name of its activation point.
+class dropout_place {
+  public:
+    dropout_place(std::shared_ptr<const dropout_clock> clock, std::string_view label)
+        : clock_(std::move(clock)), stream_(hash(label)) {}
+
+    /// Whether a Transformer-XL drops at this activation point: after the activation function and
+    /// after the second layer of the feed-forward network, on what attention hands on, and on the
+    /// final state. (On the embeddings, which have no such point, the model asks for itself.)
+    [[nodiscard]] static bool is_one(std::string_view label) noexcept {
+        return label.ends_with(".relu") || label.ends_with(".fc.3") ||
+               label.ends_with(".attn_out") || label == "final";
+    }
+    /// The operation of the clock's current step.
+    [[nodiscard]] op::dropout now() const {
+        return {clock_->probability,
+                random_stream(seed_of_call(clock_->seed, clock_->step), stream_)};
+    }
+
+  private:
+    /// FNV-1a, 64 bits.
+    static constexpr std::uint64_t hash(std::string_view text) {
+        std::uint64_t h = 0xCBF29CE484222325U;
+        for (const char c : text)
+            h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+        return h;
+    }
+    std::shared_ptr<const dropout_clock> clock_;
+    std::uint64_t stream_;
+};
+
+}  // namespace tare
