@@ -67,6 +67,7 @@ inline void add_to_rows(matrix_view<const float> x, std::span<const float> bias,
             detail::map_values([](auto v, auto b) { return v + b; }, out.row(r).data(),
                                static_cast<std::size_t>(x.columns), past_caches, x.row(r).data(),
                                bias.data());
+        if (past_caches) simd::stream_fence();
     });
 }
 

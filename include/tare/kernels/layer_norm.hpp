@@ -257,6 +257,7 @@ struct norm_call {
             one.find_rstd(x.columns, eps);
             write(one, r, 0, 1);
         }
+        if (past_caches) simd::stream_fence();
     }
 };
 
@@ -327,8 +328,7 @@ inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
     if (!saved.rstd.empty())
         detail::require_size("layer_norm", "saved.rstd", saved.rstd, x.rows, "one per row of x");
     if (x.columns == 0) return;
-    const auto bytes = static_cast<std::size_t>(x.rows * x.columns) * sizeof(float);
-    const bool past_caches = x.data != y.data && detail::worth_streaming(bytes);
+    const bool past_caches = detail::rows_worth_streaming(x, y);
     const float* w = gamma.empty() ? nullptr : gamma.data();
     const float* b = beta.empty() ? nullptr : beta.data();
     const detail::norm_call call = {x, w, b, eps, y, saved, past_caches};
