@@ -1,41 +1,21 @@
-// Conversions of a 64 MiB tensor beside the copy bandwidth of the same run. Figures are bytes of
-// float32 per second (input of encode and round trip, output of decode); `of_copy` divides them by
-// a memcpy of the same tensor on the same number of threads, timed in turns with the conversion, so
-// that other load on the machine strikes both. Names: what/format/threads.
-
-#include <algorithm>
-#include <chrono>
-#include <cstdint>
-#include <cstring>
+// Conversions of a 64 MiB tensor beside a copy of the same tensor: round_trip, encode and decode.
+// Bytes are those of float32 (input of encode and round trip, output of decode).
 #include <span>
-#include <string>
-#include <vector>
 
-#include <benchmark/benchmark.h>
-
-#include <tare/core/aligned.hpp>
-#include <tare/core/parallel.hpp>
-#include <tare/core/random.hpp>
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/convert.hpp>
 #include <tare/formats/historical.hpp>
 
+#include "peak.hpp"
+
 namespace {
 
-constexpr std::size_t elements = std::size_t{16} << 20;
+constexpr tare::extent elements = tare::extent{16} << 20;
 
 struct buffers {
-    tare::aligned_vector<float> x = tare::aligned_vector<float>(elements);
-    tare::aligned_vector<float> y = tare::aligned_vector<float>(elements);
-    tare::aligned_vector<std::uint32_t> codes = tare::aligned_vector<std::uint32_t>(elements);
-
-    buffers() {
-        // 64 Ki normal numbers over and over: making 16 Mi of them would take longer than the
-        // bench.
-        const tare::random_stream random(1, 0);
-        for (std::size_t i = 0; i < elements; ++i)
-            x[i] = i < 65536 ? random.normal(i) : x[i - 65536];
-    }
+    tare::aligned_vector<float> x = bench::values(elements, 1, -3, 3);
+    tare::aligned_vector<float> y = tare::aligned_vector<float>(x.size());
+    tare::aligned_vector<std::uint32_t> codes = tare::aligned_vector<std::uint32_t>(x.size());
 };
 
 buffers& shared() {
@@ -43,78 +23,36 @@ buffers& shared() {
     return b;
 }
 
-void copy(std::span<const float> from, std::span<float> to) {
-    tare::parallel_for(static_cast<tare::extent>(from.size()), 1024, 4,
-                       [&](tare::extent begin, tare::extent end) {
-                           std::memcpy(to.data() + begin, from.data() + begin,
-                                       static_cast<std::size_t>(end - begin) * sizeof(float));
-                       });
-}
-
-/// Times `convert` and a copy in turns.
-template <class Convert>
-void against_copy(benchmark::State& state, const Convert& convert) {
-    using clock = std::chrono::steady_clock;
-    buffers& b = shared();
-    tare::set_threads(static_cast<int>(state.range(0)));
-    double best_copy = 1e30;
-    double best_convert = 1e30;
-    const auto seconds = [](clock::time_point since) {
-        return std::chrono::duration<double>(clock::now() - since).count();
-    };
-    for (auto _ : state) {
-        const clock::time_point start = clock::now();
-        copy(b.x, b.y);
-        benchmark::ClobberMemory();
-        best_copy = std::min(best_copy, seconds(start));
-        const clock::time_point middle = clock::now();
-        convert(b);
-        benchmark::ClobberMemory();
-        const double took = seconds(middle);
-        best_convert = std::min(best_convert, took);
-        state.SetIterationTime(took);
+/// Registers run(buffers) for a format, and a copy beside it.
+template <class Run>
+void add(const std::string& kernel, std::string_view format, Run run) {
+    constexpr double count = elements;
+    for (const int threads : bench::thread_counts()) {
+        const auto one = [&](const std::string& who, auto body) {
+            bench::add(kernel, who, std::string(format), threads, count, 4 * count,
+                       [=] { return [=] { body(shared()); }; });
+        };
+        one("tare", run);
+        one("copy_peak", [](buffers& b) { bench::copy_peak(b.x.data(), b.y.data(), elements); });
     }
-    constexpr double gigabytes = elements * sizeof(float) * 1e-9;
-    state.counters["GB/s"] = gigabytes / best_convert;
-    state.counters["copy_GB/s"] = gigabytes / best_copy;
-    state.counters["of_copy"] = best_copy / best_convert;
-    tare::set_threads(1);
-}
-
-void add(const std::string& name, auto&& run) {
-    benchmark::RegisterBenchmark(name.c_str(), run)
-        ->ArgsProduct({{1, 2, 4}})
-        ->ArgName("threads")
-        ->UseManualTime()
-        ->Unit(benchmark::kMillisecond)
-        ->MinTime(0.1);
 }
 
 template <class F>
 void add_format() {
-    const std::string name(F::name);
     using code_type = typename F::code_type;
     const auto codes = [](buffers& b) {
-        return std::span(reinterpret_cast<code_type*>(b.codes.data()), elements);
+        return std::span(reinterpret_cast<code_type*>(b.codes.data()), b.x.size());
     };
-    add("round_trip/" + name, [](benchmark::State& state) {
-        against_copy(state, [](buffers& b) { tare::round_trip<F>(b.x, b.y); });
-    });
-    add("encode/" + name, [codes](benchmark::State& state) {
-        against_copy(state, [&](buffers& b) { tare::encode<F>(b.x, codes(b)); });
-    });
-    add("decode/" + name, [codes](benchmark::State& state) {
-        tare::encode<F>(shared().x, codes(shared()));
-        against_copy(state, [&](buffers& b) { tare::decode<F>(codes(b), b.y); });
-    });
+    add("round_trip", F::name, [](buffers& b) { tare::round_trip<F>(b.x, b.y); });
+    add("encode", F::name, [codes](buffers& b) { tare::encode<F>(b.x, codes(b)); });
+    // Whatever the codes are: the work does not depend on them.
+    add("decode", F::name, [codes](buffers& b) { tare::decode<F>(codes(b), b.y); });
 }
 
 template <class F>
 void add_stochastic() {
     const tare::random_stream draws(3, 1);
-    add("round_trip/" + std::string(F::name), [draws](benchmark::State& state) {
-        against_copy(state, [&](buffers& b) { tare::round_trip<F>(b.x, b.y, draws); });
-    });
+    add("round_trip", F::name, [draws](buffers& b) { tare::round_trip<F>(b.x, b.y, draws); });
 }
 
 const bool registered = [] {
