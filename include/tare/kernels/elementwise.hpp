@@ -59,6 +59,7 @@ inline void add_to_rows(matrix_view<const float> x, std::span<const float> bias,
     detail::require_same_shape("add_to_rows", "x", x, "out", out);
     detail::require_size("add_to_rows", "bias", bias, x.columns, "one per column of x");
     detail::require_same_or_apart("add_to_rows", "x", x, "out", out);
+    detail::require_apart("add_to_rows", "bias", bias, "out", out);
     const bool past_caches =
         x.data != out.data &&
         detail::worth_streaming(detail::bytes_of(out).end - detail::bytes_of(out).begin);

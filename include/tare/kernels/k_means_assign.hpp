@@ -194,13 +194,15 @@ void assign_blocks(matrix_view<const float> blocks, const centroid_table& c, ext
 /// K - 1 fits a Code.
 /// NaN: a block with a NaN gets code 0, a centroid with a NaN is never chosen.
 /// Accuracy: the chosen score is within (D + 3) 2^-24 (|x| |c| + |c|^2) of the best.
-/// Throws on shapes that do not fit, no centroids, or too many for a Code.
+/// Throws on shapes that do not fit, overlapping memory, no centroids, or too many for a Code.
 template <std::unsigned_integral Code>
 void k_means_assign(matrix_view<const float> blocks, matrix_view<const float> centroids,
                     std::span<Code> codes) {
     detail::require_view("k_means_assign", "blocks", blocks);
     detail::require_view("k_means_assign", "centroids", centroids);
     detail::require_size("k_means_assign", "codes", codes, blocks.rows, "one per row of blocks");
+    detail::require_apart("k_means_assign", "blocks", blocks, "codes", codes);
+    detail::require_apart("k_means_assign", "centroids", centroids, "codes", codes);
     if (centroids.columns != blocks.columns)
         fail("k_means_assign: blocks have ", blocks.columns, " values and centroids have ",
              centroids.columns, "; they must agree");

@@ -322,6 +322,8 @@ inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
     detail::require_rows("layer_norm", x, y);
     detail::require_row_of("layer_norm", "gamma", gamma, x.columns);
     detail::require_row_of("layer_norm", "beta", beta, x.columns);
+    detail::require_apart("layer_norm", "gamma", gamma, "y", y);
+    detail::require_apart("layer_norm", "beta", beta, "y", y);
     require(eps >= 0, "layer_norm: eps is ", eps, "; it must not be negative");
     if (!saved.mean.empty())
         detail::require_size("layer_norm", "saved.mean", saved.mean, x.rows, "one per row of x");

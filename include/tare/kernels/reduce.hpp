@@ -361,6 +361,7 @@ inline float quiet_nan() {
 inline void arg_max_rows(matrix_view<const float> x, std::span<std::int32_t> out) {
     detail::require_view("arg_max_rows", "x", x);
     detail::require_size("arg_max_rows", "out", out, x.rows, "one per row of x");
+    detail::require_apart("arg_max_rows", "x", x, "out", out);
     require(x.rows == 0 || x.columns > 0, "arg_max_rows: x is (", x.rows,
             ",0); a row needs at least one column");
     detail::each_row(x.rows, x.columns, [&](extent r) {
