@@ -8,6 +8,10 @@
 
 #include "peak.hpp"
 
+#ifdef TARE_BENCH_PEERS
+#include <dnnl.hpp>
+#endif
+
 namespace {
 
 constexpr tare::extent elements = tare::extent{16} << 20;
@@ -55,8 +59,34 @@ void add_stochastic() {
     add("round_trip", F::name, [draws](buffers& b) { tare::round_trip<F>(b.x, b.y, draws); });
 }
 
+#ifdef TARE_BENCH_PEERS
+/// oneDNN's reorder between float32 and bfloat16 beside ours.
+void add_onednn(const std::string& kernel, bool encode) {
+    using dnnl::memory;
+    constexpr double count = elements;
+    for (const int threads : bench::thread_counts())
+        bench::add(kernel, "onednn", "bf16", threads, count, 4 * count, [=] {
+            const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+            const memory::desc wide({elements}, memory::data_type::f32, memory::format_tag::a);
+            const memory::desc narrow({elements}, memory::data_type::bf16, memory::format_tag::a);
+            buffers& b = shared();
+            const memory codes(narrow, engine, b.codes.data());
+            const memory from = encode ? memory(wide, engine, b.x.data()) : codes;
+            const memory to = encode ? codes : memory(wide, engine, b.y.data());
+            return [=, stream = dnnl::stream(engine), reorder = dnnl::reorder(from, to)]() mutable {
+                reorder.execute(stream, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+                stream.wait();
+            };
+        });
+}
+#endif
+
 const bool registered = [] {
     tare::formats::for_each_format<tare::formats::builtin>([]<class F>() { add_format<F>(); });
+#ifdef TARE_BENCH_PEERS
+    add_onednn("encode", true);
+    add_onednn("decode", false);
+#endif
     add_stochastic<tare::fp16::with_rounding<tare::stochastic>>();
     add_stochastic<tare::bf16::with_rounding<tare::stochastic>>();
     add_stochastic<tare::fp8_e4m3::with_rounding<tare::stochastic>>();

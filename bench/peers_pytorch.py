@@ -237,6 +237,10 @@ def main():
     add("mean_and_variance", "65536", 65536,
         lambda: rows(lambda x: torch.var_mean(x, unbiased=False), (65536,)), short)
 
+    add("fake_quantize", "int8", 1 << 24,
+        lambda: rows(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.03, 0, -127, 127),
+                     (1 << 24,)))
+
     for _, _, run, _ in wanted:
         run()
     for _ in range(options.repetitions):
