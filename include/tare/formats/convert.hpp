@@ -110,9 +110,12 @@ void encode(std::span<const float> x, std::span<typename F::code_type> codes) {
     typename F::code_type* out = codes.data();
     parallel_for(static_cast<extent>(x.size()), detail::convert_grain, detail::convert_work,
                  [in, out](extent begin, extent end) {
+                     // Copies: a byte stored might otherwise be a byte of the captured pointers.
+                     const float* const from = in;
+                     typename F::code_type* const to = out;
 #pragma omp simd
                      for (extent i = begin; i < end; ++i)
-                         out[i] = F::encode(in[i]);
+                         to[i] = F::encode(from[i]);
                  });
 }
 
