@@ -4,37 +4,29 @@
 // counts the products alone: 2 (2 nk + nv) flop per score forward, 2 (4 nk + 2 nv) backward;
 // fma_peak beside it says what the machine can do.
 
-#include <vector>
+#include <memory>
 
-#include <benchmark/benchmark.h>
-
-#include <tare/core/random.hpp>
 #include <tare/kernels/attention_step.hpp>
 #include <tare/kernels/segment_attention_backward.hpp>
+
+#include "peak.hpp"
 
 namespace {
 
 using tare::extent;
 using namespace tare::kernels;
 
-std::vector<float> normals(extent count, std::uint64_t stream) {
-    const tare::random_stream random(1, stream);
-    std::vector<float> out(static_cast<std::size_t>(count));
-    for (std::size_t i = 0; i < out.size(); ++i)
-        out[i] = random.normal(i);
-    return out;
-}
-
 struct operands {
     segment_layout layout;
-    std::vector<float> qkv, memory, positions, out, probabilities, d_out, d_qkv, d_positions;
+    tare::aligned_vector<float> qkv, memory, positions, out, probabilities, d_out, d_qkv,
+        d_positions;
 
     explicit operands(extent tokens) : layout{tokens, 1, 8, 24, 24, 96} {
         const extent width = layout.heads * layout.head_width();
-        qkv = normals(tokens * width, 1);
-        memory = normals(layout.window * layout.heads * layout.memory_width(), 2);
-        positions = normals(layout.key_width * layout.entries(), 3);
-        d_out = normals(tokens * layout.heads * layout.value_width, 4);
+        qkv = bench::values(tokens * width, 1);
+        memory = bench::values(layout.window * layout.heads * layout.memory_width(), 2);
+        positions = bench::values(layout.key_width * layout.entries(), 3);
+        d_out = bench::values(tokens * layout.heads * layout.value_width, 4);
         out = d_out;
         d_qkv = qkv;
         d_positions = positions;
@@ -45,7 +37,7 @@ struct operands {
                 {memory.data(), layout.window, layout.heads * layout.memory_width()},
                 {positions.data(), layout.key_width, layout.entries()}};
     }
-    [[nodiscard]] tare::matrix_view<float> outputs(std::vector<float>& v) const {
+    [[nodiscard]] tare::matrix_view<float> outputs(tare::aligned_vector<float>& v) const {
         return {v.data(), layout.tokens, layout.heads * layout.value_width};
     }
     [[nodiscard]] tare::matrix_view<float> saved() {
@@ -57,97 +49,72 @@ struct operands {
     }
 };
 
-void rate(benchmark::State& state, double flop) {
-    state.counters["flop/s"] =
-        benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
+/// What one call of each kind multiplies and adds.
+double forward_ops(const operands& x) {
+    return x.products(2 * x.layout.key_width + x.layout.value_width);
+}
+double backward_ops(const operands& x) {
+    return x.products(4 * x.layout.key_width + 2 * x.layout.value_width);
 }
 
-void forward(benchmark::State& state, bool save) {
-    operands x(state.range(0));
-    tare::set_threads(static_cast<int>(state.range(1)));
-    for (auto _ : state)
-        segment_attention_forward(x.layout, x.inputs(), x.outputs(x.out),
-                                  save ? x.saved() : tare::matrix_view<float>{});
-    tare::set_threads(1);
-    rate(state, x.products(2 * x.layout.key_width + x.layout.value_width));
+/// Registers run(operands) and, beside ours, as many multiply-adds from registers.
+template <class Run>
+void add(const std::string& kernel, const std::string& who, extent tokens, int threads, double ops,
+         Run run) {
+    bench::add(kernel, who, tare::message("T", tokens, "_H8_D24_W96"), threads, ops, 0.0, [=] {
+        auto x = std::make_shared<operands>(tokens);
+        // What backward passes read.
+        segment_attention_forward(x->layout, x->inputs(), x->outputs(x->out), x->saved());
+        return [=] { run(*x); };
+    });
+    if (who == "tare")
+        bench::add(kernel, "fma_peak", tare::message("T", tokens, "_H8_D24_W96"), threads, ops, 0.0,
+                   [=] { return [=] { bench::fma_peak(ops); }; });
 }
 
-void forward_plain(benchmark::State& state) {
-    operands x(state.range(0));
-    for (auto _ : state)
+const bool registered = [] {
+    for (const int threads : bench::thread_counts()) {
+        for (const extent tokens : {1152, 4032}) {
+            const operands sizes(tokens);
+            add("attention_forward", "tare", tokens, threads, forward_ops(sizes), [](operands& x) {
+                segment_attention_forward(x.layout, x.inputs(), x.outputs(x.out), {});
+            });
+            add("attention_forward_saving", "tare", tokens, threads, forward_ops(sizes),
+                [](operands& x) {
+                    segment_attention_forward(x.layout, x.inputs(), x.outputs(x.out), x.saved());
+                });
+            add("attention_backward", "tare", tokens, threads, backward_ops(sizes),
+                [](operands& x) {
+                    const segment_gradients<float> gradients{
+                        {x.d_qkv.data(), x.layout.tokens, x.layout.heads * x.layout.head_width()},
+                        {x.d_positions.data(), x.layout.key_width, x.layout.entries()},
+                        {}};
+                    segment_attention_backward(x.layout, x.inputs(), x.saved(), x.outputs(x.d_out),
+                                               gradients);
+                });
+        }
+    }
+    const operands sizes(1152);
+    add("attention_forward", "plain", 1152, 1, forward_ops(sizes), [](operands& x) {
         segment_attention_forward_plain(x.layout, x.inputs(), x.outputs(x.out));
-    rate(state, x.products(2 * x.layout.key_width + x.layout.value_width));
-}
-
-void backward(benchmark::State& state) {
-    operands x(state.range(0));
-    segment_attention_forward(x.layout, x.inputs(), x.outputs(x.out), x.saved());
-    const segment_gradients<float> gradients{
-        {x.d_qkv.data(), x.layout.tokens, x.layout.heads * x.layout.head_width()},
-        {x.d_positions.data(), x.layout.key_width, x.layout.entries()},
-        {}};
-    tare::set_threads(static_cast<int>(state.range(1)));
-    for (auto _ : state)
-        segment_attention_backward(x.layout, x.inputs(), x.saved(), x.outputs(x.d_out), gradients);
-    tare::set_threads(1);
-    rate(state, x.products(4 * x.layout.key_width + 2 * x.layout.value_width));
-}
-
-/// What the machine can do at this moment: independent chains of fused multiply-adds in registers.
-void fma_peak(benchmark::State& state) {
-    constexpr int chains = 12;
-    constexpr int rounds = 10'000;
-    tare::simd::floats sum[chains];
-    for (auto& s : sum)
-        s = tare::simd::broadcast(0.5F);
-    const tare::simd::floats factor = tare::simd::broadcast(0.999F);
-    for (auto _ : state) {
-        for (int i = 0; i < rounds; ++i)
-            for (auto& s : sum)
-                s = tare::simd::fma(s, factor, factor);
-        for (auto& s : sum)
-            benchmark::DoNotOptimize(s);
-    }
-    rate(state, 2.0 * chains * rounds * static_cast<double>(tare::simd::lanes));
-}
-
-void step(benchmark::State& state) {
-    operands x(1024);
-    const position_table table(x.inputs().positions);
-    attention_cache cache(x.layout);
-    cache.assign(x.inputs().memory);
-    extent t = 0;
-    for (auto _ : state) {
-        attention_step(cache, table, x.inputs().qkv.rows_between(t, t + 1),
-                       x.outputs(x.out).rows_between(t, t + 1));
-        t = (t + 1) % x.layout.tokens;
-    }
-    rate(state, x.products(2 * x.layout.key_width + x.layout.value_width) /
-                    static_cast<double>(x.layout.tokens));
-}
-
-BENCHMARK_CAPTURE(forward, segment, false)
-    ->Name("segment_attention/fp32/forward")
-    ->ArgsProduct({{1152, 4032}, {1, 4}})
-    ->ArgNames({"tokens", "threads"})
-    ->UseRealTime();
-BENCHMARK_CAPTURE(forward, saving, true)
-    ->Name("segment_attention/fp32/forward_saving")
-    ->ArgsProduct({{1152, 4032}, {1}})
-    ->ArgNames({"tokens", "threads"})
-    ->UseRealTime();
-BENCHMARK(forward_plain)
-    ->Name("segment_attention/plain/forward")
-    ->Arg(1152)
-    ->ArgName("tokens")
-    ->UseRealTime();
-BENCHMARK(backward)
-    ->Name("segment_attention/fp32/backward")
-    ->ArgsProduct({{1152, 4032}, {1, 4}})
-    ->ArgNames({"tokens", "threads"})
-    ->UseRealTime();
-
-BENCHMARK(fma_peak)->Name("fma_peak/fp32");
-BENCHMARK(step)->Name("attention_step/fp32/97x24x8");
+    });
+    // One position after another, from a cache that rolls along.
+    bench::add("attention_step", "tare", "H8_D24_W96", 1, forward_ops(sizes) / 1152, 0.0, [] {
+        struct rolling {
+            operands x{1152};
+            position_table table{x.inputs().positions};
+            attention_cache cache{x.layout};
+            extent t = 0;
+        };
+        auto r = std::make_shared<rolling>();
+        r->cache.assign(r->x.inputs().memory);
+        return [r] {
+            attention_step(r->cache, r->table, r->x.inputs().qkv.rows_between(r->t, r->t + 1),
+                           r->x.outputs(r->x.out).rows_between(r->t, r->t + 1));
+            r->t = (r->t + 1) % r->x.layout.tokens;
+        };
+    });
+    return true;
+}();
 
 }  // namespace

@@ -4,18 +4,16 @@
 // Names are kernel/who/values/threads. Bytes are those of inputs and outputs, 4 a value.
 // Interleave: --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
 #include <cmath>
-#include <cstring>
+#include <memory>
 #include <string>
 
-#include <benchmark/benchmark.h>
-
-#include <tare/core/aligned.hpp>
-#include <tare/core/parallel.hpp>
 #include <tare/kernels/activation.hpp>
 #include <tare/kernels/dropout.hpp>
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/exponential.hpp>
 #include <tare/kernels/reduce.hpp>
+
+#include "peak.hpp"
 
 #ifdef TARE_BENCH_PEERS
 #include <Eigen/Core>
@@ -33,45 +31,42 @@ using out_span = std::span<float>;
 constexpr extent small = 65536;
 constexpr extent big = extent{1} << 24;
 
-struct arrays {
-    tare::aligned_vector<float> x;
-    tare::aligned_vector<float> y;
-    explicit arrays(extent n) : x(static_cast<std::size_t>(n)), y(x.size()) {
-        const tare::random_stream stream(1, 1);
-        for (std::size_t i = 0; i < x.size(); ++i)
-            x[i] = 6 * stream.uniform(i) - 3;
-    }
-};
-
 /// Registers f(x, y) for both sizes; `bytes` of memory traffic a value.
 template <class F>
 void add(const std::string& name, const std::string& who, int bytes, F f, int threads = 1) {
     for (const extent n : {small, big}) {
-        const std::string full =
-            name + "/" + who + "/" + std::to_string(n) + "/" + std::to_string(threads);
-        benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
-            arrays a(n);
-            tare::set_threads(threads);
-            for (auto _ : state) {
-                f(in_span(a.x), out_span(a.y));
-                benchmark::ClobberMemory();
-            }
-            tare::set_threads(1);
-            state.SetBytesProcessed(state.iterations() * n * bytes);
-            state.SetItemsProcessed(state.iterations() * n);
-        })->UseRealTime();
+        const auto count = static_cast<double>(n);
+        bench::add(name, who, std::to_string(n), threads, count, count * bytes, [=] {
+            auto x = std::make_shared<tare::aligned_vector<float>>(bench::values(n, 1, -3, 3));
+            auto y = std::make_shared<tare::aligned_vector<float>>(static_cast<std::size_t>(n));
+            return [=] { f(in_span(*x), out_span(*y)); };
+        });
     }
 }
 
+/// Ours on each number of threads, and the limit: plain stores for what writes, reading otherwise.
 template <class F>
 void ours(const std::string& name, int bytes, F f) {
-    add(name, "tare", bytes, f);
-    add(name, "tare", bytes, f, 4);
+    for (const int threads : bench::thread_counts()) {
+        add(name, "tare", bytes, f, threads);
+        if (bytes == 8)
+            add(
+                name, "copy_peak", bytes,
+                [](in_span x, out_span y) {
+                    bench::copy_peak(x.data(), y.data(), static_cast<extent>(x.size()));
+                },
+                threads);
+        if (bytes == 4)
+            add(
+                name, "read_peak", bytes,
+                [](in_span x, out_span) {
+                    bench::read_peak(x.data(), static_cast<extent>(x.size()));
+                },
+                threads);
+    }
 }
 
 bool register_ours() {
-    add("copy", "memcpy", 8,
-        [](in_span x, out_span y) { std::memcpy(y.data(), x.data(), x.size_bytes()); });
     ours("relu", 8, [](in_span x, out_span y) { kernels::activate<kernels::relu>(x, y); });
     ours("exp", 8, [](in_span x, out_span y) { kernels::exp(x, y); });
     ours("log", 8, [](in_span x, out_span y) { kernels::log(x, y); });

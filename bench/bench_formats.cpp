@@ -1,38 +1,25 @@
-// Conversions of a 64 MiB tensor beside the copy bandwidth of the same run (against_copy.hpp).
-// Figures are bytes of float32 per second (input of encode and round trip, output of decode).
-// Names: what/format/threads.
-
-#include <cstdint>
+// Conversions of a 64 MiB tensor beside a copy of the same tensor: round_trip, encode and decode.
+// Bytes are those of float32 (input of encode and round trip, output of decode).
 #include <span>
-#include <string>
-#include <vector>
 
-#include <benchmark/benchmark.h>
-
-#include <tare/core/aligned.hpp>
-#include <tare/core/random.hpp>
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/convert.hpp>
 #include <tare/formats/historical.hpp>
 
-#include "against_copy.hpp"
+#include "peak.hpp"
+
+#ifdef TARE_BENCH_PEERS
+#include <dnnl.hpp>
+#endif
 
 namespace {
 
-constexpr std::size_t elements = std::size_t{16} << 20;
+constexpr tare::extent elements = tare::extent{16} << 20;
 
 struct buffers {
-    tare::aligned_vector<float> x = tare::aligned_vector<float>(elements);
-    tare::aligned_vector<float> y = tare::aligned_vector<float>(elements);
-    tare::aligned_vector<std::uint32_t> codes = tare::aligned_vector<std::uint32_t>(elements);
-
-    buffers() {
-        // 64 Ki normal numbers over and over: making 16 Mi of them would take longer than the
-        // bench.
-        const tare::random_stream random(1, 0);
-        for (std::size_t i = 0; i < elements; ++i)
-            x[i] = i < 65536 ? random.normal(i) : x[i - 65536];
-    }
+    tare::aligned_vector<float> x = bench::values(elements, 1, -3, 3);
+    tare::aligned_vector<float> y = tare::aligned_vector<float>(x.size());
+    tare::aligned_vector<std::uint32_t> codes = tare::aligned_vector<std::uint32_t>(x.size());
 };
 
 buffers& shared() {
@@ -40,51 +27,66 @@ buffers& shared() {
     return b;
 }
 
-/// Times `convert` and a copy in turns.
-template <class Convert>
-void against_copy(benchmark::State& state, const Convert& convert) {
-    buffers& b = shared();
-    bench::against_copy(state, b.x, b.y, [&] { convert(b); });
-}
-
-void add(const std::string& name, auto&& run) {
-    benchmark::RegisterBenchmark(name.c_str(), run)
-        ->ArgsProduct({{1, 2, 4}})
-        ->ArgName("threads")
-        ->UseManualTime()
-        ->Unit(benchmark::kMillisecond)
-        ->MinTime(0.1);
+/// Registers run(buffers) for a format, and a copy beside it.
+template <class Run>
+void add(const std::string& kernel, std::string_view format, Run run) {
+    constexpr double count = elements;
+    for (const int threads : bench::thread_counts()) {
+        const auto one = [&](const std::string& who, auto body) {
+            bench::add(kernel, who, std::string(format), threads, count, 4 * count,
+                       [=] { return [=] { body(shared()); }; });
+        };
+        one("tare", run);
+        one("copy_peak", [](buffers& b) { bench::copy_peak(b.x.data(), b.y.data(), elements); });
+    }
 }
 
 template <class F>
 void add_format() {
-    const std::string name(F::name);
     using code_type = typename F::code_type;
     const auto codes = [](buffers& b) {
-        return std::span(reinterpret_cast<code_type*>(b.codes.data()), elements);
+        return std::span(reinterpret_cast<code_type*>(b.codes.data()), b.x.size());
     };
-    add("round_trip/" + name, [](benchmark::State& state) {
-        against_copy(state, [](buffers& b) { tare::round_trip<F>(b.x, b.y); });
-    });
-    add("encode/" + name, [codes](benchmark::State& state) {
-        against_copy(state, [&](buffers& b) { tare::encode<F>(b.x, codes(b)); });
-    });
-    add("decode/" + name, [codes](benchmark::State& state) {
-        tare::encode<F>(shared().x, codes(shared()));
-        against_copy(state, [&](buffers& b) { tare::decode<F>(codes(b), b.y); });
-    });
+    add("round_trip", F::name, [](buffers& b) { tare::round_trip<F>(b.x, b.y); });
+    add("encode", F::name, [codes](buffers& b) { tare::encode<F>(b.x, codes(b)); });
+    // Whatever the codes are: the work does not depend on them.
+    add("decode", F::name, [codes](buffers& b) { tare::decode<F>(codes(b), b.y); });
 }
 
 template <class F>
 void add_stochastic() {
     const tare::random_stream draws(3, 1);
-    add("round_trip/" + std::string(F::name), [draws](benchmark::State& state) {
-        against_copy(state, [&](buffers& b) { tare::round_trip<F>(b.x, b.y, draws); });
-    });
+    add("round_trip", F::name, [draws](buffers& b) { tare::round_trip<F>(b.x, b.y, draws); });
 }
+
+#ifdef TARE_BENCH_PEERS
+/// oneDNN's reorder between float32 and bfloat16 beside ours.
+void add_onednn(const std::string& kernel, bool encode) {
+    using dnnl::memory;
+    constexpr double count = elements;
+    for (const int threads : bench::thread_counts())
+        bench::add(kernel, "onednn", "bf16", threads, count, 4 * count, [=] {
+            const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+            const memory::desc wide({elements}, memory::data_type::f32, memory::format_tag::a);
+            const memory::desc narrow({elements}, memory::data_type::bf16, memory::format_tag::a);
+            buffers& b = shared();
+            const memory codes(narrow, engine, b.codes.data());
+            const memory from = encode ? memory(wide, engine, b.x.data()) : codes;
+            const memory to = encode ? codes : memory(wide, engine, b.y.data());
+            return [=, stream = dnnl::stream(engine), reorder = dnnl::reorder(from, to)]() mutable {
+                reorder.execute(stream, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+                stream.wait();
+            };
+        });
+}
+#endif
 
 const bool registered = [] {
     tare::formats::for_each_format<tare::formats::builtin>([]<class F>() { add_format<F>(); });
+#ifdef TARE_BENCH_PEERS
+    add_onednn("encode", true);
+    add_onednn("decode", false);
+#endif
     add_stochastic<tare::fp16::with_rounding<tare::stochastic>>();
     add_stochastic<tare::bf16::with_rounding<tare::stochastic>>();
     add_stochastic<tare::fp8_e4m3::with_rounding<tare::stochastic>>();

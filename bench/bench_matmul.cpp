@@ -113,12 +113,8 @@ void run_eigen(product& p) {
 
 #endif
 
-std::string label(extent k, extent n, extent m) {
-    return tare::message("K", k, "_N", n, "_M", m);
-}
-
 void add_prepared(extent k, extent n, extent m, int threads) {
-    const std::string size = label(k, n, m);
+    const std::string size = bench::product_label(k, n, m);
     const auto dm = static_cast<double>(m);
     const auto dn = static_cast<double>(n);
     const double ops = dm * dn * (2.0 * static_cast<double>(k) - 1.0);
@@ -151,7 +147,7 @@ void add_prepared(extent k, extent n, extent m, int threads) {
 
 void add_fresh(const std::string& kernel, extent k, extent n, extent m, kernels::matmul_options how,
                int threads) {
-    const std::string size = label(k, n, m);
+    const std::string size = bench::product_label(k, n, m);
     const auto dm = static_cast<double>(m);
     const auto dn = static_cast<double>(n);
     const auto dk = static_cast<double>(k);

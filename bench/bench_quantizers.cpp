@@ -1,85 +1,55 @@
 // SPDX-License-Identifier: MIT
-// Float-to-float round trips, statistics and encoding of quantizers on 64 MiB of normal values
-// beside the copy bandwidth of the same run (against_copy.hpp). Figures are bytes of input per
-// second. A pass of statistics reads the tensor once more: where a copy is limited by the bytes
-// that it moves, statistics and round trip together cannot exceed two thirds of it, unless they
-// write past the caches, which a copy of this size may or may not do. Names:
-// what/quantizer/threads.
-
-#include <string>
-
-#include <benchmark/benchmark.h>
-
-#include <tare/core/aligned.hpp>
-#include <tare/core/random.hpp>
+// Float-to-float round trips, statistics and encoding of quantizers on 64 MiB of normal values,
+// beside a copy of the same tensor. Bytes are those of the input.
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/mx.hpp>
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/smaq.hpp>
 
-#include "against_copy.hpp"
+#include "peak.hpp"
 
 namespace {
 
-constexpr std::size_t elements = std::size_t{1} << 24;  // 64 MiB
+constexpr tare::extent elements = tare::extent{1} << 24;  // 64 MiB
 
 const tare::aligned_vector<float>& input() {
     static const tare::aligned_vector<float> x = [] {
-        tare::aligned_vector<float> v(elements);
+        tare::aligned_vector<float> v(static_cast<std::size_t>(elements));
         const tare::random_stream random(1, 0);
-        // A million of them over and over: making them all would take longer than the bench.
-        constexpr std::size_t period = std::size_t{1} << 20;
-        for (std::size_t i = 0; i < elements; ++i)
-            v[i] = i < period ? 0.03F * random.normal(i) : v[i - period];
+        for (std::size_t i = 0; i < v.size(); ++i)
+            v[i] = i < 65536 ? random.normal(i) * 0.03F : v[i - 65536];
         return v;
     }();
     return x;
 }
 tare::aligned_vector<float>& output() {
-    static tare::aligned_vector<float> y(elements);
+    static tare::aligned_vector<float> y(input().size());
     return y;
 }
 
-template <class Body>
-void measure(benchmark::State& state, const Body& body) {
-    bench::against_copy(state, input(), output(), body);
-}
-
-// The range or scale is known: what a quantization point of a stored model does.
 template <class Q>
-void fixed(benchmark::State& state, Q q) {
-    const auto p = q.fit(input());
-    measure(state, [&] { q.fake_quantize(input(), p, output()); });
-}
-// Statistics and round trip: what training does with every tensor.
-template <class Q>
-void fitted(benchmark::State& state, Q q) {
-    measure(state, [&] { q.fake_quantize(input(), q.fit(input()), output()); });
-}
-template <class Q>
-void statistics(benchmark::State& state, Q q) {
-    measure(state, [&] { benchmark::DoNotOptimize(q.fit(input())); });
-}
-template <class Q>
-void encode(benchmark::State& state, Q q) {
-    const auto p = q.fit(input());
-    measure(state, [&] { benchmark::DoNotOptimize(q.encode(input(), p)); });
-}
-
-template <class Q>
-void all(const char* name, Q q) {
-    const auto add = [&](const char* what, auto run) {
-        benchmark::RegisterBenchmark((std::string(what) + "/" + name).c_str(), run, q)
-            ->ArgsProduct({{1, 2, 4}})
-            ->ArgName("threads")
-            ->UseManualTime()
-            ->Unit(benchmark::kMillisecond)
-            ->MinTime(0.1);
-    };
-    add("fixed", [](benchmark::State& s, Q quantizer) { fixed(s, quantizer); });
-    add("fitted", [](benchmark::State& s, Q quantizer) { fitted(s, quantizer); });
-    add("statistics", [](benchmark::State& s, Q quantizer) { statistics(s, quantizer); });
-    add("encode", [](benchmark::State& s, Q quantizer) { encode(s, quantizer); });
+void all(const std::string& name, Q q) {
+    constexpr double count = elements;
+    for (const int threads : bench::thread_counts()) {
+        const auto one = [&](const std::string& kernel, const std::string& who, auto prepare) {
+            bench::add(kernel, who, name, threads, count, 4 * count, prepare);
+        };
+        const auto add = [&](const std::string& kernel, auto prepare) {
+            one(kernel, "tare", prepare);
+            one(kernel, "copy_peak",
+                [] { return [] { bench::copy_peak(input().data(), output().data(), elements); }; });
+        };
+        // The range or scale is known: what a quantization point of a stored model does.
+        add("fake_quantize",
+            [q] { return [q, p = q.fit(input())] { q.fake_quantize(input(), p, output()); }; });
+        // Statistics and round trip: what training does with every tensor.
+        add("fit_and_quantize",
+            [q] { return [q] { q.fake_quantize(input(), q.fit(input()), output()); }; });
+        add("quantizer_fit", [q] { return [q] { benchmark::DoNotOptimize(q.fit(input())); }; });
+        add("quantizer_encode", [q] {
+            return [q, p = q.fit(input())] { benchmark::DoNotOptimize(q.encode(input(), p)); };
+        });
+    }
 }
 
 const bool registered = [] {

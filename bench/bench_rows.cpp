@@ -4,22 +4,20 @@
 // Names are kernel/who/rows x columns/threads. Bytes are those of inputs and outputs.
 // Interleave: --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
 #include <cmath>
-#include <cstring>
+#include <memory>
 #include <string>
 
-#include <benchmark/benchmark.h>
-
-#include <tare/core/aligned.hpp>
-#include <tare/core/parallel.hpp>
-#include <tare/core/random.hpp>
 #include <tare/kernels/cross_entropy.hpp>
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/gather.hpp>
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/reduce.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
+
+#include "peak.hpp"
 
 #ifdef TARE_BENCH_PEERS
 #include <Eigen/Core>
@@ -41,36 +39,29 @@ const std::vector<size> softmax_sizes = {{512, 97},   {16, 3502},   {3, 21500},
                                          {1, 242735}, {172960, 97}, {780, 21500}};
 const std::vector<size> norm_sizes = {{256, 256}, {64, 1024}, {65536, 256}};
 
-/// Registers f(x, y) for every size; `bytes` of memory traffic an element.
+/// Registers f(x, y) for every size; `bytes` of memory traffic an element. Items are rows.
 template <class F>
 void add(const std::string& name, const std::string& who, const std::vector<size>& sizes, int bytes,
          F f, int threads = 1) {
     for (const size s : sizes) {
-        const std::string full = name + "/" + who + "/" + std::to_string(s.rows) + "x" +
-                                 std::to_string(s.columns) + "/" + std::to_string(threads);
-        benchmark::RegisterBenchmark(full.c_str(), [=](benchmark::State& state) {
-            const auto n = static_cast<std::size_t>(s.rows * s.columns);
-            tare::aligned_vector<float> x(n);
-            tare::aligned_vector<float> y(n);
-            const tare::random_stream stream(1, 1);
-            for (std::size_t i = 0; i < n; ++i)
-                x[i] = 6 * stream.uniform(i) - 3;
-            tare::set_threads(threads);
-            for (auto _ : state) {
-                f(in_view(x.data(), s.rows, s.columns), out_view(y.data(), s.rows, s.columns));
-                benchmark::ClobberMemory();
-            }
-            tare::set_threads(1);
-            state.SetBytesProcessed(state.iterations() * s.rows * s.columns * bytes);
-            state.SetItemsProcessed(state.iterations() * s.rows);
-        })->UseRealTime();
+        const extent n = s.rows * s.columns;
+        bench::add(name, who, tare::message(s.rows, 'x', s.columns), threads,
+                   static_cast<double>(s.rows), static_cast<double>(n * bytes), [=] {
+                       auto x = std::make_shared<tare::aligned_vector<float>>(
+                           bench::values(n, 1, -3, 3));
+                       auto y = std::make_shared<tare::aligned_vector<float>>(x->size());
+                       return [=] {
+                           f(in_view(x->data(), s.rows, s.columns),
+                             out_view(y->data(), s.rows, s.columns));
+                       };
+                   });
     }
 }
 
 template <class F>
 void ours(const std::string& name, const std::vector<size>& sizes, int bytes, F f) {
-    add(name, "tare", sizes, bytes, f);
-    add(name, "tare", sizes, bytes, f, 4);
+    for (const int threads : bench::thread_counts())
+        add(name, "tare", sizes, bytes, f, threads);
 }
 
 /// Parameters that live as long as the program, the same for every call.
@@ -86,9 +77,6 @@ std::span<float> fixed_values(extent count) {
 }
 
 bool register_ours() {
-    add("copy", "memcpy", {{256, 256}, {65536, 256}}, 8, [](in_view x, out_view y) {
-        std::memcpy(y.data, x.data, static_cast<std::size_t>(x.rows * x.columns) * sizeof(float));
-    });
     ours("softmax", softmax_sizes, 8, [](in_view x, out_view y) { kernels::softmax(x, y); });
     ours("log_softmax", softmax_sizes, 8,
          [](in_view x, out_view y) { kernels::log_softmax(x, y); });
@@ -122,6 +110,17 @@ bool register_ours() {
         kernels::top_k(x, {}, {indices.data(), x.rows, 30});
         benchmark::DoNotOptimize(indices.data());
     });
+    for (const char* name : {"top_30", "row_arg_max"})
+        add(name, "read_peak", {{16, 3502}, {1, 242735}, {69, 242735}}, 4,
+            [](in_view x, out_view) { bench::read_peak(x.data, x.rows * x.columns); });
+    ours("row_arg_max", {{16, 3502}, {1, 242735}, {69, 242735}}, 4, [](in_view x, out_view) {
+        static std::vector<std::int32_t> indices(69);
+        kernels::arg_max_rows(x, std::span(indices).first(static_cast<std::size_t>(x.rows)));
+        benchmark::DoNotOptimize(indices.data());
+    });
+    // 256 centroids of 8 values: 4096 operations a block.
+    add("k_means_256", "fma_peak", {{32768, 8}}, 33,
+        [](in_view x, out_view) { bench::fma_peak(4096.0 * static_cast<double>(x.rows)); });
     ours("k_means_256", {{32768, 8}}, 33, [](in_view x, out_view) {
         static std::vector<std::uint8_t> codes(32768);
         kernels::k_means_assign(x, {fixed_values(2048).data(), 256, 8}, std::span(codes));

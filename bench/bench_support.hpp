@@ -42,13 +42,36 @@ inline void set_all_threads(int count) {
 #endif
 }
 
-/// `count` reproducible values in [-1, 1), on a cache line.
-inline tare::aligned_vector<float> values(tare::extent count, std::uint64_t seed) {
+/// `count` reproducible values in [low, high), on a cache line. They repeat after a prime number of
+/// values: drawing all of them anew for each repetition would take longer than the bench.
+inline tare::aligned_vector<float> values(tare::extent count, std::uint64_t seed, float low = -1.0F,
+                                          float high = 1.0F) {
+    constexpr std::size_t period = 65521;
     tare::aligned_vector<float> out(static_cast<std::size_t>(count));
     const tare::random_stream stream(seed, 0);
     for (std::size_t i = 0; i < out.size(); ++i)
-        out[i] = 2.0F * stream.uniform(i) - 1.0F;
+        out[i] = i < period ? low + (high - low) * stream.uniform(i) : out[i - period];
     return out;
+}
+
+/// `count` reproducible codes from `low` to `high`, repeating in the same way.
+template <class T>
+tare::aligned_vector<T> codes(tare::extent count, std::int32_t low, std::int32_t high,
+                              std::uint64_t seed) {
+    constexpr std::size_t period = 65521;
+    tare::aligned_vector<T> out(static_cast<std::size_t>(count));
+    const tare::random_stream stream(seed, 0);
+    for (std::size_t i = 0; i < out.size(); ++i)
+        out[i] = i < period
+                     ? static_cast<T>(low + static_cast<std::int32_t>(stream.below(
+                                                i, static_cast<std::uint32_t>(high - low + 1))))
+                     : out[i - period];
+    return out;
+}
+
+/// K.._N.._M..: sizes of a product y (M,N) = x (M,K) W (N,K)^T.
+inline std::string product_label(tare::extent k, tare::extent n, tare::extent m) {
+    return tare::message("K", k, "_N", n, "_M", m);
 }
 
 /// Registers kernel/who/size/threads. `prepare(threads)` runs outside the timing and returns what

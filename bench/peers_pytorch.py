@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The champion's size in PyTorch: the peer of bench_model.
+"""Peers in PyTorch: the champion's size (bench_model), one of its layers for one token
+(bench_layer), and a few kernels of bench_rows and bench_elementwise.
 
-Random weights, no cache. Prints lines of Google Benchmark's CSV, kernel/pytorch/size/threads, which
+Random weights, no cache; repetitions of all of them in turns. Prints lines of Google Benchmark's CSV, kernel/pytorch/size/threads, which
 bench/report.awk puts beside ours. Attention goes by segments: one batched product of queries with
 the keys of their own and the previous segment, read along its diagonals as a strided view, so
 nothing is gathered; tails are computed for the words that fall into them; the online step keeps
@@ -11,6 +12,7 @@ keys and values and computes the whole distribution. Written for this bench.
     peers_pytorch.py [--threads N] [--repetitions R] [--filter REGEX]
 """
 import argparse
+import functools
 import re
 import time
 
@@ -149,6 +151,13 @@ def zeros(length):
     return torch.zeros(HEADS, length, KEY)
 
 
+def no_grad(call):
+    def run():
+        with torch.no_grad():
+            call()
+    return run
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--threads", type=int, default=1)
@@ -157,36 +166,91 @@ def main():
     options = options.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
-    model = Model()
-    memory = [(zeros(WINDOW), zeros(WINDOW)) for _ in range(LAYERS)]
-    stream = [[zeros(3 * WINDOW), zeros(3 * WINDOW), WINDOW] for _ in range(LAYERS)]
-    chunk, few, batch = words_of(4033), words_of(64), words_of(1153)
+    wanted = []
+
+    def add(kernel, size, items, make, least_seconds=0.0):
+        """Times make()(), the items of one call known, at least that long."""
+        name = f"{kernel}/pytorch/{size}/{options.threads}"
+        if re.search(options.filter, name):
+            wanted.append((name, items, make(), least_seconds))
+
+    @functools.cache
+    def model():
+        return Model()
 
     def evaluate():
-        with torch.no_grad():
-            model.loss(model.hidden(chunk[:-1], memory), chunk[1:])
+        memory = [(zeros(WINDOW), zeros(WINDOW)) for _ in range(LAYERS)]
+        chunk = words_of(4033)
+        return no_grad(lambda: model().loss(model().hidden(chunk[:-1], memory), chunk[1:]))
 
     def online():
-        with torch.no_grad():
-            for t in range(len(few)):
-                model.online(few[t:t + 1], stream)
+        stream = [[zeros(3 * WINDOW), zeros(3 * WINDOW), WINDOW] for _ in range(LAYERS)]
+        few = words_of(64)
+        return no_grad(lambda: [model().online(few[t:t + 1], stream) for t in range(len(few))])
 
     def train():
-        model.zero_grad(set_to_none=True)
-        model.loss(model.hidden(batch[:-1], memory), batch[1:]).backward()
+        batch = words_of(1153)
 
-    for name, size, tokens, run in [("model_chunk", "champion_4032", 4032, evaluate),
-                                    ("model_online", "champion_64", 64, online),
-                                    ("model_training", "champion_1152", 1152, train)]:
-        name = f"{name}/pytorch/{size}/{options.threads}"
-        if not re.search(options.filter, name):
-            continue
+        def run():
+            model().zero_grad(set_to_none=True)
+            memory = [(zeros(WINDOW), zeros(WINDOW)) for _ in range(LAYERS)]
+            model().loss(model().hidden(batch[:-1], memory), batch[1:]).backward()
+        return run
+
+    def layer():
+        """One token through one layer, keys and values appended to a buffer with slack."""
+        one = Layer()
+        x = torch.randn(1, WIDTH)
+        memory = [zeros(64 * WINDOW), zeros(64 * WINDOW), WINDOW]
+        return no_grad(lambda: one.feed(x, one.step(one.ln1(x), memory)))
+
+    def rows(function, shape):
+        x = 6 * torch.rand(shape) - 3
+        return no_grad(lambda: function(x))
+
+    def nearest():
+        """Codes of blocks: the largest x . c - |c|^2 / 2 as a product and arg max."""
+        x, c = torch.rand(32768, 8), torch.rand(256, 8)
+        half = 0.5 * (c * c).sum(1)
+        return no_grad(lambda: torch.addmm(half, x, c.T, beta=-1).argmax(1))
+
+    add("model_chunk", "champion_4032", 4032, evaluate)
+    add("model_online", "champion_64", 64, online)
+    add("model_training", "champion_1152", 1152, train)
+    short = 0.02
+    add("layer_token", "d256_inner768_H8_D24_W97", 1, layer, short)
+    for shape in [(512, 97), (16, 3502), (3, 21500), (1, 242735)]:
+        size = f"{shape[0]}x{shape[1]}"
+        add("softmax", size, shape[0], lambda: rows(lambda x: torch.softmax(x, 1), shape), short)
+        add("log_softmax", size, shape[0], lambda: rows(lambda x: torch.log_softmax(x, 1), shape),
+            short)
+    for shape in [(16, 3502), (1, 242735)]:
+        size = f"{shape[0]}x{shape[1]}"
+        add("top_30", size, shape[0], lambda: rows(lambda x: torch.topk(x, 30, 1), shape), short)
+        add("row_arg_max", size, shape[0], lambda: rows(lambda x: x.argmax(1), shape), short)
+    add("layer_norm", "256x256", 256,
+        lambda: rows(lambda x: F.layer_norm(x, (256,)), (256, 256)), short)
+    add("k_means_256", "32768x8", 32768, nearest, short)
+    for name, function in [("tanh", torch.tanh), ("sigmoid", torch.sigmoid), ("gelu", F.gelu),
+                           ("exp", torch.exp)]:
+        add(name, "65536", 65536, lambda: rows(function, (65536,)), short)
+    add("mean_and_variance", "65536", 65536,
+        lambda: rows(lambda x: torch.var_mean(x, unbiased=False), (65536,)), short)
+
+    add("fake_quantize", "int8", 1 << 24,
+        lambda: rows(lambda x: torch.fake_quantize_per_tensor_affine(x, 0.03, 0, -127, 127),
+                     (1 << 24,)))
+
+    for _, _, run, _ in wanted:
         run()
-        for _ in range(options.repetitions):
-            begin = time.perf_counter()
-            run()
-            ms = 1e3 * (time.perf_counter() - begin)
-            print(f'"{name}/real_time",1,{ms},{ms},ms,,{1e3 * tokens / ms},,,', flush=True)
+    for _ in range(options.repetitions):
+        for name, items, run, least in wanted:
+            calls, begin = 0, time.perf_counter()
+            while calls == 0 or time.perf_counter() - begin < least:
+                run()
+                calls += 1
+            ms = 1e3 * (time.perf_counter() - begin) / calls
+            print(f'"{name}/real_time",{calls},{ms},{ms},ms,,{1e3 * items / ms},,,', flush=True)
 
 
 if __name__ == "__main__":

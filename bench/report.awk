@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# CSV of Google Benchmark, one line a repetition, to markdown tables: one table a kernel, one row a
-# size and thread count, one column for each `who` of kernel/who/size/threads.
+# goals.tsv and the CSV of Google Benchmark, one line a repetition, to markdown: first the goals, one
+# row each, then one table a kernel, one row a size and thread count, one column for each `who` of
+# kernel/who/size/threads.
 
 function sort(v, n,    i, j, x) {  # insertion sort: a few repetitions
     for (i = 2; i <= n; ++i) {
@@ -55,6 +56,72 @@ function rate(amount) {
     return amount > 0 ? sprintf("%.1f", amount / mine / 1e9) : "-"
 }
 
+# Ours against the fastest of the peers of a goal, or 0 where one side was not run.
+function ratio_of(key, who, peers,    n, i, all, best, theirs) {
+    n = collect(key, who)
+    if (n == 0) return 0
+    mine = quantile(times, n, 0.5)
+    if (peers == "items") return per_call[key, who, "items"] / mine
+    all = split(peers, peer, ",")
+    best = 0
+    for (i = 1; i <= all; ++i) {
+        n = collect(key, peer[i])
+        if (n == 0) continue
+        theirs = quantile(times, n, 0.5)
+        if (best == 0 || theirs < best) best = theirs
+    }
+    return best / mine
+}
+
+# (a|b) as "a, b": a bar would end the cell.
+function listed(pattern) {
+    gsub(/[()]/, "", pattern)
+    gsub(/\|/, ", ", pattern)
+    return pattern
+}
+
+# One row for a goal: the least and the middle ratio of its sizes, and how many reach it.
+function judge(goal,    k, i, n, kernel, field, value, met, least, where, shown) {
+    n = met = 0
+    for (k = 1; k <= kernel_count; ++k) {
+        kernel = kernels["", k]
+        if (kernel !~ "^" goal_kernel[goal] "$") continue
+        for (i = 1; i <= key_count[kernel]; ++i) {
+            split(keys[kernel, i], field, SUBSEP)
+            if (field[1] !~ "^" goal_threads[goal] "$") continue
+            if (field[2] !~ "^(" goal_sizes[goal] ")$") continue
+            value = ratio_of(keys[kernel, i], "tare", goal_peers[goal])
+            if (value == 0) continue
+            ratios[++n] = value
+            if (n == 1 || value < least) {
+                least = value
+                where = kernel " " field[2]
+            }
+            # Half a percent is within any spread.
+            if (value >= 0.995 * goal_least[goal]) ++met
+        }
+    }
+    if (n == 0) return
+    sort(ratios, n)
+    shown = goal_peers[goal] == "items" ? "%.3g" : "%.2f"
+    printf "| %s | %s | %s | %s | " shown " | " shown " | %s | %d of %d |\n", goal_what[goal],
+        listed(goal_kernel[goal]), goal_threads[goal], goal_peers[goal] " " goal_least[goal],
+        quantile(ratios, n, 0.5), least, where, met, n
+}
+
+FILENAME ~ /goals\.tsv$/ {
+    if ($0 ~ /^#/) next
+    split($0, part, "\t")
+    ++goals
+    goal_kernel[goals] = part[1]
+    goal_sizes[goals] = part[2]
+    goal_threads[goals] = part[3]
+    goal_peers[goals] = part[4]
+    goal_least[goals] = part[5]
+    goal_what[goals] = part[6]
+    next
+}
+
 BEGIN { FS = ","; unit["ns"] = 1e-9; unit["us"] = 1e-6; unit["ms"] = 1e-3; unit["s"] = 1 }
 
 $1 ~ /^"/ && $5 in unit {
@@ -90,6 +157,11 @@ $1 ~ /^"/ && $5 in unit {
 
 END {
     sort_names(kernels, "", kernel_count)
+    print "## Goals\n"
+    print "| what | kernel | threads | beside, at least | median of the sizes | least | where | met |"
+    print "|---|---|---|---|---|---|---|---|"
+    for (g = 1; g <= goals; ++g) judge(g)
+    print ""
     for (k = 1; k <= kernel_count; ++k) {
         kernel = kernels["", k]
         sort_names(keys, kernel, key_count[kernel])

@@ -1,27 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs the benches, ours and the peers in turns, and writes one table of ratios.
+# Runs the benches, ours and the peers in turns, and writes tables of ratios in markdown.
 #
 #   bench/report.sh [-b BUILD_DIR] [-o OUT_DIR] [-f FILTER] [-r REPETITIONS] [-t SECONDS] [-s]
 #
 #   -b  build folder, default build/report (made, with the peers where Debian's packages are there)
-#   -o  where report.md and the raw JSON go, default BUILD_DIR/report
-#   -f  only benches whose name kernel/who/size/threads matches the regular expression
-#   -r  repetitions of each bench, default 9; they run in random order, all peers interleaved
-#   -t  least seconds of one repetition, default 0.05
+#   -o  where report.md and the raw CSV go, default BUILD_DIR/report
+#   -f  benches whose name kernel/who/size/threads matches the regular expression, `.` for all;
+#       default: those that bench/goals.tsv judges, about six minutes
+#   -r  repetitions of each bench, default 7; they run in random order, all peers interleaved
+#   -t  least seconds of one repetition, default 0.02
 #   -s  skip configuring and building
 #
 # A new bench needs no line here: every program BUILD_DIR/bench/bench_* is run, and every name
 # kernel/who/size/threads finds its row and its column. Needs cmake, ninja and awk; with Debian's
-# python3-torch the model's size runs in PyTorch too.
+# python3-torch PyTorch is a column too.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/report
 out=
-filter=.
-repetitions=9
-seconds=0.05
+filter=
+repetitions=7
+seconds=0.02
 skip=
 while getopts b:o:f:r:t:s option; do
     case $option in
@@ -31,11 +32,16 @@ while getopts b:o:f:r:t:s option; do
         r) repetitions=$OPTARG ;;
         t) seconds=$OPTARG ;;
         s) skip=yes ;;
-        *) sed -n '3,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
 out=${out:-$build/report}
 mkdir -p "$out"
+goals=$root/bench/goals.tsv
+if [ -z "$filter" ]; then
+    filter=$(awk -F '\t' '!/^#/ { printf "%s^%s/[a-z_0-9]+/(%s)/%s(/|$)", sep, $1, $2, $3; sep = "|" }' \
+        "$goals")
+fi
 
 if [ -z "$skip" ]; then
     configure() {
@@ -83,11 +89,11 @@ for program in "$build"/bench/bench_*; do
     }
 done
 
-# PyTorch at the model's size, with the OpenMP flavour of OpenBLAS: one pool of threads, not two.
-if [ -f "$out/bench_model.csv" ] && /usr/bin/python3 -c 'import torch' 2>/dev/null; then
-    echo "report.sh: peers_pytorch.py" >&2
-    for threads in $(sed -n 's|^"model_chunk/tare/[^/]*/\([0-9]*\)/.*|\1|p' "$out/bench_model.csv" |
-        sort -u); do
+# PyTorch with the OpenMP flavour of OpenBLAS: one pool of threads, not two.
+if /usr/bin/python3 -c 'import torch' 2>/dev/null; then
+    for threads in 1 4; do
+        [ "$threads" -le "$(nproc)" ] || continue
+        echo "report.sh: peers_pytorch.py, $threads threads" >&2
         LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/openblas-openmp OMP_WAIT_POLICY=passive \
             /usr/bin/python3 "$root/bench/peers_pytorch.py" --threads "$threads" \
             --repetitions "$repetitions" --filter "$filter" >>"$out/peers_pytorch.csv"
@@ -107,8 +113,9 @@ compiler=$(value CMAKE_CXX_COMPILER)
     [ -z "$core" ] || echo "- OpenBLAS kernels: $core"
     echo "- median of $repetitions repetitions of at least $seconds s, all in random order;" \
         "spread: (90th - 10th percentile) / median"
-    echo "- a column with a name: its time divided by ours (above 1: we are faster)"
+    echo "- ratio: a peer's time divided by ours (above 1: we are faster); of several peers the" \
+        "fastest counts. A \`_peak\` is a limit of the machine, measured in the same run"
     echo
-    awk -f "$root/bench/report.awk" "$out"/*.csv
+    awk -f "$root/bench/report.awk" "$goals" "$out"/*.csv
 } >"$out/report.md"
 echo "report.sh: $out/report.md" >&2

@@ -59,6 +59,43 @@ TEST_CASE("equal centroids: the lowest wins; NaN blocks get code 0") {
     CHECK(codes == std::vector<std::uint16_t>{1, 0});
 }
 
+TEST_CASE("the lowest of equal centroids wins across groups of sixteen, NaN centroids never") {
+    constexpr extent width = 8;
+    for (const extent codebook : {17, 40, 256}) {
+        // Centroid k holds k / 3, so that ties come in threes and cross the groups.
+        std::vector<float> c(static_cast<std::size_t>(codebook * width));
+        for (std::size_t i = 0; i < c.size(); ++i)
+            c[i] = static_cast<float>(i / (3 * static_cast<std::size_t>(width)));
+        std::vector<float> x(static_cast<std::size_t>(codebook * width));
+        for (std::size_t i = 0; i < x.size(); ++i)
+            x[i] = static_cast<float>(i / (3 * static_cast<std::size_t>(width)));
+        std::vector<std::uint8_t> codes(static_cast<std::size_t>(codebook));
+        const matrix_view<const float> blocks(x.data(), codebook, width);
+        kernels::k_means_assign(blocks, {c.data(), codebook, width}, std::span(codes));
+        for (extent b = 0; b < codebook; ++b)
+            CHECK(codes[static_cast<std::size_t>(b)] == b / 3 * 3);
+        c[3 * width] = std::numeric_limits<float>::quiet_NaN();  // centroid 3
+        kernels::k_means_assign(blocks, {c.data(), codebook, width}, std::span(codes));
+        CHECK(codes[3] == 4);
+    }
+}
+
+TEST_CASE("rows that lie apart get the codes of rows that touch") {
+    constexpr extent width = 8, apart = 11, count = 97;
+    const auto spread = uniform_values(count * apart, 99);
+    const auto c = uniform_values(200 * width, 100);
+    std::vector<float> close;
+    for (extent b = 0; b < count; ++b)
+        for (extent d = 0; d < width; ++d)
+            close.push_back(spread[static_cast<std::size_t>(b * apart + d)]);
+    std::vector<std::uint8_t> codes(count);
+    std::vector<std::uint8_t> want(count);
+    kernels::k_means_assign({spread.data(), count, width, apart}, {c.data(), 200, width},
+                            std::span(codes));
+    kernels::k_means_assign({close.data(), count, width}, {c.data(), 200, width}, std::span(want));
+    CHECK(codes == want);
+}
+
 TEST_CASE("any number of threads gives the same codes") {
     const auto x = uniform_values(4099 * 8, 97);
     const auto c = uniform_values(256 * 8, 98);

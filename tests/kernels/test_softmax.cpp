@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <limits>
 #include <numeric>
 
 #include <tare/kernels/cross_entropy.hpp>
+#include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/softmax.hpp>
 
 #include "kernel_test.hpp"
@@ -149,6 +151,31 @@ TEST_CASE("any number of threads gives the same softmax") {
         kernels::softmax({x.data(), 70, 3502}, {y.data(), 70, 3502});
         return y;
     }));
+}
+
+TEST_CASE("large outputs, written past the caches, hold the bits of small ones") {
+    // 4099 columns: every alignment of a row's beginning occurs.
+    constexpr extent columns = 4099;
+    const extent rows = static_cast<extent>(kernels::streaming_bytes / sizeof(float)) / columns + 1;
+    const auto one = uniform_values(columns, 57);
+    std::vector<float> x(static_cast<std::size_t>(rows * columns));
+    for (extent r = 0; r < rows; ++r)
+        std::copy(one.begin(), one.end(), x.begin() + r * columns);
+    guarded_matrix y(rows, columns, 0);
+    const auto check = [&](auto kernel) {
+        std::vector<float> want(one.size());
+        kernel(matrix_view<const float>(one.data(), 1, columns),
+               matrix_view<float>(want.data(), 1, columns));
+        kernel(matrix_view<const float>(x.data(), rows, columns), y.view());
+        CHECK(y.intact());
+        extent differing = 0;
+        for (extent r = 0; r < rows; ++r)
+            differing += !std::equal(want.begin(), want.end(), y.view().row(r).begin());
+        CHECK(differing == 0);
+    };
+    check([](auto from, auto to) { kernels::softmax(from, to); });
+    check([](auto from, auto to) { kernels::log_softmax(from, to); });
+    check([](auto from, auto to) { kernels::layer_norm(from, {}, {}, 1e-5F, to); });
 }
 
 TEST_CASE("empty rows and shapes that differ") {

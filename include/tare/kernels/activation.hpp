@@ -211,14 +211,16 @@ struct hyperbolic_tangent {
 template <activation A>
 void activate(std::span<const float> x, std::span<float> y) {
     map(
-        "activate", 10, [](auto v) { return A::value(v); }, y, x);
+        "activate", 10, [](auto v) __attribute__((always_inline)) { return A::value(v); }, y, x);
 }
 
 /// dx = A'(x) dy. Sizes equal; `dx` may be `dy` or `x`. Throws as activate().
 template <activation A>
 void activate_backward(std::span<const float> x, std::span<const float> dy, std::span<float> dx) {
     map(
-        "activate_backward", 12, [](auto v, auto d) { return A::derivative(v) * d; }, dx, x, dy);
+        "activate_backward", 12,
+        [](auto v, auto d) __attribute__((always_inline)) { return A::derivative(v) * d; }, dx, x,
+        dy);
 }
 
 namespace plain {

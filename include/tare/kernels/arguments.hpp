@@ -4,6 +4,7 @@
 // that do not half overlap their inputs. Each throws tare::error and names function and argument.
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -25,6 +26,11 @@ void require_view(std::string_view function, std::string_view name, matrix_view<
     if (v.data == nullptr && v.rows > 0 && v.columns > 0)
         fail(function, ": ", name, " is (", v.rows, ",", v.columns,
              ") without memory; pass a view of existing elements");
+    constexpr extent reach = std::numeric_limits<extent>::max() / static_cast<extent>(sizeof(T));
+    const extent step = v.rows > 1 ? v.stride : v.columns;
+    if (v.columns > 0 && (v.columns > reach || v.rows - 1 > (reach - v.columns) / step))
+        fail(function, ": ", name, " is (", v.rows, ",", v.columns, ") with rows ", v.stride,
+             " elements apart; its last element lies beyond what a 64-bit offset reaches");
 }
 
 /// Two matrices have the same shape.
@@ -43,6 +49,9 @@ void require_size(std::string_view function, std::string_view name, std::span<T>
     if (static_cast<extent>(v.size()) != wanted)
         fail(function, ": ", name, " has ", v.size(), " elements where ", wanted,
              " are expected: ", reason);
+    if (v.data() == nullptr && !v.empty())
+        fail(function, ": ", name, " has ", v.size(),
+             " elements without memory; pass a span of existing elements");
 }
 
 /// First and one-past-last byte of a view, for overlap tests.

@@ -59,6 +59,7 @@ inline void add_to_rows(matrix_view<const float> x, std::span<const float> bias,
     detail::require_same_shape("add_to_rows", "x", x, "out", out);
     detail::require_size("add_to_rows", "bias", bias, x.columns, "one per column of x");
     detail::require_same_or_apart("add_to_rows", "x", x, "out", out);
+    detail::require_apart("add_to_rows", "bias", bias, "out", out);
     const bool past_caches =
         x.data != out.data &&
         detail::worth_streaming(detail::bytes_of(out).end - detail::bytes_of(out).begin);
@@ -67,6 +68,7 @@ inline void add_to_rows(matrix_view<const float> x, std::span<const float> bias,
             detail::map_values([](auto v, auto b) { return v + b; }, out.row(r).data(),
                                static_cast<std::size_t>(x.columns), past_caches, x.row(r).data(),
                                bias.data());
+        if (past_caches) simd::stream_fence();
     });
 }
 

@@ -17,31 +17,33 @@ namespace tare::kernels {
 /// kept, NaN stays. Accuracy: 1.2 ulp. Throws on unequal sizes or half overlapping memory.
 inline void exp(std::span<const float> x, std::span<float> y) {
     map(
-        "exp", 8, [](auto v) { return vector_math::exp(v); }, y, x);
+        "exp", 8, [](auto v) __attribute__((always_inline)) { return vector_math::exp(v); }, y, x);
 }
 
 /// y = ln x, as exp(). log(0) = -inf, negative values and NaN give NaN. Accuracy: 0.9 ulp.
 inline void log(std::span<const float> x, std::span<float> y) {
     map(
-        "log", 10, [](auto v) { return vector_math::log(v); }, y, x);
+        "log", 10, [](auto v) __attribute__((always_inline)) { return vector_math::log(v); }, y, x);
 }
 
 /// y = tanh x, as exp(). Accuracy: 6 ulp.
 inline void tanh(std::span<const float> x, std::span<float> y) {
     map(
-        "tanh", 10, [](auto v) { return vector_math::tanh(v); }, y, x);
+        "tanh", 10, [](auto v) __attribute__((always_inline)) { return vector_math::tanh(v); }, y,
+        x);
 }
 
 /// y = 1 / (1 + e^-x), as exp(). Accuracy: 2.5 ulp; results below 1.2e-38 are 0.
 inline void sigmoid(std::span<const float> x, std::span<float> y) {
     map(
-        "sigmoid", 10, [](auto v) { return vector_math::sigmoid(v); }, y, x);
+        "sigmoid", 10,
+        [](auto v) __attribute__((always_inline)) { return vector_math::sigmoid(v); }, y, x);
 }
 
 /// y = erf x, as exp(). Accuracy: 6 ulp.
 inline void erf(std::span<const float> x, std::span<float> y) {
     map(
-        "erf", 10, [](auto v) { return vector_math::erf(v); }, y, x);
+        "erf", 10, [](auto v) __attribute__((always_inline)) { return vector_math::erf(v); }, y, x);
 }
 
 /// The same for any scalar whose exp, log, tanh and erf can be found.

@@ -257,6 +257,7 @@ struct norm_call {
             one.find_rstd(x.columns, eps);
             write(one, r, 0, 1);
         }
+        if (past_caches) simd::stream_fence();
     }
 };
 
@@ -321,14 +322,15 @@ inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
     detail::require_rows("layer_norm", x, y);
     detail::require_row_of("layer_norm", "gamma", gamma, x.columns);
     detail::require_row_of("layer_norm", "beta", beta, x.columns);
+    detail::require_apart("layer_norm", "gamma", gamma, "y", y);
+    detail::require_apart("layer_norm", "beta", beta, "y", y);
     require(eps >= 0, "layer_norm: eps is ", eps, "; it must not be negative");
     if (!saved.mean.empty())
         detail::require_size("layer_norm", "saved.mean", saved.mean, x.rows, "one per row of x");
     if (!saved.rstd.empty())
         detail::require_size("layer_norm", "saved.rstd", saved.rstd, x.rows, "one per row of x");
     if (x.columns == 0) return;
-    const auto bytes = static_cast<std::size_t>(x.rows * x.columns) * sizeof(float);
-    const bool past_caches = x.data != y.data && detail::worth_streaming(bytes);
+    const bool past_caches = detail::rows_worth_streaming(x, y);
     const float* w = gamma.empty() ? nullptr : gamma.data();
     const float* b = beta.empty() ? nullptr : beta.data();
     const detail::norm_call call = {x, w, b, eps, y, saved, past_caches};

@@ -34,7 +34,8 @@ inline bool worth_streaming(std::size_t bytes) {
         simd::prefetch_for_write(out + l, 128);
 }
 
-/// out[i] = f(in[i]...) for `count` values.
+/// out[i] = f(in[i]...) for `count` values. Whoever lets stores pass the caches calls
+/// simd::stream_fence() after the last of them: one for each row would cost more than it saves.
 template <class F, class... In>
 [[gnu::always_inline]] inline void map_values(F f, float* out, std::size_t count, bool past_caches,
                                               In... in) {
@@ -51,7 +52,6 @@ template <class F, class... In>
         }
         for (; i + wide_lanes <= count; i += wide_lanes)
             stream(out + i, f(simd::load_pack<wide_pack>(in + i)...));
-        simd::stream_fence();
     }
     for (; i + wide_lanes <= count; i += wide_lanes) {
         prefetch_wide(out + i);
@@ -81,6 +81,7 @@ void map(std::string_view function, extent work, F f, std::span<float> out, In..
     parallel_for(static_cast<extent>(out.size()), 64, work, [&](extent begin, extent end) {
         detail::map_values(f, out.data() + begin, static_cast<std::size_t>(end - begin),
                            past_caches, in.data() + begin...);
+        if (past_caches) simd::stream_fence();
     });
 }
 

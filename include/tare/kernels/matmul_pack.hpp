@@ -34,11 +34,16 @@ inline void pack_strip(right_operand b, extent k0, extent depth, extent column, 
         }
         return;
     }
-    const extent blocked = width == strip_columns ? depth / lane_count * lane_count : 0;
-    for (extent k = 0; k < blocked; k += lane_count)
+    const extent whole = width == strip_columns ? depth / lane_count * lane_count : 0;
+    for (extent k = 0; k < whole; k += lane_count)
         for (int v = 0; v < strip_vectors; ++v)
             simd::transpose_block(&b.stored(column + v * lane_count, k0 + k), b.stored.stride,
                                   to + k * strip_columns + v * lane_count, strip_columns);
+    const extent blocked = width == strip_columns ? depth / 4 * 4 : 0;
+    for (extent k = whole; k < blocked; k += 4)
+        for (int v = 0; v < strip_vectors; ++v)
+            simd::transpose_columns(&b.stored(column + v * lane_count, k0 + k), b.stored.stride,
+                                    to + k * strip_columns + v * lane_count, strip_columns);
     for (extent j = 0; j < strip_columns; ++j) {
         const float* from = j < width ? &b.stored(column + j, k0) : nullptr;
         for (extent k = blocked; k < depth; ++k)

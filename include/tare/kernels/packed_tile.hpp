@@ -108,6 +108,12 @@ inline simd::words shift_left_by(simd::words a, int bits) {
     return simd::load_words(lane);
 }
 
+/// Blocks that a tile of narrow fields asks for ahead of their use, from the second-level cache: it
+/// computes about as long as it reads, and its instructions leave no room to look far ahead. Whole
+/// bytes are bound by the reading alone, and asking would only add to it.
+inline constexpr extent blocks_ahead = 4;
+inline constexpr int line_words = 16;
+
 /// Adds the sums of registers [at, at + Registers) of a chunk over blocks [block, block_end).
 template <int Width, int Parts, int Rows, int Registers>
 [[gnu::noinline]] void add_field(const packed_field& field, extent strip, int at, extent block,
@@ -124,8 +130,11 @@ template <int Width, int Parts, int Rows, int Registers>
     for (extent b = block; b < block_end; ++b) {
         simd::words bytes[Registers];
         unroll<Registers>([&](auto j) __attribute__((always_inline)) {
-            bytes[j] = simd::load_words(words + j / strip_registers_packed * strip_step +
-                                        j % strip_registers_packed * simd::word_lanes);
+            const std::uint32_t* from = words + j / strip_registers_packed * strip_step +
+                                        j % strip_registers_packed * simd::word_lanes;
+            if constexpr (Width < 8 && j * simd::word_lanes % line_words == 0)
+                __builtin_prefetch(from + blocks_ahead * word_strip);
+            bytes[j] = simd::load_words(from);
         });
         sums.template multiply<0>(bytes, codes, Parts * x.groups, x.groups);
         words += word_strip;

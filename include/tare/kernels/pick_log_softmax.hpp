@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include <tare/kernels/row.hpp>
@@ -96,15 +97,47 @@ inline extent columns_of(logit_blocks<float> blocks) {
     return columns;
 }
 
+/// Sound blocks of `rows` rows, a target among their columns for each, statistics for each.
+template <class Scalar>
+void require_picks(std::string_view function, logit_blocks<float> blocks, extent rows,
+                   std::span<const std::int32_t> targets, softmax_statistics<Scalar> statistics) {
+    extent columns = 0;
+    for (const matrix_view<const float>& block : blocks) {
+        require_view(function, "a block", block);
+        if (block.rows != rows)
+            fail(function, ": a block is (", block.rows, ",", block.columns, ") where ", rows,
+                 " rows are asked for; all blocks have one row for each target");
+        columns += block.columns;
+    }
+    require_size(function, "targets", targets, rows, "one per row");
+    require_size(function, "statistics.maximum", statistics.maximum, rows, "one per row");
+    require_size(function, "statistics.sum", statistics.sum, rows, "one per row");
+    for (std::size_t r = 0; r < targets.size(); ++r)
+        if (targets[r] < 0 || targets[r] >= columns)
+            fail(function, ": target ", targets[r], " of row ", r, " is outside the ", columns,
+                 " columns of the blocks");
+}
+
 }  // namespace detail
 
 /// **Shapes** blocks (N, n_i), targets, out, statistics (N); 0 <= targets < sum of the n_i.
 /// **NaN** a row with a NaN or +inf, or of -inf only, gives NaN.
 /// **Accuracy** absolute error at most 2^-24 (2 |out| + C / 2048 + 44), C columns in all.
+/// **Throws** tare::error on shapes that do not fit, a target outside the columns, overlap.
 /// **Complexity/threads** rows in parallel, each summed in an order fixed by its lengths.
 inline void pick_log_softmax(logit_blocks<float> blocks, std::span<const std::int32_t> targets,
                              std::span<float> out, softmax_statistics<float> statistics) {
     const auto rows = static_cast<extent>(out.size());
+    const std::string_view name = "pick_log_softmax";
+    detail::require_picks(name, blocks, rows, targets, statistics);
+    detail::require_size(name, "out", out, rows, "one per row");
+    detail::require_apart(name, "statistics.maximum", statistics.maximum, "out", out);
+    detail::require_apart(name, "statistics.sum", statistics.sum, "out", out);
+    for (const matrix_view<const float>& block : blocks) {
+        detail::require_apart(name, "a block", block, "out", out);
+        detail::require_apart(name, "a block", block, "statistics.maximum", statistics.maximum);
+        detail::require_apart(name, "a block", block, "statistics.sum", statistics.sum);
+    }
     detail::each_row(rows, 6 * detail::columns_of(blocks), [&](extent r) {
         const auto at = static_cast<std::size_t>(r);
         float top = -std::numeric_limits<float>::infinity();
@@ -124,12 +157,24 @@ inline void pick_log_softmax(logit_blocks<float> blocks, std::span<const std::in
 }
 
 /// Adds the gradients to those that have memory. Shapes as above, d_out (N), gradients as blocks.
+/// **Throws** as above.
 inline void pick_log_softmax_backward(logit_blocks<float> blocks,
                                       std::span<const std::int32_t> targets,
                                       softmax_statistics<const float> statistics,
                                       std::span<const float> d_out,
                                       std::span<const matrix_view<float>> gradients) {
     const auto rows = static_cast<extent>(d_out.size());
+    const std::string_view name = "pick_log_softmax_backward";
+    detail::require_picks(name, blocks, rows, targets, statistics);
+    if (gradients.size() != blocks.size())
+        fail(name, ": ", gradients.size(), " gradients for ", blocks.size(),
+             " blocks; pass a view without memory where none is wanted");
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+        if (gradients[b].data == nullptr) continue;
+        detail::require_view(name, "a gradient", gradients[b]);
+        detail::require_same_shape(name, "a block", blocks[b], "its gradient", gradients[b]);
+        detail::require_apart(name, "a block", blocks[b], "its gradient", gradients[b]);
+    }
     detail::each_row(rows, 6 * detail::columns_of(blocks), [&](extent r) {
         const auto at = static_cast<std::size_t>(r);
         const float share = d_out[at] / statistics.sum[at];

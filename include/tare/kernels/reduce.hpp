@@ -128,15 +128,18 @@ auto reduce_blocks(extent count, extent block, Leaf leaf, Join join) {
 }
 
 /// Feeds [begin, end) to eight accumulators: acc[u] = f(acc[u], packs at the same place...).
-/// Places past the end read as zeros and must leave an accumulator as it is.
-template <class F, class... In>
+/// Places past the end read as zeros and must leave an accumulator as it is. `Ahead` floats further
+/// on are asked for, if any: what the hardware cannot guess from a block that is read twice.
+template <extent Ahead = 0, class F, class... In>
 [[gnu::always_inline]] inline void accumulate(extent begin, extent end, F f, pack (&acc)[8],
                                               In... in) {
     extent i = begin;
     for (; i + 128 <= end; i += 128) {
 #pragma GCC unroll 8
-        for (extent u = 0; u < 8; ++u)
+        for (extent u = 0; u < 8; ++u) {
+            if constexpr (Ahead > 0) (__builtin_prefetch(in + i + 16 * u + Ahead), ...);
             acc[u] = f(acc[u], load_pack(in + i + 16 * u)...);
+        }
     }
     for (extent u = 0; i < end; i += 16, ++u) {
         const auto count = static_cast<std::size_t>(std::min<extent>(16, end - i));
@@ -174,6 +177,8 @@ block_range range_of(const float* x, extent n) {
 #pragma GCC unroll 4
         for (std::size_t u = 0; u < 4; ++u) {
             v[u] = load_pack(x + i + 16 * static_cast<extent>(u));
+            // A page further on, where the hardware's own look-ahead starts anew.
+            __builtin_prefetch(x + i + 16 * static_cast<extent>(u) + 1024);
             feed(u, v[u]);
         }
         // One instruction looks for a NaN in two packs.
@@ -299,7 +304,7 @@ inline float quiet_nan() {
             const simd::pack shift = simd::pack_of(center);
             simd::pack squares[8] = {zero, zero, zero, zero, zero, zero, zero, zero};
             const extent whole = begin + (end - begin) / 16 * 16;
-            detail::accumulate(
+            detail::accumulate<detail::moments_block>(
                 begin, whole,
                 [shift](auto a, auto v) {
                     const auto d = v - shift;
@@ -356,6 +361,7 @@ inline float quiet_nan() {
 inline void arg_max_rows(matrix_view<const float> x, std::span<std::int32_t> out) {
     detail::require_view("arg_max_rows", "x", x);
     detail::require_size("arg_max_rows", "out", out, x.rows, "one per row of x");
+    detail::require_apart("arg_max_rows", "x", x, "out", out);
     require(x.rows == 0 || x.columns > 0, "arg_max_rows: x is (", x.rows,
             ",0); a row needs at least one column");
     detail::each_row(x.rows, x.columns, [&](extent r) {

@@ -150,6 +150,13 @@ inline void require_gradient(std::string_view function, matrix_view<const float>
     require_same_or_apart(function, "dy", dy, "dx", dx);
 }
 
+/// Whether y, made from x row by row, is better written past the caches: large, not x itself, and
+/// of rows long enough that the lines they share with their neighbours do not count.
+inline bool rows_worth_streaming(matrix_view<const float> x, matrix_view<float> y) {
+    const auto bytes = static_cast<std::size_t>(y.rows * y.columns) * sizeof(float);
+    return x.data != y.data && y.columns >= 256 && worth_streaming(bytes);
+}
+
 /// Calls body(r) for every row, rows shared among threads.
 template <class Body>
 void each_row(extent rows, extent work, Body body) {

@@ -13,6 +13,7 @@
 #include <span>
 #include <type_traits>
 
+#include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/view.hpp>
@@ -124,6 +125,9 @@ void log_softmax_backward(matrix_view<const std::type_identity_t<Scalar>> y,
 
 namespace detail {
 
+/// Columns of a row of exponentials that stays in the second cache: 512 KiB.
+inline constexpr std::size_t held_columns = 128 * 1024;
+
 /// Sum of e^(x - maximum); with Write also y = those exponentials (y may be x).
 template <bool Write>
 inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
@@ -147,26 +151,39 @@ inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y)
 inline void softmax(matrix_view<const float> x, matrix_view<float> y) {
     detail::require_rows("softmax", x, y);
     const auto n = static_cast<std::size_t>(x.columns);
-    detail::each_row(x.rows, 6 * x.columns, [&](extent r) {
-        const float* in = x.row(r).data();
-        float* out = y.row(r).data();
-        const float maximum = detail::row_max(in, n);
-        const float sum = detail::row_exp_sum<true>(in, n, maximum, out);
-        const float factor = 1.0F / sum;
-        detail::row_map([factor](auto e) { return e * like(e, factor); }, out, n, out);
+    // Exponentials of a row that the second cache holds wait there, not in y: y is then written
+    // once, without being read.
+    const bool past_caches = n <= detail::held_columns && detail::rows_worth_streaming(x, y);
+    parallel_for(x.rows, 1, 6 * x.columns, [&](extent begin, extent end) {
+        aligned_vector<float> held(past_caches ? n : 0);
+        for (extent r = begin; r < end; ++r) {
+            const float* in = x.row(r).data();
+            float* out = y.row(r).data();
+            float* exponentials = past_caches ? held.data() : out;
+            const float maximum = detail::row_max(in, n);
+            const float sum = detail::row_exp_sum<true>(in, n, maximum, exponentials);
+            const float factor = 1.0F / sum;
+            detail::map_values([factor](auto e) { return e * like(e, factor); }, out, n,
+                               past_caches, exponentials);
+        }
+        if (past_caches) simd::stream_fence();
     });
 }
 
 inline void log_softmax(matrix_view<const float> x, matrix_view<float> y) {
     detail::require_rows("log_softmax", x, y);
     const auto n = static_cast<std::size_t>(x.columns);
-    detail::each_row(x.rows, 6 * x.columns, [&](extent r) {
-        const float* in = x.row(r).data();
-        const float maximum = detail::row_max(in, n);
-        const float sum = detail::row_exp_sum<false>(in, n, maximum, nullptr);
-        const float log_of_sum = std::log(sum);
-        detail::row_map([&](auto v) { return (v - like(v, maximum)) - like(v, log_of_sum); },
-                        y.row(r).data(), n, in);
+    const bool past_caches = detail::rows_worth_streaming(x, y);
+    parallel_for(x.rows, 1, 6 * x.columns, [&](extent begin, extent end) {
+        for (extent r = begin; r < end; ++r) {
+            const float* in = x.row(r).data();
+            const float maximum = detail::row_max(in, n);
+            const float sum = detail::row_exp_sum<false>(in, n, maximum, nullptr);
+            const float log_of_sum = std::log(sum);
+            detail::map_values([&](auto v) { return (v - like(v, maximum)) - like(v, log_of_sum); },
+                               y.row(r).data(), n, past_caches, in);
+        }
+        if (past_caches) simd::stream_fence();
     });
 }
 

@@ -3,15 +3,16 @@
 // Products of dense activations with pruned fp32 weights (see sparse_weights.hpp): y = x W^T.
 //
 // Bit masks: up to a tile of rows, each register of weights is expanded (vexpandps, or a
-// permutation from a table of 256 with AVX2) and multiplied at once; more rows share a strip
-// expanded into a panel, which the tiles of the dense product then read. Block masks: the dense
-// tile, over the kept runs only. Up to K = slab_depth each output is one chain of fma over
-// ascending k: all forms agree with the dense product to the bit (x finite, since a dropped weight
-// may skip 0 * x). Longer sums are cut into slabs where M exceeds a tile, and then differ by
-// rounding. Threads change nothing.
+// permutation from a table of 256 with AVX2) and multiplied at once; more rows share a strip that
+// their first tile expands into a panel, which the tiles of the dense product then read. Block
+// masks: the dense tile, over the kept runs only. Up to K = slab_depth each output is one chain of
+// fma over ascending k: all forms agree with the dense product to the bit (x finite, since a
+// dropped weight may skip 0 * x). Longer sums are cut into slabs where M exceeds a tile, and then
+// differ by rounding. Threads change nothing.
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include <tare/core/simd_int.hpp>
 #include <tare/core/unroll.hpp>
@@ -28,17 +29,31 @@ inline constexpr int sparse_registers = static_cast<int>(sparse_strip / lane_cou
 /// Rows of the largest tile that expands as it multiplies.
 inline constexpr int sparse_rows = simd::lanes == 16 ? 12 : simd::lanes == 8 ? 3 : 1;
 
+/// The bits of register J out of the mask at `mask`.
+template <int J>
+[[gnu::always_inline]] inline std::uint32_t register_bits(const std::uint32_t* mask) {
+    constexpr int width = static_cast<int>(simd::lanes);
+    if constexpr (width == 16 && std::endian::native == std::endian::little) {
+        // Read as a half word: GCC would shift the whole mask in a mask register, on the port that
+        // the expansions wait for.
+        std::uint16_t bits;
+        std::memcpy(&bits, reinterpret_cast<const char*>(mask) + 2 * J, sizeof bits);
+        return bits;
+    } else {
+        constexpr std::uint32_t all = width >= 32 ? ~0U : (1U << width) - 1U;
+        return *mask >> (J * width) & all;
+    }
+}
+
 /// Expands the weights of one input; returns where the next input's values start.
-[[gnu::always_inline]] inline const float* expand_input(std::uint32_t mask, const float* values,
+[[gnu::always_inline]] inline const float* expand_input(const std::uint32_t* mask,
+                                                        const float* values,
                                                         simd::floats (&out)[sparse_registers]) {
-    constexpr std::uint32_t lanes_mask = simd::lanes >= 32 ? ~0U : (1U << simd::lanes) - 1U;
     unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
-        const std::uint32_t part = mask >> (j * static_cast<int>(simd::lanes)) & lanes_mask;
-        const std::uint32_t before =
-            j == 0 ? 0U : mask & ((1U << (j * static_cast<int>(simd::lanes) % 32)) - 1U);
-        out[j] = simd::expand(part, values + std::popcount(before));
+        constexpr std::uint32_t below = j == 0 ? 0U : (1U << (j * lane_count % 32)) - 1U;
+        out[j] = simd::expand(register_bits<j>(mask), values + std::popcount(*mask & below));
     });
-    return values + std::popcount(mask);
+    return values + std::popcount(*mask);
 }
 
 /// Walks all inputs of `Strips` neighbouring strips of bit masks.
@@ -56,7 +71,7 @@ struct bitmask_walk {
         for (extent k = 0; k < w.inputs(); ++k) {
             simd::floats right[Strips][sparse_registers];
             unroll<Strips>([&](auto s) __attribute__((always_inline)) {
-                values[s] = expand_input(masks[s * w.inputs() + k], values[s], right[s]);
+                values[s] = expand_input(masks + s * w.inputs() + k, values[s], right[s]);
             });
             step(k, right);
         }
@@ -129,7 +144,71 @@ void sparse_rows_tile(int rows, matrix_view<const float> x, extent row, extent s
     sparse_tile<Rows, 1>(x, row, strip, walk, y, finish);
 }
 
-/// A strip for more rows than a tile has: expanded slab by slab into a panel of dense strips.
+/// Rows of x times `depth` inputs of a strip from `masks` on, which is expanded into `panel` on the
+/// way: the expansions wait for one port of the two that multiply, so the products of the first
+/// tile cost less beside them than after them. Returns where the next input's values start.
+template <int Rows>
+[[gnu::noinline]] const float* expand_tile(extent depth, const left_operand& a,
+                                           const std::uint32_t* masks, const float* values,
+                                           float* panel, const tile_target& c) {
+    simd::floats sum[Rows][sparse_registers];
+    unroll<Rows * sparse_registers>([&](auto i) __attribute__((always_inline)) {
+        sum[i / sparse_registers][i % sparse_registers] = simd::broadcast(0.0F);
+    });
+    for (extent k = 0; k < depth; ++k) {
+        simd::floats right[sparse_registers];
+        values = expand_input(masks + k, values, right);
+        unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
+            simd::store(panel + k * sparse_strip + j * lane_count, right[j]);
+        });
+        unroll<Rows>([&](auto i) __attribute__((always_inline)) {
+            const simd::floats left = simd::broadcast(a.data[i * a.row_step + k]);
+            unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
+                sum[i][j] = simd::fma(left, right[j], sum[i][j]);
+            });
+        });
+    }
+    unroll<Rows * sparse_registers>([&](auto t) __attribute__((always_inline)) {
+        constexpr int i = t / sparse_registers;
+        constexpr int j = t % sparse_registers;
+        const extent here = std::min(c.columns - j * lane_count, lane_count);
+        if (here <= 0) return;
+        const auto count = static_cast<std::size_t>(here);
+        float* p = c.data + i * c.stride + j * lane_count;
+        store_lanes(p, c.accumulate ? load_lanes(p, count) + sum[i][j] : sum[i][j], count);
+    });
+    return values;
+}
+
+/// expand_tile<rows> for a number of rows known at run time.
+template <int Rows>
+const float* expand_rows_tile(extent rows, extent depth, const left_operand& a,
+                              const std::uint32_t* masks, const float* values, float* panel,
+                              const tile_target& c) {
+    if constexpr (Rows > 1) {
+        if (rows < Rows) return expand_rows_tile<Rows - 1>(rows, depth, a, masks, values, panel, c);
+    }
+    return expand_tile<Rows>(depth, a, masks, values, panel, c);
+}
+
+/// Expands `depth` inputs of a strip into dense strips, one after the other in `panel`.
+inline const float* expand_panel(extent depth, const std::uint32_t* masks, const float* values,
+                                 float* panel) {
+    for (extent k = 0; k < depth; ++k) {
+        simd::floats right[sparse_registers];
+        values = expand_input(masks + k, values, right);
+        unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
+            constexpr extent at = j * lane_count;
+            simd::store(panel + (at / strip_columns * depth + k) * strip_columns +
+                            at % strip_columns,
+                        right[j]);
+        });
+    }
+    return values;
+}
+
+/// A strip for more rows than a tile has: expanded slab by slab into a panel of dense strips, where
+/// the registers allow it by the tile of the first rows.
 template <epilogue Finish>
 void bitmask_panel_strip(matrix_view<const float> x, const bitmask_weights& w, extent strip,
                          matrix_view<float> y, const Finish& finish) {
@@ -139,27 +218,29 @@ void bitmask_panel_strip(matrix_view<const float> x, const bitmask_weights& w, e
     const std::uint32_t* masks = w.masks(strip);
     const float* values = w.values(strip);
     const extent slab = even_piece(w.inputs(), slab_depth);
+    const extent head = sparse_rows >= tile_rows && parts == 1 ? row_tiles(x.rows).begin(1) : 0;
     float* panel = scratch(1, slab * sparse_strip);
     for (extent k0 = 0; k0 < w.inputs(); k0 += slab) {
         const extent depth = std::min(slab, w.inputs() - k0);
-        for (extent k = 0; k < depth; ++k) {
-            simd::floats right[sparse_registers];
-            values = expand_input(masks[k0 + k], values, right);
-            unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
-                const extent at = j * lane_count;
-                simd::store(panel + (at / strip_columns * depth + k) * strip_columns +
-                                at % strip_columns,
-                            right[j]);
-            });
+        const auto done = [&](extent i, extent j, extent height, extent width) {
+            if constexpr (!std::is_same_v<Finish, no_epilogue>) {
+                if (k0 + depth == w.inputs())
+                    finish_outputs(y, i, column + j, height, width, finish);
+            }
+        };
+        if (head > 0) {
+            values = expand_rows_tile<sparse_rows>(head, depth, {&x(0, k0), x.stride, 1},
+                                                   masks + k0, values, panel,
+                                                   {&y(0, column), y.stride, columns, k0 > 0});
+            done(0, 0, head, columns);
+        } else {
+            values = expand_panel(depth, masks + k0, values, panel);
         }
-        multiply_block({x.rows, std::min(parts, strips_of(columns)), depth},
-                       {&x(0, k0), x.stride, 1}, {panel, depth * strip_columns, strip_columns},
-                       {&y(0, column), y.stride, columns, k0 > 0},
+        multiply_block({x.rows - head, std::min(parts, strips_of(columns)), depth},
+                       {&x(head, k0), x.stride, 1}, {panel, depth * strip_columns, strip_columns},
+                       {&y(head, column), y.stride, columns, k0 > 0},
                        [&](extent i, extent j, extent height, extent width) {
-                           if constexpr (!std::is_same_v<Finish, no_epilogue>) {
-                               if (k0 + depth == w.inputs())
-                                   finish_outputs(y, i, column + j, height, width, finish);
-                           }
+                           done(head + i, j, height, width);
                        });
     }
 }

@@ -143,7 +143,7 @@ inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<
 
 /// indices(r, j), values(r, j) = position and value of the j-th in order of row r.
 /// Shapes x (R, C), indices (R, k) with 1 <= k <= C, values (R, k) or a view without memory.
-/// Bit-exact. Throws on shapes that do not fit.
+/// Bit-exact. Throws on shapes that do not fit or overlapping memory.
 inline void top_k(matrix_view<const float> x, matrix_view<float> values,
                   matrix_view<std::int32_t> indices) {
     detail::require_view("top_k", "x", x);
@@ -156,6 +156,10 @@ inline void top_k(matrix_view<const float> x, matrix_view<float> values,
         fail("top_k: rows of ", x.columns, " columns do not fit 32-bit positions");
     if (values.data != nullptr)
         detail::require_same_shape("top_k", "indices", indices, "values", values);
+    detail::require_view("top_k", "values", values.data == nullptr ? matrix_view<float>() : values);
+    detail::require_apart("top_k", "x", x, "indices", indices);
+    detail::require_apart("top_k", "indices", indices, "values", values);
+    detail::require_apart("top_k", "x", x, "values", values);
     parallel_for(x.rows, 1, x.columns, [&](extent begin, extent end) {
         std::vector<float> groups;
         std::vector<detail::candidate<float>> found;

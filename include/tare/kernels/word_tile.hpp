@@ -158,16 +158,12 @@ template <class Dot, int Rows, int Registers, class Finish>
     typename Dot::sums sum[Rows][Registers];
     clear_tile<Dot, Rows, Registers>(sum);
     accumulate_tile<Dot, Rows, Registers>(all.at(row, first_register), {0, all.depth}, sum);
-    // `finish` may not be inlined: were it shown the sums themselves, GCC would keep them in memory
-    // all the while.
-    typename Dot::sums done[Rows][Registers];
-    unroll<Rows * Registers>([&](auto t) __attribute__((always_inline)) {
-        done[t / Registers][t % Registers] = sum[t / Registers][t % Registers];
-    });
-    for_each_register<Rows, Registers>(all.outputs, first_register,
-                                       [&](int i, int j, extent column, std::size_t count) {
-                                           finish(done[i][j], row + i, column, count);
-                                       });
+    // Always inline: a call would take the address of the sums, and GCC 12 then stores every one of
+    // them in every step of the loop above.
+    for_each_register<Rows, Registers>(
+        all.outputs, first_register,
+        [&](int i, int j, extent column, std::size_t count)
+            __attribute__((always_inline)) { finish(sum[i][j], row + i, column, count); });
 }
 
 /// The same where 32 bits hold only `segment` values of k at a time: 64-bit sums.

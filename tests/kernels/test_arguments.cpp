@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+// Bad arguments at the public entries of the kernels: no memory, outputs over inputs, sizes whose
+// product overflows. Each must throw in every build before it touches anything.
+#include <functional>
+#include <limits>
+#include <string>
+
+#include <tare/kernels/activation.hpp>
+#include <tare/kernels/cross_entropy.hpp>
+#include <tare/kernels/dropout.hpp>
+#include <tare/kernels/elementwise.hpp>
+#include <tare/kernels/exponential.hpp>
+#include <tare/kernels/gather.hpp>
+#include <tare/kernels/index_product.hpp>
+#include <tare/kernels/integer_product.hpp>
+#include <tare/kernels/k_means_assign.hpp>
+#include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/packed_product.hpp>
+#include <tare/kernels/pick_log_softmax.hpp>
+#include <tare/kernels/prepared_matrix.hpp>
+#include <tare/kernels/reduce.hpp>
+#include <tare/kernels/softmax.hpp>
+#include <tare/kernels/sparse_product.hpp>
+#include <tare/kernels/top_k.hpp>
+#include <tare/kernels/transpose.hpp>
+#include <tare/kernels/weighted_layer_norm.hpp>
+
+#include "kernel_test.hpp"
+
+using namespace tare;
+using namespace tare::testing;
+
+namespace {
+
+using in_view = matrix_view<const float>;
+using out_view = matrix_view<float>;
+
+/// A kernel from 4 x 4 floats to 4 x 4 floats, as a user calls it.
+struct entry {
+    std::string name;
+    std::function<void(in_view, out_view)> call;
+};
+
+const std::vector<std::int32_t>& indices() {
+    static const std::vector<std::int32_t> four = {0, 1, 2, 3};
+    return four;
+}
+std::span<float> four_floats() {
+    static std::vector<float> values(4);
+    return values;
+}
+in_view weights() {
+    static const std::vector<float> w = uniform_values(16, 5);
+    return {w.data(), 4, 4};
+}
+
+const std::vector<entry>& entries() {
+    static const std::vector<entry> all = {
+        {"softmax", [](in_view x, out_view y) { kernels::softmax(x, y); }},
+        {"log_softmax", [](in_view x, out_view y) { kernels::log_softmax(x, y); }},
+        {"softmax_backward", [](in_view x, out_view y) { kernels::softmax_backward(x, x, y); }},
+        {"log_softmax_backward",
+         [](in_view x, out_view y) { kernels::log_softmax_backward(x, x, y); }},
+        {"layer_norm", [](in_view x, out_view y) { kernels::layer_norm(x, {}, {}, 1e-5F, y); }},
+        {"layer_norm_backward",
+         [](in_view x, out_view y) {
+             kernels::layer_norm_backward(x, {}, four_floats(), four_floats(), x, y, {}, {});
+         }},
+        {"cross_entropy_with_gradient",
+         [](in_view x, out_view y) {
+             kernels::cross_entropy_with_gradient(x, indices(), four_floats(), y);
+         }},
+        {"gather_rows", [](in_view x, out_view y) { kernels::gather_rows(x, indices(), y); }},
+        {"scatter_add_rows",
+         [](in_view x, out_view y) { kernels::scatter_add_rows(x, indices(), y); }},
+        {"transpose", [](in_view x, out_view y) { kernels::transpose(x, y); }},
+        {"add_to_rows", [](in_view x, out_view y) { kernels::add_to_rows(x, four_floats(), y); }},
+        {"top_k",
+         [](in_view x, out_view y) {
+             std::vector<std::int32_t> places(16);
+             kernels::top_k(x, y, {places.data(), 4, 4});
+         }},
+        {"matmul", [](in_view x, out_view y) { kernels::matmul(x, weights(), y); }},
+        {"matmul prepared",
+         [](in_view x, out_view y) { kernels::matmul(x, kernels::prepared_matrix(weights()), y); }},
+        {"sparse_product",
+         [](in_view x, out_view y) {
+             kernels::sparse_product(x, kernels::bitmask_weights(weights()), y);
+         }},
+        {"sparse_product blocks",
+         [](in_view x, out_view y) {
+             kernels::sparse_product(x, kernels::block_weights(weights(), 4), y);
+         }},
+        {"index_product",
+         [](in_view x, out_view y) {
+             kernels::index_product(x, kernels::index_weights(weights()), y);
+         }},
+    };
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("every entry takes sound arguments") {
+    const auto x = uniform_values(16, 1);
+    for (const entry& e : entries()) {
+        std::vector<float> y(16, 0.0F);
+        CAPTURE(e.name);
+        CHECK_NOTHROW(e.call({x.data(), 4, 4}, {y.data(), 4, 4}));
+    }
+}
+
+TEST_CASE("views without memory are errors") {
+    const auto x = uniform_values(16, 1);
+    for (const entry& e : entries()) {
+        std::vector<float> y(16, 0.0F);
+        CAPTURE(e.name);
+        CHECK_THROWS_AS(e.call({nullptr, 4, 4}, {y.data(), 4, 4}), error);
+        // top_k's values are optional: no memory says "not wanted".
+        if (e.name != "top_k") CHECK_THROWS_AS(e.call({x.data(), 4, 4}, {nullptr, 4, 4}), error);
+    }
+    std::vector<std::uint8_t> codes(4);
+    CHECK_THROWS_AS(
+        kernels::k_means_assign(weights(), weights(),
+                                std::span<std::uint8_t>(static_cast<std::uint8_t*>(nullptr), 4)),
+        error);
+    CHECK_THROWS_AS(kernels::log_sum_exp(
+                        weights(), std::span<float>(static_cast<float*>(nullptr), std::size_t{4})),
+                    error);
+}
+
+TEST_CASE("outputs that half overlap their inputs are errors") {
+    for (const entry& e : entries()) {
+        std::vector<float> both = uniform_values(20, 2);
+        const std::vector<float> before = both;
+        CAPTURE(e.name);
+        CHECK_THROWS_AS(e.call({both.data(), 4, 4}, {both.data() + 3, 4, 4}), error);
+        CHECK(same_bits(both, before));
+    }
+    std::vector<float> x = uniform_values(16, 3);
+    const std::span<std::uint8_t> inside(reinterpret_cast<std::uint8_t*>(x.data() + 4), 4);
+    CHECK_THROWS_AS(kernels::k_means_assign({x.data(), 4, 4}, weights(), inside), error);
+    CHECK_THROWS_AS(kernels::k_means_assign(weights(), {x.data(), 4, 4}, inside), error);
+    const std::span<std::int32_t> places(reinterpret_cast<std::int32_t*>(x.data() + 4), 4);
+    CHECK_THROWS_AS(kernels::arg_max_rows({x.data(), 4, 4}, places), error);
+    CHECK_THROWS_AS(kernels::top_k({x.data(), 4, 4}, {}, {places.data(), 4, 1}), error);
+    CHECK_THROWS_AS(kernels::column_sums({x.data(), 4, 4}, {x.data() + 2, 4}), error);
+    CHECK_THROWS_AS(kernels::add_to_rows(weights(), {x.data() + 2, 4}, {x.data(), 4, 4}), error);
+    CHECK_THROWS_AS(kernels::layer_norm(weights(), {x.data(), 4}, {}, 0.0F, {x.data(), 4, 4}),
+                    error);
+    CHECK_THROWS_AS(kernels::layer_norm(weights(), {}, {x.data(), 4}, 0.0F, {x.data(), 4, 4}),
+                    error);
+    const std::span<float> line(x);
+    CHECK_THROWS_AS(kernels::exp(line.first(8), line.subspan(1, 8)), error);
+    CHECK_THROWS_AS(kernels::activate<kernels::gelu>(line.first(8), line.subspan(1, 8)), error);
+    CHECK_THROWS_AS(kernels::dropout(line.first(8), 0.1F, random_stream(1, 1), line.subspan(1, 8)),
+                    error);
+}
+
+TEST_CASE("sizes whose product overflows are errors") {
+    // 2^32 rows of 2^32 columns: 2^64 elements, 0 after wrapping.
+    constexpr extent huge = extent{1} << 32;
+    float one = 0.0F;
+    for (const entry& e : entries()) {
+        CAPTURE(e.name);
+        CHECK_THROWS_AS(e.call({&one, huge, huge}, {&one, huge, huge}), error);
+        CHECK_THROWS_AS(e.call({&one, 4, 4, std::numeric_limits<extent>::max() / 2}, {&one, 4, 4}),
+                        error);
+        CHECK_THROWS_AS(e.call({&one, -4, 4}, {&one, -4, 4}), error);
+    }
+    CHECK_THROWS_AS(kernels::prepared_matrix({&one, huge, huge}), error);
+    CHECK_THROWS_AS(kernels::bitmask_weights({&one, huge, huge}), error);
+    CHECK_THROWS_AS(kernels::block_weights({&one, huge, huge}, 4), error);
+    CHECK_THROWS_AS(kernels::index_weights({&one, huge, huge}), error);
+    const std::int8_t code = 0;
+    CHECK_THROWS_AS(kernels::integer_weights<std::int8_t>({&code, huge, huge}), error);
+    const std::int16_t wide = 0;
+    CHECK_THROWS_AS(kernels::packed_weights({&wide, huge, huge}, 4), error);
+}
+
+TEST_CASE("picking a logarithm checks its blocks, targets and outputs") {
+    const auto z = uniform_values(12, 4);
+    std::vector<float> out(3), maximum(3), sum(3);
+    const std::vector<std::int32_t> targets = {0, 1, 3};
+    const matrix_view<const float> blocks[] = {{z.data(), 3, 2}, {z.data() + 6, 3, 2}};
+    const kernels::softmax_statistics<float> saved{maximum, sum};
+    CHECK_NOTHROW(kernels::pick_log_softmax(blocks, targets, out, saved));
+    const auto fails = [&](kernels::logit_blocks<float> b, std::span<const std::int32_t> t,
+                           std::span<float> o, kernels::softmax_statistics<float> s) {
+        CHECK_THROWS_AS(kernels::pick_log_softmax(b, t, o, s), error);
+    };
+    fails(blocks, std::vector<std::int32_t>{0, 1, 4}, out, saved);
+    fails(blocks, std::vector<std::int32_t>{0, 1, -1}, out, saved);
+    fails(blocks, std::vector<std::int32_t>{0, 1}, out, saved);
+    fails(blocks, targets, out, {std::span(maximum).first(2), sum});
+    fails(blocks, targets, out, {out, sum});
+    const matrix_view<const float> uneven[] = {{z.data(), 3, 2}, {z.data() + 6, 2, 2}};
+    fails(uneven, targets, out, saved);
+    const matrix_view<const float> nowhere[] = {{z.data(), 3, 2}, {nullptr, 3, 2}};
+    fails(nowhere, targets, out, saved);
+    std::vector<float> gradient(6);
+    const matrix_view<float> wanted[] = {{gradient.data(), 3, 2}, {}};
+    const kernels::softmax_statistics<const float> read{maximum, sum};
+    CHECK_NOTHROW(kernels::pick_log_softmax_backward(blocks, targets, read, out, wanted));
+    CHECK_THROWS_AS(
+        kernels::pick_log_softmax_backward(blocks, targets, read, out, std::span(wanted).first(1)),
+        error);
+    const matrix_view<float> misshapen[] = {{gradient.data(), 2, 3}, {}};
+    CHECK_THROWS_AS(kernels::pick_log_softmax_backward(blocks, targets, read, out, misshapen),
+                    error);
+}
+
+TEST_CASE("thread counts below one are errors") {
+    CHECK_THROWS_AS(set_threads(0), error);
+    CHECK_THROWS_AS(set_threads(-1), error);
+    CHECK_THROWS_AS(set_threads(max_threads + 1), error);
+    CHECK(threads() == 1);
+}
