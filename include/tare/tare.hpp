@@ -132,6 +132,7 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>
 #include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_vector.hpp>

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include <tare/models/packed_weight.hpp>
+#include <tare/models/packed_operations.hpp>
 
 namespace tare {
 
