@@ -5,6 +5,7 @@
 // bench/peers_pytorch.py; operations are those of the cost reading of the same calls.
 #include <memory>
 
+#include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/weigh.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/prepared_weight.hpp>

@@ -175,10 +175,11 @@ bool register_eigen() {
 }
 const bool eigen_registered = register_eigen();
 
-/// One primitive at a time, made again when the shape changes.
+/// A primitive for each shape, for one thread: it keeps the number of threads it was made with.
 template <class Make>
 void add_onednn(const std::string& name, const std::vector<size>& sizes, Make make) {
     using namespace dnnl;
+    bench::set_all_threads(1);
     for (const size s : sizes) {
         static engine eng(engine::kind::cpu, 0);
         static stream queue(eng);

@@ -11,6 +11,7 @@
 #include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/kernels/top_k.hpp>
+#include <tare/models/stored_parameters.hpp>
 
 #include "command.hpp"
 #include "language_model.hpp"

@@ -11,6 +11,7 @@
 #include <tare/io/packed.hpp>
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
+#include <tare/micronet/compressed_parameters.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/name_pattern.hpp>
 #include <tare/train/quantization_aware.hpp>

@@ -13,6 +13,7 @@
 #include <tare/io/packed.hpp>
 #include <tare/io/yaml_config.hpp>
 #include <tare/io/yaml_pruning.hpp>
+#include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/models/transformer_xl.hpp>
 

@@ -12,6 +12,7 @@
 
 #include <tare/io/quantization_checkpoint.hpp>
 #include <tare/text/batching.hpp>
+#include <tare/train/quantization_aware.hpp>
 
 #include "language_model.hpp"
 #include "pipeline_stages.hpp"

@@ -18,6 +18,7 @@
 #include <tare/io/soft_label_file.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/text/batching.hpp>
+#include <tare/train/trainer.hpp>
 
 #include "command.hpp"
 #include "dry_run.hpp"

@@ -122,6 +122,7 @@
 #include <tare/lossless/nnw_bdi_planner.hpp>
 #include <tare/lossless/nnw_bdi_reference.hpp>
 #include <tare/micronet/audit_hanlab.hpp>
+#include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/micronet/ledger.hpp>
 #include <tare/micronet/official_counter.hpp>
@@ -138,6 +139,7 @@
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/stored_model.hpp>
+#include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/activation_point.hpp>

@@ -7,6 +7,7 @@
 
 #include <tare/io/checkpoint.hpp>
 #include <tare/train/sgd.hpp>
+#include <tare/train/trainer.hpp>
 
 #include "hanlab_model.hpp"
 

@@ -12,6 +12,7 @@
 #include <tare/io/packed.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/stored_parameters.hpp>
 #include <tare/train/quantization_aware.hpp>
 
 #include "io/scratch.hpp"

@@ -7,6 +7,8 @@
 #include <doctest/doctest.h>
 
 #include <tare/io/quantization_checkpoint.hpp>
+#include <tare/models/stored_parameters.hpp>
+#include <tare/train/quantization_aware.hpp>
 
 #include "hanlab_model.hpp"
 #include "scratch.hpp"

@@ -9,6 +9,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/io/packed_model.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/stored_parameters.hpp>
 #include <tare/train/quantization_aware.hpp>
 
 #include "io/scratch.hpp"

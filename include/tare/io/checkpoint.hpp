@@ -18,8 +18,19 @@
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
+#include <tare/models/transformer_xl_config.hpp>
 #include <tare/nn/parameter_names.hpp>
-#include <tare/train/trainer.hpp>
+#include <tare/nn/parameters.hpp>
+#include <tare/ops/gather.hpp>
+#include <tare/prune/mask.hpp>
+#include <tare/train/optimizer.hpp>
+#include <tare/train/precision.hpp>
+
+// Whoever has a trainer has included it: this header alone need not compile a model.
+namespace tare::train {
+template <optimizer Optimizer, class Precision>
+class trainer;
+}  // namespace tare::train
 
 namespace tare::io {
 

@@ -14,7 +14,12 @@
 #include <vector>
 
 #include <tare/io/checkpoint.hpp>
-#include <tare/train/quantization_aware.hpp>
+#include <tare/quantize/range.hpp>
+
+namespace tare::train {
+template <optimizer Optimizer>
+class quantization_aware;
+}  // namespace tare::train
 
 namespace tare::io {
 
@@ -27,7 +32,7 @@ checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer>& 
                                      "not stored; train with keep_cache false");
     checkpoint_facts out = identity_facts<Optimizer>(t.config(), own);
     std::string widths = message(t.widths().bits);
-    for (const micronet::tensor_width& w : t.widths().widths)
+    for (const auto& w : t.widths().widths)
         widths += message(' ', w.label.view(), ' ', w.bits);
     out["bits"] = widths;
     return out;

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/models/transformer_xl.hpp>
 

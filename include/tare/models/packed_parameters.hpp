@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <tare/models/packed_operations.hpp>
+#include <tare/models/stored_parameters.hpp>
 
 namespace tare {
 

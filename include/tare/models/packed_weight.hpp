@@ -33,6 +33,7 @@
 #include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/stored_model.hpp>
+#include <tare/ops/gather.hpp>
 
 namespace tare {
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <tare/models/stored_model.hpp>
+#include <tare/models/transformer_xl.hpp>
 #include <tare/nn/parameter_names.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/quantize_parameter.hpp>
