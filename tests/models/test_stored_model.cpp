@@ -9,6 +9,7 @@
 #include <doctest/doctest.h>
 
 #include <tare/models/stored_model.hpp>
+#include <tare/models/transformer_xl.hpp>
 
 #include "hanlab_quantized.hpp"
 
