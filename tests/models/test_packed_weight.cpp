@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Packed weights against the simulated ones: single products, whole models, chunks and online.
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -131,6 +132,20 @@ stored_tensor random_weight(extent rows, extent columns, int bits, bool pruned) 
 }
 
 }  // namespace
+
+TEST_CASE("a NaN in a row makes that row NaN and no other, however the product is made") {
+    for (const int bits : {5, 9, 12})
+        for (const extent m : {3, 40})
+            for (const int in : {8, 9, 32}) {
+                INFO(bits, " bits, M ", m, ", inputs of ", in, " bits");
+                const stored_tensor w = random_weight(67, 31, bits, false);
+                tensor x(shape{m, 31}, 0.25F);
+                x.mutable_values()[31 + 7] = std::numeric_limits<float>::quiet_NaN();
+                const tensor y = linear(x, packed_weight(w, {in, 0.25F, false}));
+                for (extent i = 0; i < y.size(); ++i)
+                    REQUIRE(std::isnan(y.values()[static_cast<std::size_t>(i)]) == (i / 67 == 1));
+            }
+}
 
 TEST_CASE("products of packed weights keep their bound; exact ones keep the bits") {
     for (const int bits : {2, 3, 5, 8, 9, 10, 15, 16})

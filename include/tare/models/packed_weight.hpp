@@ -264,13 +264,25 @@ class packed_weight {
                 const float* const from = x.row(m).data();
                 Code* const out = to.row(m).data();
                 for (extent k = 0; k < x.columns; ++k) {
-                    // NaN has no code: the comparisons make it the largest.
+                    // NaN has no code: keep_nan() puts it back.
                     const float code = std::nearbyint(from[k] * per_step);
                     out[k] = static_cast<Code>(code < most ? (code > -most ? code : -most) : most);
                 }
             }
         });
         return codes;
+    }
+    /// Rows of y whose x holds a NaN become NaN, as they are where floats are multiplied.
+    static void keep_nan(matrix_view<const float> x, matrix_view<float> y) {
+        parallel_for(x.rows, 1, x.columns / 8, [&](extent begin, extent end) {
+            for (extent m = begin; m < end; ++m) {
+                const float* const from = x.row(m).data();
+                bool lost = false;
+                for (extent k = 0; k < x.columns; ++k)
+                    lost |= std::isnan(from[k]);
+                if (lost) std::ranges::fill(y.row(m), std::numeric_limits<float>::quiet_NaN());
+            }
+        });
     }
     template <class Finish>
     void multiply_planes(matrix_view<const float> x, matrix_view<float> y,
@@ -283,6 +295,7 @@ class packed_weight {
         else
             kernels::packed_product(codes_of<std::int16_t>(x).view().matrix(), c.planes, y, scales,
                                     finish);
+        keep_nan(x, y);
     }
     /// Many rows: 16-bit codes of the whole matrix exist while one product lasts.
     template <class Finish>
@@ -290,6 +303,7 @@ class packed_weight {
                         matrix_view<float> y, const Finish& finish) const {
         kernels::integer_product<std::int16_t>(codes_of<std::int16_t>(x).view().matrix(), w, y,
                                                {content_->steps, content_->input.step}, finish);
+        keep_nan(x, y);
     }
     [[nodiscard]] kernels::integer_weights<std::int16_t> plane_words() const {
         const content& c = *content_;
