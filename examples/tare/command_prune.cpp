@@ -49,7 +49,7 @@ int scan(const options& o, const io::entry_config& e, training_run& training) {
     for (auto& p : training.trainer().parameters()) {
         total += p.value.shape().size();
         // Positions, norms, biases and scalars are small and dear.
-        if (p.value.shape().rank() < 2 || p.label.ends_with("pos_emb")) continue;
+        if (p.value.shape().rank() < 2 || is_position_table(p.label)) continue;
         curves.push_back(prune::measure_sensitivity(
             p.label, p.value.mutable_value().mutable_values(), o.sparsities,
             [&] { return training.perplexity(part, p.label.c_str()); }));

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <tare/core/random.hpp>
+#include <tare/nn/parameters.hpp>
 #include <tare/ops/dropout.hpp>
 
 namespace tare {
@@ -24,7 +25,7 @@ struct dropout_clock {
 class dropout_place {
   public:
     dropout_place(std::shared_ptr<const dropout_clock> clock, std::string_view label)
-        : clock_(std::move(clock)), stream_(hash(label)) {}
+        : clock_(std::move(clock)), stream_(stream_of_name(label)) {}
 
     /// Whether a Transformer-XL drops at this activation point: after the activation function and
     /// after the second layer of the feed-forward network, on what attention hands on, and on the
@@ -40,13 +41,6 @@ class dropout_place {
     }
 
   private:
-    /// FNV-1a, 64 bits.
-    static constexpr std::uint64_t hash(std::string_view text) {
-        std::uint64_t h = 0xCBF29CE484222325U;
-        for (const char c : text)
-            h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-        return h;
-    }
     std::shared_ptr<const dropout_clock> clock_;
     std::uint64_t stream_;
 };

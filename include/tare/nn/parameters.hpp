@@ -48,6 +48,14 @@ template <class Weight, class Source>
     }
 }
 
+/// The random stream that belongs to a name: FNV-1a, 64 bits.
+[[nodiscard]] constexpr std::uint64_t stream_of_name(std::string_view label) {
+    std::uint64_t h = 0xCBF29CE484222325U;
+    for (const char c : label)
+        h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+    return h;
+}
+
 /// Random parameters for the value reading. A parameter's numbers depend on the seed and its name
 /// alone, not on the order in which a model asks.
 template <class Scalar>
@@ -58,7 +66,7 @@ class random_parameters {
     [[nodiscard]] basic_tensor<Scalar> parameter(std::string_view label, const shape& extents,
                                                  const initial& start) const {
         basic_tensor<Scalar> out(extents);
-        const random_stream stream(seed_, hash(label));
+        const random_stream stream(seed_, stream_of_name(label));
         std::uint64_t index = 0;
         for (Scalar& value : out.mutable_values()) {
             float v = static_cast<float>(start.constant);
@@ -73,13 +81,6 @@ class random_parameters {
     }
 
   private:
-    /// FNV-1a, 64 bits.
-    static constexpr std::uint64_t hash(std::string_view text) {
-        std::uint64_t h = 0xCBF29CE484222325U;
-        for (const char c : text)
-            h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-        return h;
-    }
     std::uint64_t seed_;
 };
 
