@@ -1,19 +1,25 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The description of a packed model file: sizes of the model, and for each parameter its shape,
-// width and form, as JSON strings in the metadata of a safetensors file. Nothing in it is a
-// parameter: the accounting charges the payload alone.
+// The description of a packed model file, as metadata of a safetensors file, which maps strings to
+// strings:
+//     tare.packed         2                                   the version of this form
+//     tare.bits           9                                   of activations and most tensors
+//     tare.config.NAME    8 | 3500,25000 | 0.016 | false      each size of the model
+//     tare.tensor.NAME    256,768 linear_symmetric 9 bitmask 126566
+//                         shape, format, bits, form, values kept
+//     tare.points         layers.0.qkv layers.0.fc ...        points that have a range
+// Nothing in it is a parameter: the accounting charges the payload alone.
 
-#include <concepts>
-#include <cstdint>
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include <tare/models/stored_model.hpp>
 
@@ -74,100 +80,161 @@ inline void note_remaining(micronet::compression& how, std::string_view label,
 namespace detail {
 
 inline constexpr std::string_view packed_key = "tare.packed";
-inline constexpr std::string_view packed_version = "1";
+inline constexpr std::string_view packed_version = "2";
+inline constexpr std::string_view config_prefix = "tare.config.";
+inline constexpr std::string_view tensor_prefix = "tare.tensor.";
 
-inline nlohmann::json sizes_of(std::span<const extent> sizes) {
-    return std::vector<extent>(sizes.begin(), sizes.end());
+/// Every size of the model by name: writing and reading go through the one list.
+template <class Config, class Visitor>
+void visit_sizes(Config& c, Visitor&& field) {
+    field("layers", c.layers);
+    field("width", c.width);
+    field("heads", c.heads);
+    field("key_width", c.key_width);
+    field("value_width", c.value_width);
+    field("inner", c.inner);
+    field("window", c.window);
+    field("vocabulary", c.vocabulary);
+    field("cutoffs", c.cutoffs);
+    field("widths", c.widths);
+    field("cache.capacity", c.cache.capacity);
+    field("cache.trained", c.cache.trained);
+    field("cache.theta", c.cache.theta);
+    field("cache.lambda", c.cache.lambda);
+    field("cache.shared", c.cache.shared);
 }
 
-inline nlohmann::json config_to_json(const transformer_xl_config& c) {
-    return {{"layers", c.layers},
-            {"width", c.width},
-            {"heads", c.heads},
-            {"key_width", c.key_width},
-            {"value_width", c.value_width},
-            {"inner", c.inner},
-            {"window", c.window},
-            {"vocabulary", c.vocabulary},
-            {"cutoffs", sizes_of(c.cutoffs.span())},
-            {"widths", sizes_of(c.widths.span())},
-            {"cache",
-             {{"capacity", c.cache.capacity},
-              {"trained", c.cache.trained},
-              {"theta", c.cache.theta},
-              {"lambda", c.cache.lambda},
-              {"shared", c.cache.shared}}}};
+/// A number in as few digits as read back to the same value.
+template <class Number>
+[[nodiscard]] std::string text_of(Number value) {
+    std::array<char, 32> digits{};
+    return {digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr};
 }
-
-/// An integer of a description. A JSON number with a fraction or an exponent is none: the library
-/// would convert it, which is undefined where it does not fit.
-template <std::integral Integer>
-[[nodiscard]] Integer integer_from(const nlohmann::json& number) {
-    require(
-        number.is_number_integer() &&
-            (!number.is_number_unsigned() || std::in_range<Integer>(number.get<std::uint64_t>())) &&
-            (number.is_number_unsigned() || std::in_range<Integer>(number.get<std::int64_t>())),
-        "an integer of ", 8 * sizeof(Integer), " bits was expected, not ", number.dump());
-    return number.get<Integer>();
+[[nodiscard]] inline std::string text_of(bool value) {
+    return value ? "true" : "false";
 }
-inline std::vector<extent> integers_from(const nlohmann::json& list) {
-    std::vector<extent> out;
-    for (const nlohmann::json& number : list)
-        out.push_back(integer_from<extent>(number));
+[[nodiscard]] inline std::string text_of(std::span<const extent> sizes) {
+    std::string out;
+    for (const extent size : sizes)
+        out.append(out.empty() ? "" : ",").append(text_of(size));
     return out;
 }
-inline size_list sizes_from(const nlohmann::json& list) {
-    return size_list(std::span<const extent>(integers_from(list)));
+[[nodiscard]] inline std::string text_of(const size_list& sizes) {
+    return text_of(sizes.span());
 }
 
-inline transformer_xl_config config_from_json(const nlohmann::json& j) {
-    transformer_xl_config c;
-    c.layers = integer_from<decltype(c.layers)>(j.at("layers"));
-    c.width = integer_from<decltype(c.width)>(j.at("width"));
-    c.heads = integer_from<decltype(c.heads)>(j.at("heads"));
-    c.key_width = integer_from<decltype(c.key_width)>(j.at("key_width"));
-    c.value_width = integer_from<decltype(c.value_width)>(j.at("value_width"));
-    c.inner = integer_from<decltype(c.inner)>(j.at("inner"));
-    c.window = integer_from<decltype(c.window)>(j.at("window"));
-    c.vocabulary = integer_from<decltype(c.vocabulary)>(j.at("vocabulary"));
-    c.cutoffs = sizes_from(j.at("cutoffs"));
-    c.widths = sizes_from(j.at("widths"));
-    const nlohmann::json& cache = j.at("cache");
-    c.cache.capacity = integer_from<decltype(c.cache.capacity)>(cache.at("capacity"));
-    cache.at("trained").get_to(c.cache.trained);
-    cache.at("theta").get_to(c.cache.theta);
-    cache.at("lambda").get_to(c.cache.lambda);
-    cache.at("shared").get_to(c.cache.shared);
-    c.check();
-    return c;
+/// The words of a text between single separators; none of an empty text.
+[[nodiscard]] inline std::vector<std::string_view> words_of(std::string_view text, char separator) {
+    std::vector<std::string_view> out;
+    if (text.empty()) return out;
+    for (std::size_t end = text.find(separator); end != std::string_view::npos;
+         end = text.find(separator)) {
+        out.push_back(text.substr(0, end));
+        text.remove_prefix(end + 1);
+    }
+    out.push_back(text);
+    return out;
 }
 
-inline void check_entry(const std::string& label, const packed_entry& e) {
-    require((e.bits >= 2 && e.bits <= 16) || e.bits == 32, label, ": ", e.bits,
+template <class Number>
+void read_text(std::string_view text, Number& out) {
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), out);
+    require(code == std::errc{} && end == text.data() + text.size() && !text.empty(), '"', text,
+            "\" where a number of ", 8 * sizeof(Number), " bits was expected");
+}
+inline void read_text(std::string_view text, bool& out) {
+    require(text == "true" || text == "false", '"', text, "\" where true or false was expected");
+    out = text == "true";
+}
+inline void read_text(std::string_view text, std::vector<extent>& out) {
+    for (const std::string_view word : words_of(text, ','))
+        read_text(word, out.emplace_back());
+}
+inline void read_text(std::string_view text, size_list& out) {
+    std::vector<extent> sizes;
+    read_text(text, sizes);
+    out = size_list(std::span<const extent>(sizes));
+}
+
+[[nodiscard]] inline std::string text_of(const packed_entry& e) {
+    return message(text_of(e.extents.extents()), e.bits == 32 ? " fp32 " : " linear_symmetric ",
+                   e.bits, e.masked ? " bitmask " : " dense ", e.kept);
+}
+inline void read_text(std::string_view text, packed_entry& out) {
+    const std::vector<std::string_view> words = words_of(text, ' ');
+    require(words.size() == 5, '"', text,
+            "\" where shape, format, bits, form and kept values were expected");
+    std::vector<extent> extents;
+    read_text(words[0], extents);
+    out.extents = shape(std::span<const extent>(extents));
+    read_text(words[2], out.bits);
+    read_text(words[4], out.kept);
+    require((out.bits >= 2 && out.bits <= 16) || out.bits == 32, out.bits,
             " bits; 2 to 16 and 32 are stored");
+    require(words[1] == (out.bits == 32 ? "fp32" : "linear_symmetric"), "the format ", words[1],
+            " in ", out.bits, " bits; there are fp32 in 32 and linear_symmetric in 2 to 16");
+    require(words[3] == "dense" || words[3] == "bitmask", "the form ", words[3],
+            " is unknown; there are dense and bitmask");
+    out.masked = words[3] == "bitmask";
     constexpr extent most = extent{1} << 48;  // elements: their bits can still be counted
-    require(e.extents.size() <= most, label, ": a shape of ", e.extents, "; the most is ", most,
+    require(out.extents.size() <= most, "a shape of ", out.extents, "; the most is ", most,
             " elements");
-    require(e.kept >= 0 && e.kept <= e.extents.size() && (e.masked || e.kept == e.extents.size()),
-            label, ": ", e.kept, " values of shape ", e.extents);
+    require(out.kept >= 0 && out.kept <= out.extents.size() &&
+                (out.masked || out.kept == out.extents.size()),
+            out.kept, " values of shape ", out.extents);
 }
+
+/// Reads the strings of a description; an error says in which file and at which key.
+class description {
+  public:
+    description(const std::string& path, const std::map<std::string, std::string>& metadata)
+        : path_(&path), metadata_(&metadata) {}
+
+    [[nodiscard]] const std::string& text(const std::string& key) const {
+        const auto found = metadata_->find(key);
+        if (found == metadata_->end())
+            throw file_error(message(*path_, ": no \"", key,
+                                     "\" in its metadata: not a packed model; make one with tare "
+                                     "quantize"));
+        return found->second;
+    }
+    template <class Value>
+    void read(const std::string& key, Value& out) const {
+        const std::string& value = text(key);
+        try {
+            read_text(value, out);
+        } catch (const error& reason) {
+            throw file_error(
+                message(*path_, ": its description is wrong: ", key, ": ", reason.what()));
+        }
+    }
+
+  private:
+    const std::string* path_;
+    const std::map<std::string, std::string>* metadata_;
+};
 
 }  // namespace detail
 
-/// The header as metadata strings.
+/// The header as metadata strings. **Throws** tare::error on the name of a point that holds a
+/// space.
 [[nodiscard]] inline std::map<std::string, std::string> write_header(const packed_header& header) {
-    nlohmann::json tensors = nlohmann::json::object();
-    for (const auto& [label, e] : header.tensors)
-        tensors[label] = {{"shape", detail::sizes_of(e.extents.extents())},
-                          {"format", e.bits == 32 ? "fp32" : "linear_symmetric"},
-                          {"bits", e.bits},
-                          {"kept", e.kept},
-                          {"form", e.masked ? "bitmask" : "dense"}};
-    return {{std::string(detail::packed_key), std::string(detail::packed_version)},
-            {"tare.config", detail::config_to_json(header.config).dump()},
-            {"tare.bits", std::to_string(header.bits)},
-            {"tare.tensors", tensors.dump()},
-            {"tare.points", nlohmann::json(header.points).dump()}};
+    std::map<std::string, std::string> out;
+    out.emplace(detail::packed_key, detail::packed_version);
+    out.emplace("tare.bits", detail::text_of(header.bits));
+    detail::visit_sizes(header.config, [&out](std::string_view name, const auto& value) {
+        out.emplace(message(detail::config_prefix, name), detail::text_of(value));
+    });
+    for (const auto& [label, entry] : header.tensors)
+        out.emplace(message(detail::tensor_prefix, label), detail::text_of(entry));
+    std::string points;
+    for (const std::string& label : header.points) {
+        require(!label.empty() && label.find(' ') == std::string::npos, "write_header: the point '",
+                label, "' cannot stand in a list of words");
+        points.append(points.empty() ? "" : " ").append(label);
+    }
+    out.emplace("tare.points", std::move(points));
+    return out;
 }
 
 /// True for the metadata of a packed file.
@@ -175,48 +242,32 @@ inline void check_entry(const std::string& label, const packed_entry& e) {
     return metadata.contains(std::string(detail::packed_key));
 }
 
-/// Reads a header. **Throws** tare::file_error naming path and what is wrong.
+/// Reads a header. **Throws** tare::file_error naming path, key and what is wrong.
 [[nodiscard]] inline packed_header read_header(const std::string& path,
                                                const std::map<std::string, std::string>& metadata) {
-    const auto text = [&](std::string_view key) -> const std::string& {
-        const auto found = metadata.find(std::string(key));
-        if (found == metadata.end())
-            throw file_error(message(path, ": no \"", key,
-                                     "\" in its metadata: not a packed model; make one with tare "
-                                     "quantize"));
-        return found->second;
-    };
-    if (text(detail::packed_key) != detail::packed_version)
-        throw file_error(message(path, ": packed format version ", text(detail::packed_key),
+    const detail::description from(path, metadata);
+    if (from.text(std::string(detail::packed_key)) != detail::packed_version)
+        throw file_error(message(path, ": packed format version ",
+                                 from.text(std::string(detail::packed_key)),
                                  "; this program reads ", detail::packed_version));
+    packed_header out;
+    from.read("tare.bits", out.bits);
+    detail::visit_sizes(out.config, [&from](std::string_view name, auto& value) {
+        from.read(message(detail::config_prefix, name), value);
+    });
     try {
-        packed_header out;
-        out.config = detail::config_from_json(nlohmann::json::parse(text("tare.config")));
-        out.bits = detail::integer_from<int>(nlohmann::json::parse(text("tare.bits")));
-        require((out.bits >= 2 && out.bits <= 16) || out.bits == 32, out.bits,
+        require((out.bits >= 2 && out.bits <= 16) || out.bits == 32, "tare.bits: ", out.bits,
                 " bits; 2 to 16 and 32 are stored");
-        const nlohmann::json tensors = nlohmann::json::parse(text("tare.tensors"));
-        for (const auto& [label, j] : tensors.items()) {
-            packed_entry e;
-            e.extents = shape(std::span<const extent>(detail::integers_from(j.at("shape"))));
-            e.bits = detail::integer_from<int>(j.at("bits"));
-            e.kept = detail::integer_from<extent>(j.at("kept"));
-            const std::string form = j.at("form").get<std::string>();
-            require(form == "dense" || form == "bitmask", label, ": the form ", form,
-                    " is unknown; there are dense and bitmask");
-            e.masked = form == "bitmask";
-            detail::check_entry(label, e);
-            out.tensors.emplace(label, e);
-        }
-        out.points = nlohmann::json::parse(text("tare.points")).get<std::vector<std::string>>();
-        return out;
-    } catch (const nlohmann::json::exception& reason) {
-        throw file_error(message(path, ": its description is damaged: ", reason.what()));
-    } catch (const file_error&) {
-        throw;
+        out.config.check();
     } catch (const error& reason) {
         throw file_error(message(path, ": its description is wrong: ", reason.what()));
     }
+    for (const auto& [key, value] : metadata)
+        if (key.starts_with(detail::tensor_prefix))
+            from.read(key, out.tensors[key.substr(detail::tensor_prefix.size())]);
+    for (const std::string_view label : detail::words_of(from.text("tare.points"), ' '))
+        out.points.emplace_back(label);
+    return out;
 }
 
 }  // namespace tare::io
