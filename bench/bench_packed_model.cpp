@@ -14,7 +14,7 @@
 #include <new>
 
 #include <tare/micronet/weigh.hpp>
-#include <tare/models/packed_parameters.hpp>
+#include <tare/models/packed_model.hpp>
 #include <tare/ops/prepared_weight.hpp>
 #include <tare/prune/mask.hpp>
 #include <tare/train/quantization_aware.hpp>
@@ -163,8 +163,7 @@ std::shared_ptr<const transformer_xl<tensor, prepared_weight>> dense_model() {
                                                                      transformer_xl_config{});
 }
 std::shared_ptr<const transformer_xl<tensor, packed_weight>> packed_model() {
-    packed_parameters source(champion());
-    return std::make_shared<transformer_xl<tensor, packed_weight>>(source, champion().config);
+    return std::make_shared<transformer_xl<tensor, packed_weight>>(make_packed_model(champion()));
 }
 
 template <class Model>

@@ -8,11 +8,12 @@
 #include <memory>
 #include <set>
 
-#include <tare/io/packed_model.hpp>
+#include <tare/io/packed.hpp>
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_model.hpp>
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
@@ -198,8 +199,7 @@ int run(const options& o) {
         time = std::chrono::steady_clock::now() - begin;
     };
     if (packed) {
-        const io::packed_model file = io::load_packed_model(m.origin);
-        evaluate(file.model);
+        evaluate(make_packed_model(io::load_packed(m.origin).model));
     } else {
         m.how.sparse.clear();  // what is weighed is what runs: the zeros that the weights have
         evaluate(load_model(o, m.config, m.how));

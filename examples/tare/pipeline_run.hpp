@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include <tare/io/packed_model.hpp>
+#include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
+#include <tare/models/packed_model.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
 #include "labelling.hpp"
@@ -242,8 +243,8 @@ class pipeline_run {
             io::save_packed(packed_path(name),
                             stage.run(values, with_found_cache("prune_cache"), texts_.train,
                                       [this] { folder_.keep_time(); }));
-            const io::packed_model packed = io::load_packed_model(packed_path(name));
-            nlohmann::ordered_json out = measure(packed.model);
+            const io::packed_file packed = io::load_packed(packed_path(name));
+            nlohmann::ordered_json out = measure(make_packed_model(packed.model));
             out["payload_bits"] = packed.payload_bits;
             return out;
         });

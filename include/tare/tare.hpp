@@ -1,6 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// Everything that needs no file formats: the umbrella header.
+// The engine: everything that computes, compresses and weighs. What makes a model out of text is in
+// tare/train.hpp, files are in tare/io/.
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/bits.hpp>
@@ -133,6 +134,7 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>
 #include <tare/models/packed_rows.hpp>
@@ -185,9 +187,6 @@
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
-#include <tare/prune/gradual.hpp>
-#include <tare/prune/mask.hpp>
-#include <tare/prune/sensitivity.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_float.hpp>
 #include <tare/quantize/builtin.hpp>
@@ -221,26 +220,3 @@
 #include <tare/readings/cost.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/readings/value.hpp>
-#include <tare/search/cache_search.hpp>
-#include <tare/search/cached_hidden_states.hpp>
-#include <tare/text/batching.hpp>
-#include <tare/text/corpus.hpp>
-#include <tare/text/edit_distance.hpp>
-#include <tare/text/name_pattern.hpp>
-#include <tare/text/perplexity.hpp>
-#include <tare/text/utf8.hpp>
-#include <tare/text/vocabulary.hpp>
-#include <tare/train/adam.hpp>
-#include <tare/train/adamw.hpp>
-#include <tare/train/clip.hpp>
-#include <tare/train/compressor.hpp>
-#include <tare/train/distillation.hpp>
-#include <tare/train/evaluate.hpp>
-#include <tare/train/hebbian.hpp>
-#include <tare/train/optimizer.hpp>
-#include <tare/train/precision.hpp>
-#include <tare/train/quantization_aware.hpp>
-#include <tare/train/schedule.hpp>
-#include <tare/train/sgd.hpp>
-#include <tare/train/soft_labels.hpp>
-#include <tare/train/trainer.hpp>

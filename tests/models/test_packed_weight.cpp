@@ -8,8 +8,9 @@
 #include <doctest/doctest.h>
 
 #include <tare/core/parallel.hpp>
-#include <tare/io/packed_model.hpp>
+#include <tare/io/packed.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/packed_model.hpp>
 #include <tare/models/stored_parameters.hpp>
 #include <tare/train/quantization_aware.hpp>
 
@@ -216,15 +217,15 @@ TEST_CASE("a packed file gives the simulated model's losses") {
             io::save_packed(path, stored);
             stored_parameters source(stored);
             const transformer_xl<tensor> simulated(source, stored.config);
-            const io::packed_model exact = io::load_packed_model(path, true);
-            const io::packed_model fast = io::load_packed_model(path);
+            const auto exact = make_packed_model(io::load_packed(path).model, true);
+            const auto fast = make_packed_model(io::load_packed(path).model);
             for (const std::size_t chunk : {std::size_t{96}, std::size_t{24}, std::size_t{1}}) {
                 INFO("chunks of ", chunk);
                 const std::vector<float> want = losses(simulated, chunk);
-                CHECK(losses(exact.model, chunk) == want);
+                CHECK(losses(exact, chunk) == want);
                 const double allowed = mean_tolerance(
                     rounding_sensitivity(stored, chunk, mean(want)), std::abs(mean(want)));
-                CHECK(std::abs(mean(losses(fast.model, chunk)) - mean(want)) <= allowed);
+                CHECK(std::abs(mean(losses(fast, chunk)) - mean(want)) <= allowed);
                 // A tolerance that let everything pass would be none.
                 CHECK(allowed < 2e-3);
             }

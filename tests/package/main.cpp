@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include <tare/tare.hpp>
+#include <tare/train.hpp>
 
 double other_score();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <tare/tare.hpp>
+#include <tare/train.hpp>
 
 double other_score() {
     using namespace tare;

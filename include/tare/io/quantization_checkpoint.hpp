@@ -17,7 +17,7 @@
 #include <tare/quantize/range.hpp>
 
 namespace tare::train {
-template <optimizer Optimizer>
+template <optimizer Optimizer, class Variable>
 class quantization_aware;
 }  // namespace tare::train
 
@@ -25,8 +25,8 @@ namespace tare::io {
 
 namespace detail {
 
-template <class Optimizer>
-checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer>& t,
+template <class Optimizer, class Variable>
+checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer, Variable>& t,
                                     const checkpoint_facts& own) {
     require(!t.options().keep_cache, "checkpoint: a cache that is kept from sample to sample is "
                                      "not stored; train with keep_cache false");
@@ -43,8 +43,8 @@ checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer>& 
 /// Writes everything a later update depends on; call it between update() and the next sample.
 /// `facts` as in save_checkpoint of a trainer. **Throws** tare::file_error when the disk refuses;
 /// the old checkpoint then stays.
-template <class Optimizer>
-void save_checkpoint(const std::string& path, train::quantization_aware<Optimizer>& t,
+template <class Optimizer, class Variable>
+void save_checkpoint(const std::string& path, train::quantization_aware<Optimizer, Variable>& t,
                      const checkpoint_facts& facts) {
     struct range_record {
         std::array<float, 2> biased;
@@ -72,8 +72,8 @@ void save_checkpoint(const std::string& path, train::quantization_aware<Optimize
 
 /// Puts the training where the checkpoint was. **Throws** tare::file_error on damage, on a
 /// checkpoint of another model or run (naming what differs) and on missing tensors.
-template <class Optimizer>
-void load_checkpoint(const std::string& path, train::quantization_aware<Optimizer>& t,
+template <class Optimizer, class Variable>
+void load_checkpoint(const std::string& path, train::quantization_aware<Optimizer, Variable>& t,
                      const checkpoint_facts& facts) {
     const safetensors_archive archive = load_safetensors(path);
     detail::require_same_run(archive, detail::quantization_facts(t, facts));

@@ -3,6 +3,7 @@
 // Weighing a language model: the cost reading is fed tokens one at a time, each asking for the
 // whole distribution of the next one, as the MicroNet rules say.
 
+#include <concepts>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -32,6 +33,8 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word, State& stat
 
 /// A stream in full swing: windows and cache are full, each bin's tokens are represented by one
 /// that counts as often as the bin occurs. Throws on counts that do not match the bins.
+/// A template of one type: who only includes this header does not compile the model.
+template <std::same_as<cost> T = cost>
 [[nodiscard]] constexpr ledger weigh(const transformer_xl_config& config, const compression& how,
                                      const bin_counts& counts) {
     config.check();
@@ -40,22 +43,22 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word, State& stat
     ledger book;
     {
         compressed_parameters source(book, how);
-        const transformer_xl<cost> model(source, config);
-        transformer_xl_state<cost> state;
-        neural_cache<cost> cache(config.cache.capacity);
+        const transformer_xl<T> model(source, config);
+        transformer_xl_state<T> state;
+        neural_cache<T> cache(config.cache.capacity);
         book.repeat(0);
-        const cost warm = model.hidden(
+        const T warm = model.hidden(
             std::vector<token>(static_cast<std::size_t>(config.window), token{0}), 1, state);
         if (config.cache.capacity > 0)
             cache.push(
-                cost(book,
-                     operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
+                T(book,
+                  operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
                 std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
         book.forget_peak();
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             book.repeat(counts[bin]);
-            transformer_xl_state<cost> here = state;
-            cost hidden;
+            transformer_xl_state<T> here = state;
+            T hidden;
             static_cast<void>(step(model, static_cast<token>(config.bin_begin(bin)), here,
                                    config.cache.capacity > 0 ? &cache : nullptr, hidden));
             book.end_token();
@@ -68,18 +71,19 @@ constexpr T step(const transformer_xl<T, Weight>& model, token word, State& stat
 
 /// A stream from its first token: empty windows, empty cache, the bins as they come.
 /// Throws on an empty stream and on a word outside the vocabulary.
+template <std::same_as<cost> T = cost>
 [[nodiscard]] constexpr ledger weigh(const transformer_xl_config& config, const compression& how,
                                      std::span<const token> stream) {
     require(!stream.empty(), "weigh: the stream has no tokens");
     ledger book;
     {
         compressed_parameters source(book, how);
-        const transformer_xl<cost> model(source, config);
-        transformer_xl_state<cost> state;
-        neural_cache<cost> cache(config.cache.capacity);
+        const transformer_xl<T> model(source, config);
+        transformer_xl_state<T> state;
+        neural_cache<T> cache(config.cache.capacity);
         const bool cached = config.cache.capacity > 0;
         for (std::size_t t = 0; t < stream.size(); ++t) {
-            cost hidden;
+            T hidden;
             static_cast<void>(step(model, stream[t], state, cached ? &cache : nullptr, hidden));
             if (cached && t + 1 < stream.size()) cache.push(hidden, stream.subspan(t + 1, 1));
             book.end_token();

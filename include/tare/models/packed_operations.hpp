@@ -59,18 +59,17 @@ template <std::same_as<packed_weight> Weight>
 /// Logarithm of softmax([x W^T + b, more]) at one column per row, in nats. **Shapes** x (N, K),
 /// W (C, K), b (C), more (N, E) or a tensor that does not exist, targets N columns below C + E;
 /// result (N). Logits exist for few rows only.
-template <std::same_as<packed_weight> Weight>
-[[nodiscard]] tensor linear_log_softmax(const tensor& x, const Weight& weight,
-                                        const packed_vector& bias, const tensor& more,
-                                        std::span<const token> targets) {
+template <std::same_as<tensor> T, std::same_as<packed_weight> Weight>
+[[nodiscard]] T linear_log_softmax(const T& x, const Weight& weight, const packed_vector& bias,
+                                   const T& more, std::span<const token> targets) {
     const extent rows = x.shape().rows();
     if (rows < packed_weight::many_rows && !weight.exact()) {
-        std::vector<tensor> blocks{linear(x, weight, bias)};
+        std::vector<T> blocks{linear(x, weight, bias)};
         if (more.exists()) blocks.push_back(more);
-        return pick_log_softmax(std::span<const tensor>(blocks),
+        return pick_log_softmax(std::span<const T>(blocks),
                                 std::vector(targets.begin(), targets.end()));
     }
-    tensor out(shape{rows});
+    T out(shape{rows});
     weight.log_softmax_at(x.view().matrix(), bias.decoded().values(),
                           more.exists() ? more.view().matrix() : matrix_view<const float>{},
                           targets, out.mutable_values());

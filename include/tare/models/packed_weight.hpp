@@ -185,7 +185,8 @@ class packed_weight {
     }
     /// Columns [first, first + y.size()) of x W^T + bias for one row, as digits. Only where
     /// digits_first().
-    void multiply_columns(const kernels::signed_digits& x, const packed_vector& bias, extent first,
+    template <std::same_as<packed_vector> Bias>
+    void multiply_columns(const kernels::signed_digits& x, const Bias& bias, extent first,
                           std::span<float> y) const {
         const content& c = *content_;
         if (bias.masked() != nullptr)

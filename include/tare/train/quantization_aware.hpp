@@ -39,9 +39,13 @@ struct quantization_options {
 };
 
 /// Float copies, ranges and moments. One object serves calibration, training and storing.
-template <optimizer Optimizer = adam>
+/// `Variable` is the gradient reading's type; what its precision says of activations and their
+/// gradients holds here too, of weights `how` alone says something.
+template <optimizer Optimizer = adam, class Variable = tare::variable>
 class quantization_aware {
   public:
+    using variable = Variable;
+
     /// Asks `values` for every parameter. `how` names the widths; 32 leaves a tensor, or with
     /// how.bits the activations, alone.
     /// **Throws** tare::error on impossible sizes and on widths other than 2 to 16 and 32.
@@ -304,7 +308,7 @@ class quantization_aware {
     Optimizer rule_;
     transformer_xl_config config_;
     micronet::compression how_;
-    tape tape_;
+    typename Variable::tape_type tape_;
     neural_cache<variable> cache_;
     std::map<std::string, parameter_state, std::less<>> parameters_;
     std::map<std::string, std::shared_ptr<tracked_range>, std::less<>> ranges_;
