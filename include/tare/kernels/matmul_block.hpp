@@ -153,7 +153,7 @@ template <class Body>
 void for_each_cell(matmul_sizes size, const Body& body) {
     const extent tiles = (size.m + tile_rows - 1) / tile_rows;
     const extent strips = strips_of(size.n);
-    const extent work = size.m * size.n * size.k / multiplications_per_unit;
+    const extent work = rows_of_work(size.m) * size.n * size.k / multiplications_per_unit;
     const extent team = threads_for(work);
     extent across = 1;  // cells along a row of C
     extent down = 1;
