@@ -71,8 +71,9 @@ double mean_loss(const transformer_xl<tensor>& model, std::span<const token> tok
     transformer_xl_state<tensor> state = zero_memories(model.config());
     neural_cache<tensor> cache(model.config().cache.capacity);
     double sum = 0.0;
-    for (std::size_t at = 0; at + 1 < tokens.size(); at += 24) {
-        const std::size_t count = std::min<std::size_t>(24, tokens.size() - 1 - at);
+    const auto chunk = static_cast<std::size_t>(hanlab_chunk());
+    for (std::size_t at = 0; at + 1 < tokens.size(); at += chunk) {
+        const std::size_t count = std::min(chunk, tokens.size() - 1 - at);
         const auto labels = tokens.subspan(at + 1, count);
         const tensor h = model.hidden(tokens.subspan(at, count), 1, state);
         for (const float v : model.softmax().log_probability(h, labels, &cache).values())
@@ -88,6 +89,7 @@ TEST_CASE("the explicit model equals the reference's chunk by chunk") {
     const auto tokens = golden("hanlab/tokens.npz");
     const std::vector<token> valid = tokens_of(tokens, "valid");
     const std::span<const token> stream(valid);
+    const auto length = static_cast<std::size_t>(hanlab_chunk());
     for (const int bits : {8, 9}) {
         const io::npz_archive archive = golden(message("hanlab/quant_bits", bits, ".npz"));
         reference_stored source{&archive, bits};
@@ -98,8 +100,9 @@ TEST_CASE("the explicit model equals the reference's chunk by chunk") {
         for (std::size_t chunk = 0; chunk < 2; ++chunk) {
             const std::string head = message("explicit.chunk", chunk, '.');
             INFO(bits, " bits, ", head);
-            const auto labels = stream.subspan(24 * chunk + 1, 24);
-            const tensor h = model.hidden(stream.subspan(24 * chunk, 24), 1, state);
+            const auto words = stream.subspan(length * chunk, length);
+            const auto labels = stream.subspan(length * chunk + 1, length);
+            const tensor h = model.hidden(words, 1, state);
             if (archive.contains(head + "tap.quant"))
                 check_grid(h.values(), values<float>(archive, head + "tap.quant"),
                            values<float>(archive, "stored.quant.inv_scale")[0]);
@@ -109,7 +112,7 @@ TEST_CASE("the explicit model equals the reference's chunk by chunk") {
                 CHECK(std::abs(static_cast<double>(-logp.values()[i]) -
                                static_cast<double>(want[i])) <= nll_tolerance);
             cache.push(h, labels);
-            for (std::size_t l = 0; l < 2; ++l)
+            for (std::size_t l = 0; l < state.memory.size(); ++l)
                 check_grid(state.memory[l].values(),
                            values<float>(archive, message(head, "state", l)),
                            values<float>(archive,
@@ -143,14 +146,15 @@ TEST_CASE("every quantization point of a layer equals the reference's") {
                    values<float>(archive, "stored." + m + ".inv_scale")[0]);
         return y;
     };
-    const tensor x = reshape(model.embedding()(std::span<const token>(valid).first(24)),
-                             shape{24, 1, config.width});
+    const extent length = hanlab_chunk();
+    const std::span<const token> words(valid.data(), static_cast<std::size_t>(length));
+    const tensor x = reshape(model.embedding()(words), shape{length, 1, config.width});
     const tensor qkv =
         tap("qkv", linear(tap("ln1", layer_norm(x, take("ln1.weight"), take("ln1.bias"))),
                           take("qkv.weight"), take("qkv.bias")));
     const tensor zeros = zero_memories(config).memory[0];
-    tensor p(shape{24 * config.heads, config.window + 1});
-    const kernels::segment_layout layout{.tokens = 24,
+    tensor p(shape{length * config.heads, config.window + 1});
+    const kernels::segment_layout layout{.tokens = length,
                                          .batch = 1,
                                          .heads = config.heads,
                                          .key_width = config.key_width,

@@ -74,16 +74,11 @@ void run_case(const std::string& file) {
     const io::npz_archive weights = testing::golden("hanlab/weights.npz");
     transformer_xl_config config = testing::hanlab_config();
     // The case of a shared cache says "as lm_cache_trained".
-    const auto& meaning =
-        m["files"][(file == "lm_cache_batch" ? "lm_cache_trained" : file) + ".npz"]["meaning"];
-    if (meaning.contains("config")) {
-        const auto& c = meaning["config"];
-        config.cache.capacity = c["n_cache"];
-        config.cache.trained = c.contains("cache_theta_init");
-        config.cache.theta = c.value("cache_theta", c.value("cache_theta_init", 0.0));
-        config.cache.lambda = c.value("cache_lambda", c.value("cache_lambda_init", 0.0));
-        config.cache.shared = true;
-    }
+    const std::string described = (file == "lm_cache_batch" ? "lm_cache_trained" : file) + ".npz";
+    const auto& meaning = m["files"][described]["meaning"];
+    if (meaning.contains("config"))
+        config = testing::hanlab_cached_config(described,
+                                               meaning["config"].contains("cache_theta_init"));
     tape record;
     const parameters_of_case values{{weights, "param."}, &golden.archive, &config};
     tape_parameters<parameters_of_case, float> source(record, values);
