@@ -4,26 +4,21 @@
 // come from the manifest, so that any other set of the same system is checked by the same tests.
 
 #include <cstdlib>
-#include <fstream>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include <tare/io/npz_parameters.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/ops/gather.hpp>
 
-#include "golden.hpp"
+#include "golden_manifest.hpp"
 
 namespace tare::testing {
 
 inline nlohmann::json hanlab_manifest() {
-    std::ifstream in(golden_path("hanlab/manifest.json"));
-    require(in.good(), "golden: no manifest in ", golden_path("hanlab"));
-    return nlohmann::json::parse(in);
+    return golden_manifest("hanlab");
 }
 
 inline transformer_xl_config hanlab_config() {

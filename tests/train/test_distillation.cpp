@@ -108,12 +108,17 @@ TEST_CASE("the first-bin variant with a cache equals the reference") {
 TEST_CASE("the trainer's distilled step is that of each sample") {
     // Two samples side by side: the loss is the mean of the two alone.
     const comparison golden;
-    const auto inputs = testing::tokens_of(golden.archive, "inputs");
-    const auto labels = testing::tokens_of(golden.archive, "labels");
-    const auto soft_words = testing::tokens_of(golden.archive, "soft_labels");
-    const auto shares = testing::values<float>(golden.archive, "soft_probs");
+    auto inputs = testing::tokens_of(golden.archive, "inputs");
+    auto labels = testing::tokens_of(golden.archive, "labels");
+    auto soft_words = testing::tokens_of(golden.archive, "soft_labels");
+    auto shares = testing::values<float>(golden.archive, "soft_probs");
     const auto kept = static_cast<extent>(soft_words.size() / labels.size());
     const auto half = static_cast<std::ptrdiff_t>(labels.size() / 2);
+    const auto even = static_cast<std::size_t>(2 * half);
+    inputs.resize(even);
+    labels.resize(even);
+    soft_words.resize(even * static_cast<std::size_t>(kept));
+    shares.resize(soft_words.size());
     const auto loss = [&](extent batch, std::ptrdiff_t from, std::ptrdiff_t to) {
         train::trainer_options options;
         options.batch = batch;

@@ -2,6 +2,7 @@
 // Quantization-aware training against the reference's own driver: one step at 8 and at 9 bits.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,16 +18,23 @@ using namespace tare::testing;
 
 namespace {
 
-/// Gradients are sums over 24 positions and up to 26 terms each: sixteen units in the last place of
-/// the largest element (the reference's own order of summation is not ours; measured 3.5).
-constexpr double gradient_ulps = 16.0 * 1.1920929e-07;
+/// Gradients are sums over a chunk's positions and tens of terms each: units in the last place of
+/// the largest element (the reference's order of summation is not ours; measured 3.5 at width 16,
+/// 27 behind a projection of width 1, whose gradients cancel).
+constexpr double gradient_ulps = 48.0 * 1.1920929e-07;
 /// Ranges are single activations behind at most two layers: eight units in the last place.
 constexpr double range_ulps = 8.0 * 1.1920929e-07;
-/// Adam's first step is rate g / (|g| + 1e-8): noise in g shows only where |g| is near 1e-8. One
-/// per cent of the rate, plus the last place of the weight.
-constexpr double step_tolerance = 1e-6;
+/// Adam's first step is rate g / (|g| + 1e-8): noise in g shows only where |g| is near it or near
+/// 1e-8. One per cent of the rate, the last place of the weight, and what noise can do there.
+constexpr double rate = 1e-4;
+double step_tolerance(double gradient, double noise) {
+    return 0.01 * rate + std::min(2.0 * rate, rate * noise / (std::abs(gradient) + 1e-8));
+}
 /// Means over hundreds of tokens of losses near 3.
 constexpr double loss_tolerance = 2e-5;
+/// After the step a weight may be on the other side of an edge between two codes: one that is moves
+/// a mean loss of the fixtures by up to 1.7e-4 (measured: weights moved at random by 4e-7).
+constexpr double edge_tolerance = 3e-4;
 
 struct fixture {
     explicit fixture(int bits_)
@@ -182,16 +190,32 @@ void check_step(const fixture& f) {
         ++gradients;
     }
     CHECK(gradients == given);
-    t.update(1e-4);
+    std::map<std::string, std::vector<double>> tolerances;
+    for (const std::string& label : t.labels()) {
+        std::vector<double> slopes;
+        for (const float g : t.gradient(label).values())
+            slopes.push_back(static_cast<double>(g * factor));
+        double most = 0.0;
+        for (const double g : slopes)
+            most = std::max(most, std::abs(g));
+        for (const double g : slopes)
+            tolerances[label].push_back(step_tolerance(g, gradient_ulps * most));
+    }
+    t.update(rate);
     for (const std::string& label : t.labels()) {
         if (label.starts_with("loss.cache_")) continue;
         INFO(label);
-        check_near(t.value(label).values(), f.at(f.copy_name("after.", label)), step_tolerance);
+        const auto got = t.value(label).values();
+        const std::vector<float> want = f.at(f.copy_name("after.", label));
+        REQUIRE(got.size() == want.size());
+        for (std::size_t i = 0; i < got.size(); ++i)
+            REQUIRE(std::abs(static_cast<double>(got[i]) - static_cast<double>(want[i])) <=
+                    tolerances[label][i]);
     }
     CHECK(std::abs(t.evaluate(valid, chunk) - static_cast<double>(f.at("val_loss")[0])) <=
-          loss_tolerance);
+          edge_tolerance);
     CHECK(std::abs(t.evaluate(test, chunk) - static_cast<double>(f.at("test_loss")[0])) <=
-          loss_tolerance);
+          edge_tolerance);
 }
 
 }  // namespace
@@ -258,7 +282,7 @@ TEST_CASE("every width from 2 to 16 trains and stores, others are refused") {
         INFO(bits);
         micronet::compression how;
         how.bits = bits;
-        how.widths = {{"loss.clusters.weight", 32}, {"layers.0.out.weight", 16}};
+        how.widths = {{"layers.0.qkv.weight", 32}, {"layers.0.out.weight", 16}};
         train::quantization_aware<> t(float_parameters{&f.starts, "start."},
                                       quantized_case_config(), how);
         CHECK(std::isfinite(t.accumulate(all.first(all.size() - 1), all.subspan(1))));
@@ -268,7 +292,7 @@ TEST_CASE("every width from 2 to 16 trains and stores, others are refused") {
         CHECK(w.bits == bits);
         for (const std::int16_t code : w.codes)
             REQUIRE(std::abs(code) <= (1 << (bits - 1)) - 1);
-        CHECK(!stored.at("loss.clusters.weight").quantized());
+        CHECK(!stored.at("layers.0.qkv.weight").quantized());
         CHECK(stored.at("layers.0.out.weight").bits == 16);
     }
     micronet::compression wrong;

@@ -96,7 +96,8 @@ TEST_CASE("the gradual pruning run equals the reference") {
         const train::step_report r =
             t.step(part(tokens, starts[at], chunk), part(tokens, starts[at] + 1, chunk), rate(s));
         CHECK(std::abs(r.loss - static_cast<double>(losses[at])) <= 4 * scalar_tolerance);
-        CHECK(std::abs(r.gradient_norm - static_cast<double>(norms[at])) <= 4 * scalar_tolerance);
+        const double norm = static_cast<double>(norms[at]);
+        CHECK(std::abs(r.gradient_norm - norm) <= 4 * scalar_tolerance * std::max(1.0, norm));
         for (const prune::gradual_rule& rule : rules) {
             INFO(rule.tensor);
             const std::span<float> values = t.values_of(rule.tensor);
@@ -169,7 +170,7 @@ TEST_CASE("a loss that is not a number stops training and names the step") {
     const std::vector<token> tokens =
         testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
     t.step(part(tokens, 0, 16), part(tokens, 1, 16), 1e-3);
-    t.values_of("layers.1.ln1.weight")[0] = std::numeric_limits<float>::quiet_NaN();
+    t.values_of("layers.0.ln1.weight")[0] = std::numeric_limits<float>::quiet_NaN();
     const std::vector<float> before(t.values_of("layers.0.fc.0.weight").begin(),
                                     t.values_of("layers.0.fc.0.weight").end());
     CHECK_THROWS_WITH_AS(t.step(part(tokens, 0, 16), part(tokens, 1, 16), 1e-3),
