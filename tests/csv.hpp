@@ -9,6 +9,8 @@
 
 #include <tare/core/error.hpp>
 
+#include "golden.hpp"
+
 namespace tare::testing {
 
 inline std::vector<std::string> csv_fields(const std::string& line) {
@@ -28,7 +30,7 @@ inline std::vector<std::string> csv_fields(const std::string& line) {
 
 /// The rows of tests/golden/<name>, each a map from column to text.
 inline std::vector<std::map<std::string, std::string>> csv(const std::string& file) {
-    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/" + file);
+    std::ifstream in(golden_path(file));
     require(in.good(), "csv: cannot open ", file);
     std::string line;
     std::getline(in, line);

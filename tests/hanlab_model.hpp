@@ -1,25 +1,24 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The small language model that the fixtures in tests/golden/hanlab/ belong to.
+// The small language model that the fixtures in tests/golden/hanlab/ belong to: sizes and options
+// come from the manifest, so that any other set of the same system is checked by the same tests.
 
-#include <fstream>
+#include <cstdlib>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include <tare/io/npz_parameters.hpp>
 #include <tare/models/transformer_xl_config.hpp>
 #include <tare/ops/gather.hpp>
 
-#include "golden.hpp"
+#include "golden_manifest.hpp"
 
 namespace tare::testing {
 
 inline nlohmann::json hanlab_manifest() {
-    std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/hanlab/manifest.json");
-    return nlohmann::json::parse(in);
+    return golden_manifest("hanlab");
 }
 
 inline transformer_xl_config hanlab_config() {
@@ -48,6 +47,39 @@ inline transformer_xl_config hanlab_config(extent capacity, double theta, double
     transformer_xl_config c = hanlab_config();
     c.cache = {capacity, trained, theta, lambda, true};
     return c;
+}
+
+/// The same with the cache of the cases in hanlab/<file>, shared between streams as theirs is. The
+/// manifest's files name its scalars in several ways; initial values are those of trained ones.
+inline transformer_xl_config hanlab_cached_config(const std::string& file, bool trained) {
+    transformer_xl_config c = hanlab_config();
+    const nlohmann::json m = hanlab_manifest();
+    const nlohmann::json about = m.at("files").at(file).at("meaning").at("config");
+    const auto any_of = [&](std::initializer_list<const char*> names) {
+        for (const char* name : names)
+            if (about.contains(name)) return about[name].get<double>();
+        fail("golden: the manifest gives ", file, " no ", *names.begin());
+    };
+    c.cache.capacity = about.at("n_cache");
+    c.cache.trained = trained;
+    c.cache.theta = any_of({"theta", "theta0", "cache_theta", "cache_theta_init"});
+    c.cache.lambda = any_of({"lam", "lambda0", "cache_lambda", "cache_lambda_init"});
+    c.cache.shared = true;
+    return c;
+}
+
+/// A number that only the sentence about hanlab/<file> gives: the one that follows `word`.
+inline double hanlab_number(const std::string& file, const std::string& word) {
+    const nlohmann::json m = hanlab_manifest();
+    const std::string about = m.at("files").at(file).at("about");
+    const std::size_t at = about.find(message(word, ' '));
+    require(at != std::string::npos, "golden: \"", about, "\" gives no ", word);
+    return std::strtod(about.c_str() + at + word.size(), nullptr);
+}
+
+/// Words in a chunk of training and evaluation: three segments in every set.
+inline extent hanlab_chunk() {
+    return 3 * hanlab_config().window;
 }
 
 /// The weights of the set; the two scalars of the cache start as the configuration says.

@@ -16,7 +16,11 @@ namespace tare::testing {
 
 /// Sizes of the hanlab fixtures with the constant cache of the quantized cases.
 inline transformer_xl_config quantized_case_config() {
-    return hanlab_config(20, 0.05, 0.2, false);
+    const std::string file = "quant_bits9.npz";
+    transformer_xl_config c = hanlab_config();
+    c.cache = {static_cast<extent>(hanlab_number(file, "n_cache")), false,
+               hanlab_number(file, "theta"), hanlab_number(file, "lambda"), true};
+    return c;
 }
 
 /// The reference's module of a quantization point.

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: MIT
 // tare count: weigh a model from its configuration.
 #include <chrono>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <sstream>
 
 #include <tare/io/text_corpus.hpp>
-#include <tare/micronet/audit_hanlab.hpp>
 #include <tare/micronet/report.hpp>
-#include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/weigh.hpp>
 
 #include "command.hpp"
+#include "count_report.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
@@ -61,62 +59,19 @@ ledger weigh(const options& o, const described_model& m) {
     return book;
 }
 
-void print_published(const ledger& book, int bits) {
-    const auto t = micronet::published_hanlab(bits).tally(book);
-    std::printf("rules %s\n", std::string(micronet::published_hanlab::name).c_str());
-    std::printf("%-32s %20.3f\n", "non-zero parameters", t.nonzeros);
-    std::printf("%-32s %20.3f\n", "parameter size", t.parameter_size);
-    std::printf("%-32s %20.3f\n", "mask size", t.mask_size);
-    std::printf("%-32s %20.3f\n", "quantization size", t.quantization_size);
-    std::printf("%-32s %20.3f\n", "total size", t.total_size());
-    std::printf("%-32s %20.3f\n", "multiplications", t.multiplications);
-    std::printf("%-32s %20.3f\n", "multiplications at their width", t.quantized_multiplications());
-    std::printf("%-32s %20.3f\n", "additions", t.additions);
-    std::printf("%-32s %20.3f\n", "others", t.others);
-    std::printf("%-32s %20.3f\n", "operations", t.operations());
-    std::printf("%-32s %20.12f\n", "score", t.score());
+/// Writes a report where JSON and CSV were asked for, and its table where neither goes to standard
+/// output.
+template <class Report>
+void write(const Report& report, const options& o) {
+    if (!o.csv.empty()) write_text(o.csv, report.to_csv());
+    if (!o.json.empty()) write_text(o.json, report.to_json().dump(1) + "\n");
+    if (o.json != "-" && o.csv != "-") report.print();
 }
 
-/// Two rule sets, sort of line by sort of line.
-void print_difference(const ledger& book, const any_rules& first, const any_rules& second) {
-    const micronet::totals a = micronet::tally(book, first);
-    const micronet::totals b = micronet::tally(book, second);
-    std::printf("%-12s %16s  %s\n", "group", "delta", "item");
-    for (const micronet::rules_difference& d : micronet::difference(book, first, second))
-        std::printf("%-12s %16.1f  %s\n", d.group.c_str(), d.delta, d.item.c_str());
-    std::printf("\n%-40s %16s %16s %10s\n", "", "parameters", "operations", "score");
-    for (const auto& [rules, sum] : {std::pair{&first, &a}, std::pair{&second, &b}})
-        std::printf("%-40s %16.1f %16.1f %10.6f\n", rules->name.c_str(), sum->parameters(),
-                    sum->operations(), sum->score(micronet::wikitext103));
-}
-
-/// The entry's published tally against the strict rules: its known departures, item by item.
-void print_audit(const ledger& book, int bits) {
-    const micronet::audit_hanlab audit(book, bits);
-    const auto published = micronet::published_hanlab(bits).tally(book);
-    const auto strict = micronet::tally(book, micronet::official{});
-    std::printf("%-24s %16s  %s\n", "group", "delta", "item");
-    for (const micronet::deviation& d : audit.items())
-        std::printf("%-24s %16.1f  %s\n", std::string(d.group).c_str(), d.delta,
-                    std::string(d.item).c_str());
-    const double rules = published.operations() + audit.sum("operations/rule");
-    const double stored = published.total_size() + audit.sum("parameters/rule");
-    const auto score = [](double parameters, double operations) {
-        return parameters / micronet::wikitext103.parameters +
-               operations / micronet::wikitext103.operations;
-    };
-    std::printf("\n%-52s %16s %16s %10s\n", "", "parameters", "operations", "score");
-    std::printf("%-52s %16.1f %16.1f %10.6f\n", "published formula", published.total_size(),
-                published.operations(), published.score());
-    std::printf("%-52s %16.1f %16.1f %10.6f\n", "plus every rule item", stored, rules,
-                score(stored, rules));
-    std::printf("%-52s %16.1f %16.1f %10.6f\n", "minus over-counts",
-                stored + audit.sum("parameters/overcounted"),
-                rules + audit.sum("operations/overcounted"),
-                score(stored + audit.sum("parameters/overcounted"),
-                      rules + audit.sum("operations/overcounted")));
-    std::printf("%-52s %16.1f %16.1f %10.6f\n", "strict rules, as executed, cache full",
-                strict.parameters(), strict.operations(), strict.score(micronet::wikitext103));
+int check_limit(double score, const options& o) {
+    if (o.limit <= 0.0 || score <= o.limit) return done;
+    std::cerr << message("tare: the score ", score, " is above the limit ", o.limit, '\n');
+    return check_failed;
 }
 
 int print_report(const ledger& book, const any_rules& rules, const options& o,
@@ -130,11 +85,7 @@ int print_report(const ledger& book, const any_rules& rules, const options& o,
                   << ", " << book.tokens() << " tokens\n";
         std::cout << micronet::to_table(r);
     }
-    if (o.limit > 0.0 && r.score() > o.limit) {
-        std::cerr << message("tare: the score ", r.score(), " is above the limit ", o.limit, '\n');
-        return check_failed;
-    }
-    return done;
+    return check_limit(r.score(), o);
 }
 
 /// What is counted must be what is stored. Says so, or throws.
@@ -149,24 +100,29 @@ void check_payload(const ledger& book, std::int64_t payload_bits) {
 }
 
 int run(const options& o) {
+    require(o.json != "-" || o.csv != "-",
+            "tare count: --json - and --csv - would mix on standard output; give one a file");
+    require(o.diff.empty() || o.limit <= 0.0,
+            "tare count: --diff has two scores; give --limit with --rules");
     const described_model m = o.model.describe();
     const ledger book = weigh(o, m);
     if (m.payload_bits >= 0) check_payload(book, m.payload_bits);
     const std::string published(micronet::published_hanlab::name);
     if (!o.diff.empty()) {
         if (o.diff[0] == published && o.diff[1] == micronet::official::name) {
-            print_audit(book, m.how.bits);
+            write(audit_report(book, m.how.bits), o);
         } else {
             require(o.diff[0] != published && o.diff[1] != published, "--diff ", o.diff[0], ' ',
                     o.diff[1], ": ", published, " is explained against ", micronet::official::name,
                     " only, in this order");
-            print_difference(book, find_rules(o.diff[0]), find_rules(o.diff[1]));
+            write(rules_report(book, find_rules(o.diff[0]), find_rules(o.diff[1])), o);
         }
         return done;
     }
     if (o.rules == published) {
-        print_published(book, m.how.bits);
-        return done;
+        const published_report report{micronet::published_hanlab(m.how.bits).tally(book)};
+        write(report, o);
+        return check_limit(report.sums.score(), o);
     }
     return print_report(book, find_rules(o.rules), o, m);
 }

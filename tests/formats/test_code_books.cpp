@@ -46,7 +46,7 @@ TEST_CASE("NF4 codes of scaled blocks are the recorded ones") {
     const auto x = values<float>(data, "x");
     const auto scale = values<float>(data, "nf4_absmax");
     const auto codes = values<std::int64_t>(data, "nf4_code");
-    REQUIRE(x.size() == 64 * scale.size());
+    REQUIRE((x.size() + 63) / 64 == scale.size());
     int wrong = 0;
     for (std::size_t i = 0; i < x.size(); ++i)
         wrong += tare::nf4::encode(x[i] / scale[i / 64]) != codes[i];

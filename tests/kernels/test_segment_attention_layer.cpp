@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The attention kernels inside a whole decoder layer, against layer outputs and states that the
-// reference implementation of a published language model computed (2 layers, d 16, 2 heads, keys of
-// 5, values of 3, 8 positions before the own one).
+// reference implementation of a published language model computed.
 #include <cmath>
 
 #include <doctest/doctest.h>
@@ -9,14 +8,14 @@
 #include <tare/kernels/attention_step.hpp>
 #include <tare/kernels/segment_attention.hpp>
 
-#include "golden.hpp"
+#include "hanlab_model.hpp"
 
 using tare::extent;
 using tare::kernels::segment_layout;
 
 namespace {
 
-constexpr extent width = 16;
+const extent width = tare::testing::hanlab_config().width;
 // Activations are of order 4 and the reference is in float itself: about 30 roundings of 2^-24 * 4
 // per layer on either side, at most 1e-5 after two layers.
 constexpr double tolerance = 1e-5;
@@ -28,7 +27,7 @@ struct decoder_layer {
     tare::io::npz_archive weights = tare::testing::golden("hanlab/weights.npz");
     std::string prefix;
 
-    explicit decoder_layer(int index) : prefix("param.layers." + std::to_string(index) + '.') {}
+    explicit decoder_layer(extent index) : prefix("param.layers." + std::to_string(index) + '.') {}
     [[nodiscard]] row get(const std::string& name) const {
         return tare::testing::values<float>(weights, prefix + name);
     }
@@ -87,14 +86,17 @@ double distance(const row& a, const row& b) {
     return worst;
 }
 
-/// Runs the chunks of a fixture through both layers, whole and token by token.
-void check_chunks(const std::string& file, const std::vector<std::string>& chunks, extent batch) {
+/// Runs the chunks of a fixture through all layers, whole and token by token.
+void check_chunks(const std::string& file, const std::vector<std::string>& chunks) {
     const auto fixture = tare::testing::golden(file);
-    const segment_layout sizes{1, batch, 2, 5, 3, 8};
+    const extent batch = tare::testing::array(fixture, "chunk0.inputs").extents[1];
+    const tare::transformer_xl_config model = tare::testing::hanlab_config();
+    const segment_layout sizes{
+        1, batch, model.heads, model.key_width, model.value_width, model.window};
     const extent qkv_width = sizes.heads * sizes.head_width();
     const extent out_width = sizes.heads * sizes.value_width;
     const extent memory_width = sizes.heads * sizes.memory_width();
-    for (const int index : {0, 1}) {
+    for (extent index = 0; index < model.layers; ++index) {
         const decoder_layer layer(index);
         const row positions = layer.get("pos_emb");
         const tare::matrix_view<const float> table(positions.data(), sizes.key_width,
@@ -103,7 +105,8 @@ void check_chunks(const std::string& file, const std::vector<std::string>& chunk
         tare::kernels::attention_cache cache(sizes);
         row memory;
         for (const std::string& chunk : chunks) {
-            const std::string below = index == 0 ? ".embed_out" : ".layer0_out";
+            const std::string below =
+                index == 0 ? ".embed_out" : tare::message(".layer", index - 1, "_out");
             const row x = tare::testing::values<float>(fixture, chunk + below);
             auto layout = sizes;
             layout.tokens = static_cast<extent>(x.size()) / (batch * width);
@@ -146,6 +149,6 @@ void check_chunks(const std::string& file, const std::vector<std::string>& chunk
 }  // namespace
 
 TEST_CASE("layers around segment attention give the reference's outputs and states") {
-    check_chunks("hanlab/lm_plain.npz", {"chunk0", "chunk1", "chunk2"}, 1);
-    check_chunks("hanlab/lm_batch.npz", {"chunk0", "chunk1"}, 2);
+    check_chunks("hanlab/lm_plain.npz", {"chunk0", "chunk1", "chunk2"});
+    check_chunks("hanlab/lm_batch.npz", {"chunk0", "chunk1"});
 }

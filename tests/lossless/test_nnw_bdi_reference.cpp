@@ -9,14 +9,14 @@
 
 #include <tare/lossless/nnw_bdi_reference.hpp>
 
-#include "golden.hpp"
+#include "golden_manifest.hpp"
 
 namespace {
 
 using tare::nnw_bdi_config;
 using tare::nnw_bdi_options;
 
-// A case of tests/golden/smaq/manifest.json; options that it does not name have these defaults.
+// A case of tests/golden/smaq/manifest.json.
 struct golden_case {
     std::string name;
     std::string input;
@@ -33,6 +33,24 @@ struct golden_case {
     bool random_bases = false;
     std::int64_t total_bits = 0;  // 0: no configuration fits
 };
+
+golden_case case_of(const nlohmann::json& about) {
+    golden_case c{.name = about.at("name"), .input = about.at("input"), .configs = {}};
+    for (const auto& one : about.at("configs"))
+        c.configs.push_back({one.at("num_bases"), one.at("base_size"), one.at("delta_size")});
+    c.immediates = about.at("immediates").get<std::vector<std::int64_t>>();
+    c.chunk = about.at("batch_size");
+    c.scale = about.at("scale");
+    c.zero_point = about.at("zero_point");
+    c.init_shift = about.at("scale_factor_init");
+    c.base_shift = about.at("scale_factor_base");
+    c.delta_shift = about.at("scale_factor_delta");
+    c.zeros = about.at("zero_compression");
+    c.stochastic = about.at("stochastic");
+    c.random_bases = about.at("random_base");
+    if (!about.at("fails").get<bool>()) c.total_bits = about.at("total_bits");
+    return c;
+}
 
 // Draws recorded from the reference: kind 0 is uniform, kind 1 an integer below a bound.
 class recorded_draws {
@@ -129,121 +147,14 @@ void check_case(const tare::io::npz_archive& archive, const golden_case& c) {
 
 TEST_CASE("the published accounting of unsigned values is reproduced bit for bit") {
     const auto archive = tare::testing::golden("smaq/bdi_rust.npz");
-    const std::vector<nnw_bdi_config> narrow{{1, 8, 2}, {1, 8, 3}, {2, 8, 3},
-                                             {1, 8, 4}, {2, 8, 4}, {0, 8, 8}};
-    const std::vector<nnw_bdi_config> wide{{1, 32, 8},  {2, 32, 8},  {1, 32, 12},
-                                           {1, 32, 16}, {1, 32, 24}, {0, 32, 32}};
-    const std::vector<golden_case> cases{
-        {.name = "u8_default_immediate", .input = "u8", .configs = narrow, .total_bits = 4608},
-        {.name = "u8_nozero", .input = "u8", .configs = narrow, .zeros = false, .total_bits = 4096},
-        {.name = "u8_immediate128", .input = "u8", .configs = narrow, .immediates = {128}},
-        {.name = "u8_no_immediate_batch16",
-         .input = "u8",
-         .configs = narrow,
-         .immediates = {},
-         .chunk = 16,
-         .zero_point = 5,
-         .zeros = false},
-        {.name = "u32_shift24",
-         .input = "u32",
-         .configs = narrow,
-         .init_shift = 24,
-         .total_bits = 4608},
-        {.name = "u32_delta_scale16",
-         .input = "u32",
-         .configs = wide,
-         .delta_shift = 16,
-         .total_bits = 8960},
-        {.name = "u32_base24_delta24",
-         .input = "u32",
-         .configs = narrow,
-         .base_shift = 24,
-         .delta_shift = 24,
-         .total_bits = 4608},
-        {.name = "u8_two_immediates",
-         .input = "u8",
-         .configs = narrow,
-         .immediates = {110, 0},
-         .total_bits = 4608},
-        {.name = "near_zero", .input = "near_zero", .configs = narrow},
-        {.name = "increasing",
-         .input = "increasing",
-         .configs = wide,
-         .chunk = 32,
-         .zeros = false,
-         .total_bits = 6368},
-        {.name = "increasing_random_base",
-         .input = "increasing",
-         .configs = wide,
-         .chunk = 32,
-         .zeros = false,
-         .random_bases = true,
-         .total_bits = 12032},
-        {.name = "u8_random_base",
-         .input = "u8",
-         .configs = narrow,
-         .random_bases = true,
-         .total_bits = 4608},
-        {.name = "stochastic_delta4",
-         .input = "increasing",
-         .configs = {{1, 32, 5}, {1, 32, 6}, {1, 32, 28}},
-         .chunk = 32,
-         .delta_shift = 4,
-         .zeros = false,
-         .stochastic = true,
-         .total_bits = 3520}};
-    for (const golden_case& c : cases)
-        check_case<std::uint32_t>(archive, c);
+    for (const auto& about : tare::testing::golden_cases("smaq", "bdi_rust.npz"))
+        check_case<std::uint32_t>(archive, case_of(about));
 }
 
 TEST_CASE("the published accounting of signed values is reproduced bit for bit") {
     const auto archive = tare::testing::golden("smaq/bdi_rust_i32.npz");
-    const std::vector<nnw_bdi_config> s8{{0, 8, 3}, {0, 8, 4}, {1, 8, 3}, {1, 8, 4},
-                                         {2, 8, 4}, {0, 8, 6}, {0, 8, 8}};
-    const std::vector<nnw_bdi_config> s16{{0, 16, 8},  {1, 16, 8},  {2, 16, 8},
-                                          {1, 16, 10}, {2, 16, 12}, {0, 16, 16}};
-    const std::vector<nnw_bdi_config> wide{{1, 32, 8},  {2, 32, 8},  {1, 32, 12},
-                                           {1, 32, 16}, {1, 32, 24}, {0, 32, 32}};
-    const std::vector<golden_case> cases{
-        {.name = "s8_default",
-         .input = "s8",
-         .configs = s8,
-         .scale = 0.0078125F,
-         .total_bits = 3412},
-        {.name = "s8_nozero_batch32",
-         .input = "s8",
-         .configs = s8,
-         .chunk = 32,
-         .scale = 0.0078125F,
-         .zeros = false,
-         .total_bits = 2832},
-        {.name = "s8_no_immediate", .input = "s8", .configs = s8, .immediates = {}},
-        {.name = "s16_default", .input = "s16", .configs = s16, .total_bits = 7532},
-        {.name = "s16_delta_scale4",
-         .input = "s16",
-         .configs = s16,
-         .delta_shift = 4,
-         .total_bits = 5056},
-        {.name = "s16_init8", .input = "s16", .configs = s8, .init_shift = 8, .total_bits = 3360},
-        {.name = "s16_random_base",
-         .input = "s16",
-         .configs = s16,
-         .random_bases = true,
-         .total_bits = 7532},
-        {.name = "s16_stochastic",
-         .input = "s16",
-         .configs = s16,
-         .delta_shift = 3,
-         .stochastic = true,
-         .total_bits = 5794},
-        {.name = "increasing_signed",
-         .input = "increasing_signed",
-         .configs = wide,
-         .chunk = 32,
-         .zeros = false,
-         .total_bits = 6656}};
-    for (const golden_case& c : cases)
-        check_case<std::int32_t>(archive, c);
+    for (const auto& about : tare::testing::golden_cases("smaq", "bdi_rust_i32.npz"))
+        check_case<std::int32_t>(archive, case_of(about));
 }
 
 TEST_CASE("the published quirks have a consistent counterpart") {

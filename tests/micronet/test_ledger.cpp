@@ -180,6 +180,20 @@ TEST_CASE("activations live until their last handle dies") {
     CHECK(book.peak_bits() == 256);
 }
 
+TEST_CASE("a stream in full swing has the peak of one that has come there") {
+    // Windows of 5 and caches of 7 are full after eight words; then every bin once.
+    const std::vector<token> stream{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 30, 0};
+    for (const extent capacity : {0, 7})
+        for (const int bits : {9, 32}) {
+            transformer_xl_config c = small();
+            c.cache.capacity = capacity;
+            const ledger arrived =
+                micronet::weigh(c, micronet::compression{bits, {}}, std::span(stream));
+            const ledger full = micronet::weigh(c, micronet::compression{bits, {}}, {10, 1, 1});
+            CHECK(full.peak_bits() == arrived.peak_bits());
+        }
+}
+
 TEST_CASE("models of impossible sizes and words outside the vocabulary are refused") {
     transformer_xl_config c = small();
     c.widths = {8, 4};

@@ -55,7 +55,7 @@ transformer_xl_config config_of(const row& r) {
 
 const nlohmann::json& inputs() {
     static const nlohmann::json all = [] {
-        std::ifstream in(std::string(TARE_GOLDEN_DIR) + "/micronet/hanlab_counts_inputs.json");
+        std::ifstream in(testing::golden_path("micronet/hanlab_counts_inputs.json"));
         return nlohmann::json::parse(in);
     }();
     return all;

@@ -14,7 +14,7 @@
 #include <tare/ops/mean.hpp>
 #include <tare/ops/prepared_weight.hpp>
 
-#include "golden.hpp"
+#include "hanlab_model.hpp"
 
 using namespace tare;
 
@@ -29,31 +29,6 @@ constexpr double chunk_bound = 8.0 * 5.7 * 1.1920929e-07;
 constexpr double online_bound = chunk_bound + 46.0 / 16777216.0;
 /// A mean of losses is stored as one float of the same size.
 constexpr double mean_bound = chunk_bound;
-
-transformer_xl_config small_config() {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 16;
-    c.heads = 2;
-    c.key_width = 5;
-    c.value_width = 3;
-    c.inner = 24;
-    c.window = 8;
-    c.vocabulary = 60;
-    c.cutoffs = {12, 32};
-    c.widths = {16, 8, 4};
-    return c;
-}
-
-/// Arrays of the archive, and the cache's scalars from the configuration.
-struct reference_parameters {
-    io::npz_parameters<float> weights;
-    tensor parameter(std::string_view label, const shape& extents, const initial& start) const {
-        if (label.starts_with("loss.cache_"))
-            return tensor(shape{}, static_cast<float>(start.constant));
-        return weights.parameter(label, extents, start);
-    }
-};
 
 std::vector<float> losses_in_chunks(const packed_model& model, std::span<const token> stream,
                                     extent batch, std::size_t length, std::size_t chunk) {
@@ -100,30 +75,25 @@ double mean_of(const std::vector<float>& x) {
     return sum / static_cast<double>(x.size());
 }
 
-std::vector<token> words_of(const io::npz_archive& archive, const std::string& name) {
-    std::vector<token> out;
-    for (const std::int64_t w : testing::values<std::int64_t>(archive, name))
-        out.push_back(static_cast<token>(w));
-    return out;
-}
-
 }  // namespace
 
 TEST_CASE("evaluation in chunks and online equals the reference") {
     const io::npz_archive golden = testing::golden("hanlab/evaluate.npz");
-    const io::npz_archive weights = testing::golden("hanlab/weights.npz");
-    const std::vector<token> stream = words_of(testing::golden("hanlab/tokens.npz"), "valid");
+    const std::vector<token> stream = testing::tokens_of(testing::golden("hanlab/tokens.npz"), "valid");
     for (const bool cached : {false, true}) {
-        transformer_xl_config config = small_config();
-        if (cached) config.cache = {20, false, 0.05, 0.2, false};
+        transformer_xl_config config =
+            cached ? testing::hanlab_cached_config("evaluate.npz", false)
+                   : testing::hanlab_config();
         const std::string head = cached ? "cache." : "nocache.";
         CAPTURE(head);
-        reference_parameters source{{weights, "param."}};
+        testing::hanlab_parameters source;
         const packed_model model(source, config);
+        const auto lengths = testing::values<std::int64_t>(golden, head + "batch2.lengths");
+        const auto chunk = static_cast<std::size_t>(lengths.at(0));
 
         const std::vector<float> want = testing::values<float>(golden, head + "online_nll");
         const std::vector<float> online = losses_online(model, stream);
-        const std::vector<float> chunks = losses_in_chunks(model, stream, 1, 249, 24);
+        const std::vector<float> chunks = losses_in_chunks(model, stream, 1, stream.size() - 1, chunk);
         REQUIRE(online.size() == want.size());
         REQUIRE(chunks.size() == want.size());
         for (std::size_t t = 0; t < want.size(); ++t) {
@@ -136,7 +106,7 @@ TEST_CASE("evaluation in chunks and online equals the reference") {
         CHECK(std::abs(mean_of(chunks) - static_cast<double>(loss)) <= mean_bound);
         CHECK(std::abs(mean_of(online) - static_cast<double>(loss)) <= mean_bound);
         const float both = testing::values<float>(golden, head + "batch2.loss")[0];
-        CHECK(std::abs(mean_of(losses_in_chunks(model, stream, 2, 120, 24)) -
+        CHECK(std::abs(mean_of(losses_in_chunks(model, stream, 2, lengths.size() * chunk, chunk)) -
                        static_cast<double>(both)) <= mean_bound);
     }
 }
@@ -191,9 +161,10 @@ TEST_CASE("every number of threads gives the same bits, in chunks, online and in
 
 TEST_CASE("a stream takes one position at a time") {
     random_parameters<float> source(5);
-    const packed_model model(source, small_config());
+    const packed_model model(source, testing::hanlab_config());
     transformer_xl_stream state;
     CHECK_THROWS_AS((void)model.hidden(std::vector<token>{1, 2}, 1, state), error);
     CHECK_NOTHROW((void)model.hidden(std::vector<token>{1, 2}, 2, state));
-    CHECK_THROWS_AS((void)model.hidden(std::vector<token>{60}, 1, state), error);
+    const token beyond = static_cast<token>(model.config().vocabulary);
+    CHECK_THROWS_AS((void)model.hidden(std::vector<token>{beyond}, 1, state), error);
 }

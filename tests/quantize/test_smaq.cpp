@@ -9,7 +9,7 @@
 #include <tare/quantize/smaq.hpp>
 
 #include "conformance.hpp"
-#include "golden.hpp"
+#include "golden_manifest.hpp"
 
 using tare::smaq_encodable;
 using tare::smaq_faithful;
@@ -20,54 +20,51 @@ using tare::smaq_truncating;
 
 namespace {
 
-// The golden cases: name, options, input (empty: the case's own), how it is rounded and folded.
+// A golden case: name, options, input, how it is rounded and folded.
 struct golden_case {
-    const char* name;
+    std::string name;
     smaq_options options;
-    const char* input = "";
-    bool stochastic = false;
+    std::string input;
+    std::string draws;  ///< empty: not stochastic, or too small to be rounded
+    bool stochastic = true;
+    bool batch_norm = false;
     bool scalar_fold = false;
 };
 
-const std::vector<golden_case> golden_cases{
-    {"default", {}, "x0", true},
-    {"default_trunc", {}, "x0"},
-    {"b57", {.main_bits = 5, .outlier_bits = 7}, "x0", true},
-    {"b46", {.main_bits = 4, .outlier_bits = 6}, "x0", true},
-    {"b35_trunc", {.main_bits = 3, .outlier_bits = 5}, "x0"},
-    {"b33", {.main_bits = 3, .outlier_bits = 3}, "x0", true},
-    {"b23_degenerate", {.main_bits = 2, .outlier_bits = 3}, "x0", true},
-    {"thr_05_30_trunc", {.main_threshold = 0.5, .outlier_threshold = 3.0}, "x0"},
-    {"thr_075_35",
-     {.outlier_bits = 9, .main_threshold = 0.75, .outlier_threshold = 3.5},
-     "x0",
-     true},
-    {"sample16", {.sample_statistics = true}, "x0", true},
-    {"sample64_trunc", {.sample_statistics = true, .samples = 64}, "x0"},
-    {"range", {.range_deviation = true}, "x0", true},
-    {"range_sample_trunc",
-     {.sample_statistics = true, .samples = 32, .range_deviation = true},
-     "x0"},
-    {"all_positive", {.all_positive = true}, "xsq", true},
-    {"all_positive_trunc", {.all_positive = true}, "xsq"},
-    {"prec16_trunc", {.half_precision = true}, "xsq"},
-    {"const", {}, "", true},
-    {"const_tenth", {}},
-    {"zeros", {}},
-    {"seven", {}},
-    {"eight", {}, "", true},
-    {"one_min0", {.min_size = 0}, "", true},
-    {"one_min0_sample", {.sample_statistics = true, .min_size = 0}},
-    {"with_inf", {}},
-    {"with_nan", {}},
-    {"denormal", {}},
-    {"huge", {}},
-    {"overflow", {}},
-    {"one_sigma_ties", {.sample_statistics = true, .samples = 64}},
-    {"bn_vector_trunc", {}},
-    {"bn_vector", {}, "", true},
-    {"bn_scalar_trunc", {}, "", false, true},
-};
+golden_case case_of(const nlohmann::json& about) {
+    golden_case c{.name = about.at("name"), .options = {}, .input = about.at("input"), .draws = {}};
+    if (!about.at("uniform").is_null()) c.draws = about["uniform"];
+    c.batch_norm = about.at("batch_norm");
+    c.options.all_positive = about.at("all_positive");
+    smaq_options& o = c.options;
+    for (const auto& [option, value] : about.at("options").items()) {
+        if (option == "num_bits_main")
+            o.main_bits = value;
+        else if (option == "num_bits_outlier")
+            o.outlier_bits = value;
+        else if (option == "main_std_dev_threshold")
+            o.main_threshold = value;
+        else if (option == "outlier_std_dev_threshold")
+            o.outlier_threshold = value;
+        else if (option == "use_sample_stats")
+            o.sample_statistics = value;
+        else if (option == "num_samples")
+            o.samples = value;
+        else if (option == "use_range_std_dev")
+            o.range_deviation = value;
+        else if (option == "min_size")
+            o.min_size = value;
+        else if (option == "precision")
+            o.half_precision = value == 16;
+        else if (option == "stochastic_rounding")
+            c.stochastic = value;
+        else if (option == "bn_scalar_params")
+            c.scalar_fold = value;
+        else
+            REQUIRE(option == "use_batch_norm");
+    }
+    return c;
+}
 
 // "Own statistics within 2e-6": mean against the larger of mean and deviation, since a mean near
 // zero is a difference of sums as large as the deviation.
@@ -76,13 +73,12 @@ constexpr double statistics_tolerance = 2e-6;
 template <class Q>
 void run_case(const tare::io::npz_archive& golden, const golden_case& c, const Q& q) {
     CAPTURE(c.name);
-    const std::string prefix = std::string(c.name) + "/";
-    const std::string input = *c.input != '\0' ? c.input : prefix + "x";
+    const std::string prefix = c.name + "/";
     const auto get = [&](const std::string& name) {
         return tare::testing::values<float>(golden, name);
     };
-    const auto x = get(input);
-    const auto& extents = tare::testing::array(golden, input).extents;
+    const auto x = get(c.input);
+    const auto& extents = tare::testing::array(golden, c.input).extents;
     const auto expected = get(prefix + "out");
     std::vector<float> y(x.size());
     tare::smaq_params p;
@@ -108,7 +104,7 @@ void run_case(const tare::io::npz_archive& golden, const golden_case& c, const Q
                   0);
         }
     }
-    if (extents.rank() == 4) {
+    if (c.batch_norm) {
         gamma = get("gamma");
         beta = get("beta");
         if (c.scalar_fold) {
@@ -119,7 +115,7 @@ void run_case(const tare::io::npz_archive& golden, const golden_case& c, const Q
         fold = {gamma, beta, extents[2] * extents[3]};
     }
     std::vector<float> u;
-    if (c.stochastic) u = get(*c.input != '\0' ? "u0" : prefix + "u");
+    if (!c.draws.empty()) u = get(c.draws);
     if (fold.gamma.empty() && u.empty()) {
         q.fake_quantize(x, p, y);
     } else if (fold.gamma.empty()) {
@@ -158,7 +154,10 @@ float plain(float x, const tare::smaq_params& p) {
 
 TEST_CASE("every golden case of the reference is reproduced bit for bit") {
     const auto golden = tare::testing::golden("smaq/smaq.npz");
-    for (const golden_case& c : golden_cases) {
+    const auto cases = tare::testing::golden_cases("smaq", "smaq.npz");
+    CHECK(cases.size() >= 30);
+    for (const auto& about : cases) {
+        const golden_case c = case_of(about);
         if (c.stochastic) {
             run_case(golden, c, tare::smaq<smaq_faithful, smaq_stochastic>(c.options));
         } else {
@@ -251,6 +250,13 @@ TEST_CASE("normal values take 6.63 bits each, as the literature says") {
     // Share of outliers 0.3173; its standard error over 200,000 values is 0.001, taken five times.
     CHECK(double(cost.value_bits) / 200000 == doctest::Approx(6.6346).epsilon(0.01 / 6.63));
     CHECK(cost.scale_bits == 64);
+}
+
+TEST_CASE("a tensor without elements has a ratio, and not NaN") {
+    const tare::smaq<smaq_faithful> q;
+    const auto size = q.reference_size({}, q.fit({}), {});
+    CHECK(size.new_bits == 0);
+    CHECK(size.ratio() == 1.0F);
 }
 
 TEST_CASE("misuse of SmaQ is named") {

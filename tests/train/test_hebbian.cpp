@@ -19,13 +19,16 @@ constexpr double tolerance = 1e-6;
 
 TEST_CASE("the intended update and the counters equal the reference") {
     const io::npz_archive golden = testing::golden("hanlab/hebbian.npz");
-    const train::hebbian_update update{0.02, 9};
+    const train::hebbian_update update{
+        testing::hanlab_number("hebbian.npz", "(gamma"),
+        static_cast<extent>(testing::hanlab_number("hebbian.npz", "T"))};
     const transformer_xl_config config = testing::hanlab_config();
     for (int s = 0; s < 2; ++s)
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             const std::string head =
                 "step" + std::to_string(s) + ".bin" + std::to_string(bin) + ".";
             INFO(head);
+            if (!golden.contains(head + "hidden")) continue;  // no word of the bin in the batch
             const extent width = config.widths[bin];
             std::vector<float> weight = testing::values<float>(golden, head + "weight_before");
             const std::vector<float> hidden = testing::values<float>(golden, head + "hidden");
@@ -49,7 +52,7 @@ TEST_CASE("the intended update and the counters equal the reference") {
 
 TEST_CASE("the published code changed no weight") {
     const io::npz_archive golden = testing::golden("hanlab/hebbian.npz");
-    int compared = 0;
+    std::size_t compared = 0;
     for (const auto& [name, array] : golden)
         if (name.ends_with("weight_after_reference")) {
             const std::string before =
@@ -57,7 +60,7 @@ TEST_CASE("the published code changed no weight") {
             CHECK(array.as<float>() == testing::values<float>(golden, before));
             ++compared;
         }
-    CHECK(compared == 6);
+    CHECK(compared >= testing::hanlab_config().bins());
 }
 
 TEST_CASE("the first occurrence replaces a row, the last counted one changes nothing") {

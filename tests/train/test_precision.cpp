@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Compressed training against the recorded steps of the reference: optimizers, and a network of two
 // layers in which everything is compressed.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -23,7 +24,7 @@
 #include <tare/train/precision.hpp>
 #include <tare/train/sgd.hpp>
 
-#include "golden.hpp"
+#include "golden_manifest.hpp"
 
 using namespace tare;
 using tare::testing::golden;
@@ -111,7 +112,7 @@ struct shifts {
 
 const std::vector<std::string> labels{"bn", "W", "b"};
 
-/// Five steps of one case, each from the stored state of the step before.
+/// The steps of one case, each from the stored state of the step before.
 template <class Compressor, train::optimizer Optimizer>
 void check_case(const Optimizer& optimizer, const std::string& name,
                 std::span<const std::string> moment_names, double rate) {
@@ -127,9 +128,10 @@ void check_case(const Optimizer& optimizer, const std::string& name,
     policy precision({c, c, c, c, c});
     constexpr bool exact = std::is_same_v<Compressor, plain>;
 
+    const auto steps = static_cast<std::size_t>(testing::array(data, "grad/W").extents[0]);
     const auto step_of = [&](const std::string& array, std::size_t step) {
         const std::vector<float> all = values<float>(data, array);
-        const std::size_t n = all.size() / 5;
+        const std::size_t n = all.size() / steps;
         return std::vector<float>(all.begin() + std::ptrdiff_t(step * n),
                                   all.begin() + std::ptrdiff_t((step + 1) * n));
     };
@@ -146,7 +148,7 @@ void check_case(const Optimizer& optimizer, const std::string& name,
                                : !(got[i] == want[i]);
         }
     };
-    for (std::size_t step = 0; step < 5; ++step) {
+    for (std::size_t step = 0; step < steps; ++step) {
         std::vector<std::vector<float>> weight, gradient;
         std::vector<std::vector<std::vector<float>>> moments;
         for (const std::string& label : labels) {
@@ -277,15 +279,19 @@ std::array<double, 3> train_network(const io::npz_archive& data, const Compresso
     }
     const std::vector<float> x = values<float>(data, "X");
     const auto y = values<std::int64_t>(data, "Y");
+    const shape& sizes = testing::array(data, "X").extents;
+    const extent rows = sizes[1];
+    const extent columns = sizes[2];
+    const auto count = static_cast<std::size_t>(rows * columns);
     const train::sgd sgd{.momentum = 0.9};
     std::array<double, 3> losses{};
     for (std::size_t step = 0; step < 3; ++step) {
         const variable input =
-            tape.constant(tensor(shape{10, 12}, std::span(x).subspan(step * 120, 120)));
+            tape.constant(tensor(shape{rows, columns}, std::span(x).subspan(step * count, count)));
         const variable hidden = relu(linear(input, parameters[0], parameters[1]));
         const variable logits = apply(container{}, linear(hidden, parameters[2], parameters[3]));
-        const std::vector<token> target(y.begin() + std::ptrdiff_t(step * 10),
-                                        y.begin() + std::ptrdiff_t((step + 1) * 10));
+        const std::vector<token> target(y.begin() + rows * std::ptrdiff_t(step),
+                                        y.begin() + rows * std::ptrdiff_t(step + 1));
         const variable loss = scale_by(mean(apply(op::pick_log_softmax{target}, logits)), -1.0);
         losses[step] = double(loss.value().values()[0]);
         tape.backward(loss);
@@ -339,9 +345,19 @@ void check_network(const std::string& name) {
 }  // namespace
 
 TEST_CASE("SGD, Adam and AdamW with compression follow the reference step by step") {
-    check_optimizer(train::sgd{.momentum = 0.9, .decay = 0.0005}, "sgd", {"momentum_buffer"}, 0.1);
-    check_optimizer(train::adam{}, "adam", {"exp_avg", "exp_avg_sq"}, 0.01);
-    check_optimizer(train::adamw{{}, 0.01}, "adamw", {"exp_avg", "exp_avg_sq"}, 0.01);
+    const nlohmann::json cases = testing::golden_cases("smaq", "optim.npz");
+    const auto hyper = [&](const char* optimizer) {
+        const auto found = std::ranges::find_if(
+            cases, [&](const auto& c) { return c.at("optimizer") == optimizer; });
+        REQUIRE(found != cases.end());
+        return found->at("hyper");
+    };
+    const auto sgd = hyper("sgd"), adam = hyper("adam"), adamw = hyper("adamw");
+    const double decay = adamw.at("weight_decay");
+    check_optimizer(train::sgd{.momentum = sgd.at("momentum"), .decay = sgd.at("weight_decay")},
+                    "sgd", {"momentum_buffer"}, sgd.at("lr"));
+    check_optimizer(train::adam{}, "adam", {"exp_avg", "exp_avg_sq"}, adam.at("lr"));
+    check_optimizer(train::adamw{{}, decay}, "adamw", {"exp_avg", "exp_avg_sq"}, adamw.at("lr"));
 }
 
 TEST_CASE("a network with everything compressed trains as the reference's, call by call") {

@@ -2,6 +2,7 @@
 // Quantization-aware training against the reference's own driver: one step at 8 and at 9 bits.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,16 +18,23 @@ using namespace tare::testing;
 
 namespace {
 
-/// Gradients are sums over 24 positions and up to 26 terms each: sixteen units in the last place of
-/// the largest element (the reference's own order of summation is not ours; measured 3.5).
-constexpr double gradient_ulps = 16.0 * 1.1920929e-07;
-/// Ranges are single activations behind at most two layers: eight units in the last place.
-constexpr double range_ulps = 8.0 * 1.1920929e-07;
-/// Adam's first step is rate g / (|g| + 1e-8): noise in g shows only where |g| is near 1e-8. One
-/// per cent of the rate, plus the last place of the weight.
-constexpr double step_tolerance = 1e-6;
+/// Gradients are sums over a chunk's positions and tens of terms each: units in the last place of
+/// the largest element (the reference's order of summation is not ours; measured 3.5 at width 16,
+/// 27 behind a projection of width 1, whose gradients cancel).
+constexpr double gradient_ulps = 48.0 * 1.1920929e-07;
+/// Ranges are single activations behind a few layers: sixteen units in the last place.
+constexpr double range_ulps = 16.0 * 1.1920929e-07;
+/// Adam's first step is rate g / (|g| + 1e-8): noise in g shows only where |g| is near it or near
+/// 1e-8. One per cent of the rate, the last place of the weight, and what noise can do there.
+constexpr double rate = 1e-4;
+double step_tolerance(double gradient, double noise) {
+    return 0.01 * rate + std::min(2.0 * rate, rate * noise / (std::abs(gradient) + 1e-8));
+}
 /// Means over hundreds of tokens of losses near 3.
 constexpr double loss_tolerance = 2e-5;
+/// After the step a weight may be on the other side of an edge between two codes: one that is moves
+/// a mean loss of the fixtures by up to 1.7e-4 (measured: weights moved at random by 4e-7).
+constexpr double edge_tolerance = 3e-4;
 
 struct fixture {
     explicit fixture(int bits_)
@@ -101,7 +109,13 @@ void check_quantized(const fixture& f, const io::npz_archive& copies, const std:
         }
         ++checked;
     }
-    CHECK(checked == (f.has(head + "embed.layers.0.weight") ? 29 : 0));
+    // Three parameters of a bin and two of a projection, of which the first bin has none, the
+    // clusters' two, seven of a layer.
+    const transformer_xl_config config = quantized_case_config();
+    const std::size_t bins = config.bins();
+    const std::size_t all = 3 * bins + 2 * (bins - 1) + (bins > 1 ? 2 : 0) +
+                            7 * static_cast<std::size_t>(config.layers);
+    CHECK(checked == (f.has(head + "embed.layers.0.weight") ? all : 0));
 }
 
 void check_stored(const fixture& f) {
@@ -145,8 +159,9 @@ void check_step(const fixture& f) {
     const auto tokens = golden("hanlab/tokens.npz");
     const std::vector<token> valid = testing::tokens_of(tokens, "valid");
     const std::vector<token> test = testing::tokens_of(tokens, "test");
-    static_cast<void>(t.evaluate(valid, 24));
-    static_cast<void>(t.evaluate(test, 24));
+    const extent chunk = hanlab_chunk();
+    static_cast<void>(t.evaluate(valid, chunk));
+    static_cast<void>(t.evaluate(test, chunk));
     const std::vector<token> sample = testing::tokens_of(f.archive, "train_tokens");
     const std::span<const token> all(sample);
     const double loss = t.accumulate(all.first(all.size() - 1), all.subspan(1));
@@ -159,6 +174,9 @@ void check_step(const fixture& f) {
         check_near(std::vector{range.low}, f.at(m + "tracked_min"), tolerance);
         check_near(std::vector{range.high}, f.at(m + "tracked_max"), tolerance);
     }
+    std::size_t given = 0;
+    for (const auto& entry : f.archive)
+        given += entry.first.starts_with("grad_clipped.") ? 1 : 0;
     std::size_t gradients = 0;
     const float factor = t.gradient_factor();
     for (const std::string& label : t.labels()) {
@@ -171,17 +189,33 @@ void check_step(const fixture& f) {
         check_near(got, f.at(name), gradient_ulps * largest(f.at(name)));
         ++gradients;
     }
-    CHECK(gradients == (f.bits == 9 ? 36 : 0));
-    t.update(1e-4);
+    CHECK(gradients == given);
+    std::map<std::string, std::vector<double>> tolerances;
+    for (const std::string& label : t.labels()) {
+        std::vector<double> slopes;
+        for (const float g : t.gradient(label).values())
+            slopes.push_back(static_cast<double>(g * factor));
+        double most = 0.0;
+        for (const double g : slopes)
+            most = std::max(most, std::abs(g));
+        for (const double g : slopes)
+            tolerances[label].push_back(step_tolerance(g, gradient_ulps * most));
+    }
+    t.update(rate);
     for (const std::string& label : t.labels()) {
         if (label.starts_with("loss.cache_")) continue;
         INFO(label);
-        check_near(t.value(label).values(), f.at(f.copy_name("after.", label)), step_tolerance);
+        const auto got = t.value(label).values();
+        const std::vector<float> want = f.at(f.copy_name("after.", label));
+        REQUIRE(got.size() == want.size());
+        for (std::size_t i = 0; i < got.size(); ++i)
+            REQUIRE(std::abs(static_cast<double>(got[i]) - static_cast<double>(want[i])) <=
+                    tolerances[label][i]);
     }
-    CHECK(std::abs(t.evaluate(valid, 24) - static_cast<double>(f.at("val_loss")[0])) <=
-          loss_tolerance);
-    CHECK(std::abs(t.evaluate(test, 24) - static_cast<double>(f.at("test_loss")[0])) <=
-          loss_tolerance);
+    CHECK(std::abs(t.evaluate(valid, chunk) - static_cast<double>(f.at("val_loss")[0])) <=
+          edge_tolerance);
+    CHECK(std::abs(t.evaluate(test, chunk) - static_cast<double>(f.at("test_loss")[0])) <=
+          edge_tolerance);
 }
 
 }  // namespace
@@ -212,7 +246,7 @@ TEST_CASE("a step gives the same bits on any number of threads") {
     for (const int threads : {1, 2, 3, 4}) {
         set_threads(threads);
         auto t = f.trainer();
-        static_cast<void>(t.accumulate(all.first(24), all.subspan(1)));
+        static_cast<void>(t.accumulate(all.first(all.size() - 1), all.subspan(1)));
         t.update(1e-4);
         std::vector<float> values;
         for (const std::string& label : t.labels())
@@ -231,8 +265,9 @@ TEST_CASE("pruned matrix elements stay zero and samples of a step add up") {
     const std::vector<float> before(t.value("layers.0.qkv.weight").values().begin(),
                                     t.value("layers.0.qkv.weight").values().end());
     REQUIRE(std::count(before.begin(), before.end(), 0.0F) > 0);
-    static_cast<void>(t.accumulate(all.first(12), all.subspan(1, 12)));
-    static_cast<void>(t.accumulate(all.subspan(8, 12), all.subspan(9, 12)));
+    const std::size_t half = all.size() / 2;
+    static_cast<void>(t.accumulate(all.first(half), all.subspan(1, half)));
+    static_cast<void>(t.accumulate(all.subspan(half / 2, half), all.subspan(half / 2 + 1, half)));
     t.update(1e-2);
     const auto after = t.value("layers.0.qkv.weight").values();
     for (std::size_t i = 0; i < before.size(); ++i)
@@ -247,17 +282,17 @@ TEST_CASE("every width from 2 to 16 trains and stores, others are refused") {
         INFO(bits);
         micronet::compression how;
         how.bits = bits;
-        how.widths = {{"loss.clusters.weight", 32}, {"layers.0.out.weight", 16}};
+        how.widths = {{"layers.0.qkv.weight", 32}, {"layers.0.out.weight", 16}};
         train::quantization_aware<> t(float_parameters{&f.starts, "start."},
                                       quantized_case_config(), how);
-        CHECK(std::isfinite(t.accumulate(all.first(24), all.subspan(1))));
+        CHECK(std::isfinite(t.accumulate(all.first(all.size() - 1), all.subspan(1))));
         t.update(1e-4);
         const stored_model stored = t.store();
         const stored_tensor& w = stored.at("layers.0.fc.0.weight");
         CHECK(w.bits == bits);
         for (const std::int16_t code : w.codes)
             REQUIRE(std::abs(code) <= (1 << (bits - 1)) - 1);
-        CHECK(!stored.at("loss.clusters.weight").quantized());
+        CHECK(!stored.at("layers.0.qkv.weight").quantized());
         CHECK(stored.at("layers.0.out.weight").bits == 16);
     }
     micronet::compression wrong;

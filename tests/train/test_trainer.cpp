@@ -47,10 +47,10 @@ TEST_CASE("five steps with a trained cache equal the reference") {
     const io::npz_archive golden = testing::golden("hanlab/optim.npz");
     const std::vector<token> tokens =
         testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
-    const transformer_xl_config config = testing::hanlab_config(20, 0.05, 0.2, true);
+    const transformer_xl_config config = testing::hanlab_cached_config("optim.npz", true);
     train::trainer<> t(config, hanlab_parameters{}, train::trainer_options::as_reference(1));
     const train::cosine_rate rate{3e-3, 50, {3}};
-    const extent chunk = 24;
+    const extent chunk = testing::hanlab_chunk();
     for (extent s = 0; s < 5; ++s) {
         INFO("step ", s);
         const train::step_report r =
@@ -88,7 +88,7 @@ TEST_CASE("the gradual pruning run equals the reference") {
     const auto norms = testing::values<float>(golden, "run.grad_norm");
     const auto rates = testing::values<float>(golden, "run.lr");
     const train::cosine_rate rate{1e-3, 24, {-1}};
-    const extent chunk = 24;
+    const extent chunk = testing::hanlab_chunk();
     for (extent s = 0; s < 24; ++s) {
         INFO("step ", s);
         const auto at = static_cast<std::size_t>(s);
@@ -96,7 +96,8 @@ TEST_CASE("the gradual pruning run equals the reference") {
         const train::step_report r =
             t.step(part(tokens, starts[at], chunk), part(tokens, starts[at] + 1, chunk), rate(s));
         CHECK(std::abs(r.loss - static_cast<double>(losses[at])) <= 4 * scalar_tolerance);
-        CHECK(std::abs(r.gradient_norm - static_cast<double>(norms[at])) <= 4 * scalar_tolerance);
+        const double norm = static_cast<double>(norms[at]);
+        CHECK(std::abs(r.gradient_norm - norm) <= 4 * scalar_tolerance * std::max(1.0, norm));
         for (const prune::gradual_rule& rule : rules) {
             INFO(rule.tensor);
             const std::span<float> values = t.values_of(rule.tensor);
@@ -119,7 +120,7 @@ namespace {
 template <class Optimizer>
 std::vector<float> run(int count, bool keep_cache, bool shared) {
     set_threads(count);
-    transformer_xl_config config = testing::hanlab_config(20, 0.05, 0.2, true);
+    transformer_xl_config config = testing::hanlab_cached_config("optim.npz", true);
     config.cache.shared = shared;
     const std::vector<token> tokens =
         testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
@@ -169,7 +170,7 @@ TEST_CASE("a loss that is not a number stops training and names the step") {
     const std::vector<token> tokens =
         testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
     t.step(part(tokens, 0, 16), part(tokens, 1, 16), 1e-3);
-    t.values_of("layers.1.ln1.weight")[0] = std::numeric_limits<float>::quiet_NaN();
+    t.values_of("layers.0.ln1.weight")[0] = std::numeric_limits<float>::quiet_NaN();
     const std::vector<float> before(t.values_of("layers.0.fc.0.weight").begin(),
                                     t.values_of("layers.0.fc.0.weight").end());
     CHECK_THROWS_WITH_AS(t.step(part(tokens, 0, 16), part(tokens, 1, 16), 1e-3),

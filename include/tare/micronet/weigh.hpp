@@ -47,19 +47,21 @@ template <std::same_as<cost> T = cost>
         transformer_xl_state<T> state;
         neural_cache<T> cache(config.cache.capacity);
         book.repeat(0);
-        const T warm = model.hidden(
-            std::vector<token>(static_cast<std::size_t>(config.window), token{0}), 1, state);
-        if (config.cache.capacity > 0)
-            cache.push(
-                T(book,
-                  operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
-                std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
+        {
+            const T warm = model.hidden(
+                std::vector<token>(static_cast<std::size_t>(config.window), token{0}), 1, state);
+            if (config.cache.capacity > 0)
+                cache.push(
+                    T(book,
+                      operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
+                    std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
+        }
         book.forget_peak();
+        // Full windows stay full: the bins share one state, so that none lives twice at the peak.
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             book.repeat(counts[bin]);
-            transformer_xl_state<T> here = state;
             T hidden;
-            static_cast<void>(step(model, static_cast<token>(config.bin_begin(bin)), here,
+            static_cast<void>(step(model, static_cast<token>(config.bin_begin(bin)), state,
                                    config.cache.capacity > 0 ? &cache : nullptr, hidden));
             book.end_token();
         }

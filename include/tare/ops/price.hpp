@@ -45,7 +45,9 @@ struct charge {
 /// The charges of one execution of one operation.
 class price {
   public:
-    static constexpr std::size_t capacity = 24;
+    /// Enough for the distribution over a vocabulary of eight bins with a cache: nine softmaxes of
+    /// five charges, and five more.
+    static constexpr std::size_t capacity = 56;
 
     // A model makes hundreds of prices per token: what is not used is neither set nor copied.
     constexpr price() {}

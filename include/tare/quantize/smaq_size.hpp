@@ -17,8 +17,9 @@ namespace tare {
 struct smaq_reference_size {
     std::int64_t new_bits = 0;
     std::int64_t original_bits = 0;
-    /// original / new, in float32.
+    /// original / new, in float32; 1 for a tensor without elements.
     [[nodiscard]] float ratio() const noexcept {
+        if (new_bits == 0) return 1.0F;
         return static_cast<float>(static_cast<double>(original_bits) /
                                   static_cast<double>(new_bits));
     }
