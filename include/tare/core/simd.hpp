@@ -224,6 +224,22 @@ inline words64 high_to_low(words64 a) {
 
 #endif
 
+/// v, in a register from here on: GCC 12 otherwise reads memory again for each use of a loaded
+/// value, and reading is what bounds a reduction.
+[[gnu::always_inline]] inline floats held(floats v) {
+#if defined(TARE_SIMD_512)
+    __m512 bits = v;
+    asm("" : "+v"(bits));
+    return bits;
+#elif defined(TARE_SIMD_256)
+    __m256 bits = v;
+    asm("" : "+x"(bits));
+    return bits;
+#else
+    return v;
+#endif
+}
+
 /// a * b + c, rounded once where `fused`.
 inline floats fma(floats a, floats b, floats c) {
 #if defined(TARE_SIMD_512)
@@ -357,6 +373,15 @@ inline void stream_fence() {
     const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
     __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
 }
+/// Asks for the lines of `Floats` floats from the place `ahead` floats behind p, to be read soon.
+/// Any address is harmless.
+template <std::size_t Floats>
+[[gnu::always_inline]] inline void prefetch_for_read(const float* p, std::size_t ahead) {
+    const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Floats; i += 16)
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
+}
 
 /// One bit a lane, lane 0 lowest.
 inline std::uint32_t mask_bits(masks m) {
@@ -386,6 +411,28 @@ inline masks unordered(floats a, floats b) {
     return masks(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
 #else
     return xsimd::isnan(a) | xsimd::isnan(b);
+#endif
+}
+
+/// m without the lanes where a or b is NaN.
+inline masks keep_ordered(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_ORD_Q));
+#elif defined(TARE_NO_SIMD)
+    return m && !unordered(a, b);
+#else
+    return m & !unordered(a, b);
+#endif
+}
+
+/// m without the lanes where a <= b does not hold, as it does not with a NaN.
+inline masks keep_at_most(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_LE_OQ));
+#elif defined(TARE_NO_SIMD)
+    return m && a <= b;
+#else
+    return m & (a <= b);
 #endif
 }
 
