@@ -58,7 +58,7 @@ TEST_CASE("NVFP4 scales, elements and values equal the golden ones") {
     CHECK(p.tensor.scale == get("nvfp4_tensor_scale")[0]);
     std::vector<float> scales;
     for (const auto& group : p.groups)
-        scales.push_back(group.scale);
+        scales.push_back(group.scale());
     CHECK(differences(scales, get("nvfp4_block_scale")) == 0);
     std::vector<std::uint16_t> codes(16);
     const auto elements = get("nvfp4_q");

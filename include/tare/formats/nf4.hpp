@@ -16,6 +16,44 @@
 
 namespace tare {
 
+namespace detail {
+
+/// How many of the fifteen ascending borders lie below x, by halving: four comparisons, each with a
+/// border that those before select. No branch and no look-up, so that loops of it vectorise.
+[[nodiscard]] constexpr std::uint8_t sixteen_steps(float x,
+                                                   const std::array<float, 15>& b) noexcept {
+    const bool eight = x > b[7];
+    const bool four = x > (eight ? b[11] : b[3]);
+    const float low2 = four ? b[5] : b[1];
+    const float high2 = four ? b[13] : b[9];
+    const bool two = x > (eight ? high2 : low2);
+    const float low0 = two ? b[2] : b[0];
+    const float low4 = two ? b[6] : b[4];
+    const float high8 = two ? b[10] : b[8];
+    const float high12 = two ? b[14] : b[12];
+    const float low1 = four ? low4 : low0;
+    const float high1 = four ? high12 : high8;
+    const bool one = x > (eight ? high1 : low1);
+    return static_cast<std::uint8_t>(
+        static_cast<std::uint32_t>(eight) << 3 | static_cast<std::uint32_t>(four) << 2 |
+        static_cast<std::uint32_t>(two) << 1 | static_cast<std::uint32_t>(one));
+}
+
+/// Element `code` of sixteen, by halving.
+[[nodiscard]] constexpr float one_of_sixteen(std::uint32_t code,
+                                             const std::array<float, 16>& v) noexcept {
+    const bool one = (code & 1U) != 0;
+    const bool two = (code & 2U) != 0;
+    const bool four = (code & 4U) != 0;
+    const float a = two ? (one ? v[3] : v[2]) : (one ? v[1] : v[0]);
+    const float b = two ? (one ? v[7] : v[6]) : (one ? v[5] : v[4]);
+    const float c = two ? (one ? v[11] : v[10]) : (one ? v[9] : v[8]);
+    const float d = two ? (one ? v[15] : v[14]) : (one ? v[13] : v[12]);
+    return (code & 8U) != 0 ? (four ? d : c) : (four ? b : a);
+}
+
+}  // namespace detail
+
 /// The nearest of the sixteen levels. **Rounding/NaN** a tie goes to the lower level; numbers
 /// beyond
 /// [-1, 1] saturate; NaN becomes the level 0.
@@ -46,13 +84,10 @@ struct nf4 {
                                                   1.0F};
 
     [[nodiscard]] static constexpr code_type encode(float x) noexcept {
-        std::uint32_t code = 0;
-        for (const float border : borders)
-            code += static_cast<std::uint32_t>(x > border);
-        return static_cast<code_type>(detail::select(x == x, code, zero_code));
+        return detail::sixteen_steps(x == x ? x : 0.0F, borders);
     }
     [[nodiscard]] static constexpr float decode(code_type code) noexcept {
-        return levels[code & 15U];
+        return detail::one_of_sixteen(code, levels);
     }
     /// What survives encode and decode: fifteen selections, no table look-up.
     [[nodiscard]] static constexpr float round(float x) noexcept {

@@ -9,17 +9,24 @@
 //   int code_bits() const                 1 to 16
 //   int group_bits() const                stored bits of one group's parameters
 //   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
-//   void encode_values(x, n, group, codes) const     std::uint16_t codes
+//   void encode_values(x, n, group, codes) const     codes of code_type or std::uint16_t
 //   void decode_values(codes, n, group, y) const
 //   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
-//   [optional] void fake_values(x, y, begin, end, stream, group) const   both steps at once
+//   [optional] void fake_block(x, y, n, group) const     both steps at once, y may be x
+//   [optional] void fake_values(x, y, begin, end, stream, group) const   the same for long groups
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
+//   [optional] static constexpr extent block         the group size where it is always the same
+//   [optional] using code_type = std::uint8_t        codes of at most 8 bits, in half the memory
 //
-// Formats with parameters of the whole tensor name their type as third argument, take it as last
-// argument of fit_group and get_group (there before the group's index), and add
-//   Tensor fit_tensor(span) const; [optional] void finish(params&) const, after all groups
+// Block formats are fast because the element functions are loops over `n` without a call in them,
+// always_inline: a whole block comes with `n` a constant, so that the compiler vectorises the loop
+// of whatever element format without a rest, and constants stay in registers between blocks.
+//
+// Formats with parameters of the whole tensor name their type as third argument and add
+//   void finish(params&) const            sets them, after all groups were fitted
 //   void put_tensor(code_writer&, tensor) const; Tensor get_tensor(code_reader&, groups) const
 //   std::int64_t tensor_bits(groups) const
+// and their get_group takes the group's index and the tensor's parameters.
 //
 // Elements carry no memory of their neighbours, so any piece of a group can be coded alone.
 
@@ -33,6 +40,8 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/pool.hpp>
+#include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -46,7 +55,7 @@ struct no_tensor_params {
 /// Parameters of all groups, in order, and of the tensor as a whole.
 template <class Group, class Tensor = no_tensor_params>
 struct grouped_params {
-    std::vector<Group> groups;
+    std::vector<Group, unset_allocator<Group>> groups;
     Tensor tensor{};
     friend bool operator==(const grouped_params&, const grouped_params&) = default;
 };
@@ -72,21 +81,17 @@ class grouped_quantizer {
     /// Threads: groups; within a group the statistics are blocked, so results do not depend on
     /// their number.
     [[nodiscard]] params_type fit(std::span<const float> x) const {
-        const layout at(self(), static_cast<extent>(x.size()));
+        const detail::group_layout at = layout(static_cast<extent>(x.size()));
         params_type out;
-        if constexpr (has_tensor) out.tensor = self().fit_tensor(x);
         out.groups.resize(static_cast<std::size_t>(at.groups));
-        const auto some = [&](extent begin, extent end) {
-            for (extent g = begin; g < end; ++g) {
-                const std::span<const float> values = x.subspan(
-                    static_cast<std::size_t>(at.begin(g)), static_cast<std::size_t>(at.length(g)));
-                Group& group = out.groups[static_cast<std::size_t>(g)];
-                if constexpr (has_tensor) {
-                    group = self().fit_group(values, out.tensor);
-                } else {
-                    group = self().fit_group(values);
-                }
-            }
+        const auto some = [&](extent first, extent last) {
+            const Derived q = self();
+            Group* const groups = out.groups.data();
+            const extent end = last < at.groups ? at.begin(last) : at.n;
+            at.walk<block<Derived>()>(at.begin(first), end, [&](extent g, extent from, auto count) {
+                groups[g] = q.fit_group(
+                    std::span<const float>(x.data() + from, static_cast<std::size_t>(count)));
+            });
         };
         if (at.groups < threads()) {  // few long groups: the threads share each one
             some(0, at.groups);
@@ -102,19 +107,25 @@ class grouped_quantizer {
     void fake_quantize(std::span<const float> x, const params_type& p, std::span<float> y) const {
         detail::require_same_size(Derived::name, x.size(), y.size());
         const extent n = static_cast<extent>(x.size());
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
-                if constexpr (requires {
-                                  self().fake_values(x.data(), y.data(), from, to, stream, group);
-                              }) {
-                    self().fake_values(x.data(), y.data(), from, to, stream, group);
+            const Derived q = self();
+            const Group* const groups = p.groups.data();
+            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+                if constexpr (maps_long_groups<Derived>()) {
+                    at.template walk<0>(from, to, [&](extent g, extent b, extent count) {
+                        q.fake_values(x.data(), y.data(), b, b + count, stream, groups[g]);
+                    });
                 } else {
-                    std::uint16_t codes[piece];
-                    self().encode_values(x.data() + from, to - from, group, codes);
-                    self().decode_values(codes, to - from, group, y.data() + from);
+                    alignas(64) float values[piece];
+                    float* const out = stream ? values : y.data() + from;
+                    at.template walk<block<Derived>()>(
+                        from, to, [&](extent g, extent b, auto count) {
+                            fake_run(q, x.data() + b, out + (b - from), count, groups[g]);
+                        });
+                    if (stream) stream_out(values, y.data() + from, to - from);
                 }
             });
             if (stream) simd::stream_fence();
@@ -123,8 +134,9 @@ class grouped_quantizer {
 
     /// The packed tensor: codes of all elements, then the parameters of all groups.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
+        using code = code_of<Derived>;
         const extent n = static_cast<extent>(x.size());
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         packed_tensor out;
         // At once: parameters that follow large codes would otherwise move them.
@@ -133,16 +145,16 @@ class grouped_quantizer {
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            std::uint16_t codes[piece];
-            for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
-                const extent to = std::min(from + piece, end);
-                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
-                    self().encode_values(x.data() + b, e - b, group, codes + (b - from));
+            const Derived q = self();
+            const Group* const groups = p.groups.data();
+            alignas(64) code codes[piece];
+            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto count) {
+                    q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
-                pack_bits(
-                    std::span<const std::uint16_t>(codes, static_cast<std::size_t>(to - from)),
-                    width, part(bytes, from, to, width));
-            }
+                pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
+                          part(bytes, from, to, width));
+            });
         });
         if constexpr (has_tensor)
             if (n > 0) self().put_tensor(writer, p.tensor);
@@ -154,33 +166,44 @@ class grouped_quantizer {
     /// Values of a packed tensor of y.size() elements.
     /// Throws tare::error with the byte offset on a stream of another size or with damaged fields.
     void decode(const packed_tensor& packed, std::span<float> y) const {
+        using code = code_of<Derived>;
         const extent n = static_cast<extent>(y.size());
         const int width = self().code_bits();
         code_reader reader(packed, Derived::name);
         const std::span<const std::byte> bytes = reader.take(n, width);
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         params_type p;
         if constexpr (has_tensor)
             if (n > 0) p.tensor = self().get_tensor(reader, at.groups);
-        p.groups.reserve(static_cast<std::size_t>(at.groups));
+        // Before any memory for the groups: what a short stream declares is not believed.
+        reader.expect(at.groups * self().group_bits());
+        p.groups.resize(static_cast<std::size_t>(at.groups));
         for (extent g = 0; g < at.groups; ++g) {
+            Group& group = p.groups[static_cast<std::size_t>(g)];
             if constexpr (has_tensor) {
-                p.groups.push_back(self().get_group(reader, g, p.tensor));
+                group = self().get_group(reader, g, p.tensor);
             } else {
-                p.groups.push_back(self().get_group(reader));
+                group = self().get_group(reader);
             }
         }
         reader.expect_end();
+        const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            std::uint16_t codes[piece];
-            for (extent from = begin; from < end; from += piece) {
+            const Derived q = self();
+            const Group* const groups = p.groups.data();
+            alignas(64) code codes[piece];
+            alignas(64) float values[piece];
+            for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
                 const extent to = std::min(from + piece, end);
                 detail::unpack_codes(part(bytes, from, to, width), width,
                                      std::span(codes, static_cast<std::size_t>(to - from)));
-                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
-                    self().decode_values(codes + (b - from), e - b, group, y.data() + b);
+                float* const to_values = stream ? values : y.data() + from;
+                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto count) {
+                    q.decode_values(codes + (b - from), count, groups[g], to_values + (b - from));
                 });
+                if (stream) stream_out(values, y.data() + from, to - from);
             }
+            if (stream) simd::stream_fence();
         });
     }
 
@@ -189,13 +212,14 @@ class grouped_quantizer {
                   std::span<float> dx) const {
         detail::require_same_size(Derived::name, x.size(), dy.size());
         detail::require_same_size(Derived::name, x.size(), dx.size());
-        const layout at(self(), static_cast<extent>(x.size()));
+        const extent n = static_cast<extent>(x.size());
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         if constexpr (requires(const Group& g) { self().gradient(0.0F, g); }) {
-            const extent n = static_cast<extent>(x.size());
             parallel_for(n, piece, 8, [&](extent begin, extent end) {
-                pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
-                    for (extent i = from; i < to; ++i) {
+                at.template walk<0>(begin, end, [&](extent g, extent from, extent count) {
+                    const Group& group = p.groups[static_cast<std::size_t>(g)];
+                    for (extent i = from; i < from + count; ++i) {
                         const auto k = static_cast<std::size_t>(i);
                         dx[k] = self().gradient(x[k], group) == 0.0F ? 0.0F : dy[k];
                     }
@@ -210,7 +234,7 @@ class grouped_quantizer {
     /// and the parameters of all groups.
     [[nodiscard]] constexpr storage_cost storage(std::int64_t elements,
                                                  std::int64_t nonzeros) const {
-        const layout at(self(), elements);
+        const detail::group_layout at = layout(elements);
         std::int64_t tensor_bits = 0;
         if constexpr (has_tensor) tensor_bits = elements > 0 ? self().tensor_bits(at.groups) : 0;
         return {.value_bits = nonzeros * self().code_bits(),
@@ -222,47 +246,56 @@ class grouped_quantizer {
     constexpr grouped_quantizer() = default;
 
   private:
-    static constexpr extent piece = detail::map_chunk;
+    static constexpr extent piece = detail::group_piece;
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
     }
 
-    // Where the groups of a tensor of n elements lie.
-    struct layout {
-        constexpr layout(const Derived& q, extent n_)
-            : n(n_), size(q.group_size(n_)), row(n_ > 0 ? n_ : 1) {
-            if constexpr (requires { q.row_length(n_); }) row = q.row_length(n_);
-            per_row = (row + size - 1) / size;
-            groups = n / row * per_row;
+    // What Derived declares; templates, because it is not complete where this class is made.
+    template <class D>
+    static consteval extent block() {
+        if constexpr (requires { D::block; }) return D::block;
+        return 0;
+    }
+    template <class D>
+    static auto code_model() {
+        if constexpr (requires { typename D::code_type; })
+            return typename D::code_type{};
+        else
+            return std::uint16_t{};
+    }
+    template <class D>
+    using code_of = decltype(code_model<D>());
+    template <class D>
+    static consteval bool maps_long_groups() {
+        return block<D>() == 0 && requires(const D& q, const float* x, float* y, const Group& g) {
+            q.fake_values(x, y, extent{0}, extent{0}, true, g);
+        };
+    }
+
+    // y[i] = what survives of x[i], n of them with one group.
+    template <class Count>
+    [[gnu::always_inline]] static void fake_run(const Derived& q, const float* x, float* y, Count n,
+                                                const Group& group) {
+        if constexpr (requires { q.fake_block(x, y, n, group); }) {
+            q.fake_block(x, y, n, group);
+        } else {
+            code_of<Derived> codes[piece];
+            q.encode_values(x, n, group, codes);
+            q.decode_values(codes, n, group, y);
         }
-        [[nodiscard]] constexpr extent begin(extent g) const {
-            return g / per_row * row + g % per_row * size;
-        }
-        [[nodiscard]] constexpr extent length(extent g) const {
-            return std::min(size, row - g % per_row * size);
-        }
-        [[nodiscard]] constexpr extent group_of(extent i) const {
-            return i / row * per_row + i % row / size;
-        }
-        extent n, size, row, per_row = 0, groups = 0;
-    };
-    static void require_groups(const params_type& p, const layout& at) {
+    }
+
+    [[nodiscard]] constexpr detail::group_layout layout(extent n) const {
+        extent row = n > 0 ? n : 1;
+        if constexpr (requires { self().row_length(n); }) row = self().row_length(n);
+        return {n, self().group_size(n), row};
+    }
+    static void require_groups(const params_type& p, const detail::group_layout& at) {
         require(static_cast<extent>(p.groups.size()) == at.groups, Derived::name, ": ", at.n,
                 " elements are ", at.groups, " groups, the parameters have ", p.groups.size(),
                 "; fit them to this tensor");
-    }
-    // Calls `one(group, from, to)` on pieces of [begin, end) that lie in one group and in one
-    // piece, from the last to the first (see core/elementwise.hpp for why).
-    template <class One>
-    static void pieces(const layout& at, const params_type& p, extent begin, extent end,
-                       One&& one) {
-        for (extent stop = end; stop > begin;) {
-            const extent g = at.group_of(stop - 1);
-            const extent start = std::max({begin, at.begin(g), (stop - 1) / piece * piece});
-            one(p.groups[static_cast<std::size_t>(g)], start, stop);
-            stop = start;
-        }
     }
     template <class Bytes>
     static Bytes part(Bytes bytes, extent from, extent to, int width) {

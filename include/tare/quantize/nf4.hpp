@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -29,16 +30,47 @@ namespace tare {
 /// The sixteen levels, ascending: those of the format.
 inline constexpr const std::array<float, 16>& nf4_levels = nf4::levels;
 
-/// Index of the level nearest to v in [-1, 1], the lower one on ties.
-[[nodiscard]] inline std::uint16_t nearest_nf4(float v) noexcept {
-    std::uint16_t best = 0;
-    float least = std::fabs(v - nf4_levels[0]);
-    for (std::uint16_t k = 1; k < 16; ++k) {
-        const float distance = std::fabs(v - nf4_levels[k]);
-        best = distance < least ? k : best;
-        least = distance < least ? distance : least;
+/// Index of the level nearest to v in [-1, 1] by distances in float32, the lower one on ties. The
+/// plain reference of nearest_nf4.
+[[nodiscard]] constexpr std::uint8_t nearest_nf4_plain(float v) noexcept {
+    const auto distance = [v](float level) { return v > level ? v - level : level - v; };
+    std::uint8_t best = 0;
+    float least = distance(nf4_levels[0]);
+    for (std::uint8_t k = 1; k < 16; ++k) {
+        const float d = distance(nf4_levels[k]);
+        best = d < least ? k : best;
+        least = d < least ? d : least;
     }
     return best;
+}
+
+namespace detail {
+
+/// nf4_borders[k]: the largest float32 whose nearest level is k or a lower one. A float32 near the
+/// middle of two levels, moved until it is; distances are rounded, so that it may lie beyond it.
+inline constexpr std::array<float, 15> nf4_borders = [] {
+    std::array<float, 15> out{};
+    for (std::uint8_t k = 0; k < 15; ++k) {
+        const auto step = [](float v, std::int32_t by) {  // away from zero
+            return std::bit_cast<float>(std::bit_cast<std::int32_t>(v) + by);
+        };
+        float v = (nf4_levels[k] + nf4_levels[k + 1]) / 2;
+        const std::int32_t up = v > 0.0F ? 1 : -1;
+        while (nearest_nf4_plain(v) > k)
+            v = step(v, -up);
+        while (nearest_nf4_plain(step(v, up)) <= k)
+            v = step(v, up);
+        out[k] = v;
+    }
+    return out;
+}();
+
+}  // namespace detail
+
+/// Index of the level nearest to v by distances in float32, the lower one on ties; NaN has that of
+/// zero. Four comparisons, each with a border that the ones before select: no branch, no table.
+[[nodiscard]] constexpr std::uint8_t nearest_nf4(float v) noexcept {
+    return detail::sixteen_steps(v == v ? v : 0.0F, detail::nf4_borders);
 }
 
 /// The signed dynamic map: 256 values in [-0.99, 1], ascending, whose spacing grows tenfold per
@@ -77,32 +109,53 @@ struct nf4_group {
 class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
   public:
     static constexpr std::string_view name = "nf4_blocks";
+    static constexpr extent block = 64;
+    using code_type = std::uint8_t;  ///< while unpacked
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 32; }
-    [[nodiscard]] nf4_group fit_group(std::span<const float> x) const {
+    [[nodiscard, gnu::always_inline]] nf4_group fit_group(std::span<const float> x) const {
         return {largest_magnitude(x), 0};
     }
-    static void encode_values(const float* x, extent n, const nf4_group& group,
-                              std::uint16_t* codes) {
-        for (extent i = 0; i < n; ++i) {
-            const float v = group.scale == 0.0F ? 0.0F : x[i] / group.scale;
-            const float bounded = v > 1.0F ? 1.0F : (v < -1.0F ? -1.0F : v);
-            codes[i] = nearest_nf4(v == v ? bounded : 0.0F);
-        }
-    }
-    static void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
-                              float* y) {
+    template <class Code>
+    [[gnu::always_inline]] static void encode_values(const float* x, extent n,
+                                                     const nf4_group& group, Code* codes) {
+        const float divisor = divisor_of(group);
+#pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = nf4_levels[codes[i]] * group.scale;
+            codes[i] = nearest_nf4(x[i] / divisor);
     }
-    void put_group(code_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
+    template <class Code>
+    [[gnu::always_inline]] static void decode_values(const Code* codes, extent n,
+                                                     const nf4_group& group, float* y) {
+        const float scale = group.scale;
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = nf4::decode(static_cast<std::uint8_t>(codes[i])) * scale;
+    }
+    [[gnu::always_inline]] static void fake_block(const float* x, float* y, extent n,
+                                                  const nf4_group& group) {
+        const float divisor = divisor_of(group);
+        const float scale = group.scale;
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = nf4::decode(nearest_nf4(x[i] / divisor)) * scale;
+    }
+    void put_group(code_writer& out, const nf4_group& group) const {
+        out.put_float(group.scale);
+    }
     [[nodiscard]] nf4_group get_group(code_reader& in) const {
         const float scale = in.get_float();
         require(is_finite(scale) && scale >= 0.0F, name, ": a block scale of ", scale,
                 " in the stream; it must be finite and not negative");
         return {scale, 0};
+    }
+
+  private:
+    // Without a scale every quotient is 0 or a NaN, which is taken for 0.
+    static float divisor_of(const nf4_group& group) noexcept {
+        return group.scale == 0.0F ? std::numeric_limits<float>::infinity() : group.scale;
     }
 };
 
@@ -118,16 +171,17 @@ struct nf4_nested_tensor {
 class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_tensor> {
   public:
     static constexpr std::string_view name = "nf4_nested";
+    static constexpr extent block = 64;
+    using code_type = std::uint8_t;  ///< while unpacked
     static constexpr extent scales_per_block = 256;
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
     [[nodiscard]] constexpr std::int64_t tensor_bits(extent groups) const noexcept {
         return 32 + 32 * blocks_of_scales(groups);
     }
-    [[nodiscard]] nf4_nested_tensor fit_tensor(std::span<const float>) const { return {}; }
-    [[nodiscard]] nf4_group fit_group(std::span<const float> x, const nf4_nested_tensor&) const {
+    [[nodiscard, gnu::always_inline]] nf4_group fit_group(std::span<const float> x) const {
         return {largest_magnitude(x), 0};
     }
     void finish(params_type& p) const {
@@ -156,13 +210,19 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
             p.groups[at] = group_of(static_cast<std::uint8_t>(k), g, p.tensor);
         }
     }
-    void encode_values(const float* x, extent n, const nf4_group& group,
-                       std::uint16_t* codes) const {
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const nf4_group& group,
+                                              Code* codes) const {
         nf4_blocks::encode_values(x, n, group, codes);
     }
-    void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
-                       float* y) const {
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const nf4_group& group,
+                                              float* y) const {
         nf4_blocks::decode_values(codes, n, group, y);
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const nf4_group& group) const {
+        nf4_blocks::fake_block(x, y, n, group);
     }
     void put_tensor(code_writer& out, const nf4_nested_tensor& t) const {
         out.put_float(t.offset);

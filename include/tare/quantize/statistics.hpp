@@ -71,7 +71,8 @@ inline std::int32_t finite_pattern(float x) noexcept {
     return pattern < 0x7F800000 ? pattern : 0;
 }
 
-inline float block_magnitude(const float* x, extent count) noexcept {
+// Inlined, so that in a block of constant length the loop has no rest.
+[[gnu::always_inline]] inline float block_magnitude(const float* x, extent count) noexcept {
     std::int32_t most = 0;
     for (extent i = 0; i < count; ++i) {
         const std::int32_t pattern = finite_pattern(x[i]);
@@ -95,7 +96,7 @@ struct ordered_range {
     std::int32_t high = std::numeric_limits<std::int32_t>::min();
 };
 
-inline ordered_range block_range(const float* x, extent count) noexcept {
+[[gnu::always_inline]] inline ordered_range block_range(const float* x, extent count) noexcept {
     constexpr std::int32_t infinity = 0x7F800000;
     constexpr std::int32_t first = std::numeric_limits<std::int32_t>::min();
     constexpr std::int32_t last = std::numeric_limits<std::int32_t>::max();
@@ -183,6 +184,28 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
            static_cast<std::size_t>(statistics_block);
 }
 
+// Of a tensor of several blocks; not inlined, because blocks of a format ask for theirs one by one.
+[[gnu::noinline]] inline float largest_of_blocks(std::span<const float> x) {
+    std::vector<float> most(block_count(x));
+    for_each_block(x, 1, [&](extent block, const float* data, extent count) {
+        most[static_cast<std::size_t>(block)] = block_magnitude(data, count);
+    });
+    return block_magnitude(most.data(), static_cast<extent>(most.size()));
+}
+
+[[gnu::noinline]] inline ordered_range range_of_blocks(std::span<const float> x) {
+    std::vector<ordered_range> parts(block_count(x));
+    for_each_block(x, 1, [&](extent block, const float* data, extent count) {
+        parts[static_cast<std::size_t>(block)] = block_range(data, count);
+    });
+    ordered_range all;
+    for (const ordered_range& part : parts) {
+        all.low = part.low < all.low ? part.low : all.low;
+        all.high = part.high > all.high ? part.high : all.high;
+    }
+    return all;
+}
+
 }  // namespace detail
 
 /// Largest |x| over the finite elements, 0 where there is none.
@@ -190,24 +213,15 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
 [[nodiscard]] inline float largest_magnitude(std::span<const float> x) {
     if (x.size() <= static_cast<std::size_t>(statistics_block))
         return detail::block_magnitude(x.data(), static_cast<extent>(x.size()));
-    std::vector<float> most(detail::block_count(x));
-    detail::for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        most[static_cast<std::size_t>(block)] = detail::block_magnitude(data, count);
-    });
-    return detail::block_magnitude(most.data(), static_cast<extent>(most.size()));
+    return detail::largest_of_blocks(x);
 }
 
 /// Smallest and largest finite element; -0 counts below +0.
 [[nodiscard]] inline extremes range_of(std::span<const float> x) {
-    std::vector<detail::ordered_range> parts(detail::block_count(x));
-    detail::for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        parts[static_cast<std::size_t>(block)] = detail::block_range(data, count);
-    });
-    detail::ordered_range all;
-    for (const detail::ordered_range& part : parts) {
-        all.low = part.low < all.low ? part.low : all.low;
-        all.high = part.high > all.high ? part.high : all.high;
-    }
+    const detail::ordered_range all =
+        x.size() <= static_cast<std::size_t>(statistics_block)
+            ? detail::block_range(x.data(), static_cast<extent>(x.size()))
+            : detail::range_of_blocks(x);
     if (all.low > all.high) return {};
     return {detail::from_ordered(all.low), detail::from_ordered(all.high)};
 }
