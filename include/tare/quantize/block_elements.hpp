@@ -8,6 +8,7 @@
 // format, a user's own too, takes the same path. They are always_inline so that the length of a
 // whole block is a constant in them.
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
@@ -15,6 +16,7 @@
 #include <tare/core/shape.hpp>
 #include <tare/formats/concept.hpp>
 #include <tare/formats/minifloat.hpp>
+#include <tare/formats/rounding.hpp>
 
 // A format of one's own may be too branchy to vectorise; that is no reason for Clang to warn.
 #ifdef __clang__
@@ -44,6 +46,24 @@ inline constexpr std::int32_t infinity_pattern = 0x7F800000;
     const std::uint32_t pattern = std::bit_cast<std::uint32_t>(m) & 0x7FFFFFFFU;
     return pattern >= 0x00800000U ? static_cast<int>(pattern >> 23) - 127
                                   : std::bit_width(pattern) - 150;
+}
+
+/// v within [-most, most], NaN as 0. On bit patterns: where floats are compared with constants and
+/// then converted, GCC makes a branch of it, which keeps the loop from being vectorised.
+[[nodiscard]] constexpr float bounded(float v, float most) noexcept {
+    const auto u = std::bit_cast<std::uint32_t>(v);
+    const std::uint32_t size = u & 0x7FFFFFFFU;
+    const std::uint32_t inside = std::min(size, std::bit_cast<std::uint32_t>(most));
+    return std::bit_cast<float>(select(size > 0x7F800000U, 0U, inside | (u & 0x80000000U)));
+}
+
+/// The integer nearest to v, half away from zero, for |v| <= 2^22.
+[[nodiscard]] constexpr std::int32_t nearest_away_integer(float v) noexcept {
+    const auto u = std::bit_cast<std::uint32_t>(v);
+    const float twice = 2.0F * std::bit_cast<float>(u & 0x7FFFFFFFU);  // exact
+    const std::int32_t size = (static_cast<std::int32_t>(twice) + 1) >> 1;
+    const std::int32_t sign = -static_cast<std::int32_t>(u >> 31);
+    return (size ^ sign) - sign;
 }
 
 /// v within the range of float32; a NaN stays one.

@@ -102,22 +102,19 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
             : down(detail::power_of_two(-group.exponent)),
               step(detail::power_of_two(group.exponent + 2 - bits)),
               per_unit(static_cast<float>(1 << (bits - 2))),
-              most(static_cast<float>((1 << (bits - 1)) - 1)),
+              most((1 << (bits - 1)) - 1),
               half(1U << (22 - bits)),
               kept(~((1U << (23 - bits)) - 1U)) {}
 
         [[nodiscard]] std::int32_t mantissa(float x) const noexcept {
-            const float v = x * down;
-            const float number = v == v ? v : 0.0F;
-            const float below = number < 2.0F ? number : 2.0F;
-            const float inside = below > -2.0F ? below : -2.0F;
+            const float inside = detail::bounded(x * down, 2.0F);
             const auto sum = std::bit_cast<std::uint32_t>(inside + 6.0F);
             const float k = (std::bit_cast<float>((sum + half) & kept) - 6.0F) * per_unit;
-            const float bounded = k < most ? k : most;
-            return static_cast<std::int32_t>(bounded > -most ? bounded : -most);
+            return std::clamp(static_cast<std::int32_t>(k), -most, most);
         }
 
-        float down, step, per_unit, most;
+        float down, step, per_unit;
+        std::int32_t most;
         std::uint32_t half, kept;
     };
 

@@ -10,10 +10,12 @@
 // scale below it (2^-25) makes the block zero. NaN becomes 0; infinities get the outermost code
 // and do not touch the scale. Source: ggml, as described in its quantization source.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -70,7 +72,6 @@ template <class Derived>
 class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
   public:
     static constexpr extent block = 32;
-    using code_type = std::uint8_t;  ///< while unpacked
 
     ggml_quantizer() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
@@ -89,16 +90,10 @@ class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
     }
 
   protected:
-    /// x / d, 0 where d is: a number by a divisor of 1, then forgotten.
-    struct scaling {
-        explicit scaling(const ggml_group& group) noexcept
-            : divisor(group.exact == 0.0F ? 1.0F : group.exact), nothing(group.exact == 0.0F) {}
-        [[nodiscard]] float quotient(float x) const noexcept {
-            return nothing ? 0.0F : x / divisor;
-        }
-        float divisor;
-        bool nothing;
-    };
+    /// What to divide by: without a scale every quotient is 0, or a NaN, which is taken for 0.
+    [[nodiscard]] static float divisor_of(const ggml_group& group) noexcept {
+        return group.exact == 0.0F ? std::numeric_limits<float>::infinity() : group.exact;
+    }
 
   private:
     row_blocks rows_;
@@ -119,10 +114,10 @@ class q4_0 : public detail::ggml_quantizer<q4_0> {
     template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
                                               Code* codes) const {
-        const scaling by(group);
+        const float divisor = divisor_of(group);
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
-            codes[i] = static_cast<Code>(code(x[i], by));
+            codes[i] = static_cast<Code>(code(x[i] / divisor));
     }
     template <class Code>
     [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
@@ -134,20 +129,18 @@ class q4_0 : public detail::ggml_quantizer<q4_0> {
     }
     [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
                                            const ggml_group& group) const {
-        const scaling by(group);
+        const float divisor = divisor_of(group);
         const float d = fp16::decode(group.half);
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(code(x[i], by) - 8) * d;
+            y[i] = static_cast<float>(code(x[i] / divisor) - 8) * d;
     }
 
   private:
-    // int(x/d + 8.5) within 0 to 15; NaN is 8, that of zero.
-    static std::int32_t code(float x, const scaling& by) noexcept {
-        const float v = by.quotient(x) + 8.5F;
-        const float number = v == v ? v : 8.0F;
-        const float above = number > 0.0F ? number : 0.0F;
-        return static_cast<std::int32_t>(above < 15.0F ? above : 15.0F);
+    // int(v + 8.5) within 0 to 15, NaN as 0. Beyond 16 every code is the outermost one.
+    static std::int32_t code(float v) noexcept {
+        const auto whole = static_cast<std::int32_t>(detail::bounded(v, 16.0F) + 8.5F);
+        return std::clamp(whole, 0, 15);
     }
 };
 
@@ -164,10 +157,11 @@ class q8_0 : public detail::ggml_quantizer<q8_0> {
     template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
                                               Code* codes) const {
-        const scaling by(group);
+        const float divisor = divisor_of(group);
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
-            codes[i] = static_cast<Code>(static_cast<std::uint32_t>(integer(x[i], by)) & 0xFFU);
+            codes[i] =
+                static_cast<Code>(static_cast<std::uint32_t>(integer(x[i] / divisor)) & 0xFFU);
     }
     template <class Code>
     [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
@@ -179,25 +173,17 @@ class q8_0 : public detail::ggml_quantizer<q8_0> {
     }
     [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
                                            const ggml_group& group) const {
-        const scaling by(group);
+        const float divisor = divisor_of(group);
         const float d = fp16::decode(group.half);
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(integer(x[i], by)) * d;
+            y[i] = static_cast<float>(integer(x[i] / divisor)) * d;
     }
 
   private:
-    // x/d to the nearest integer, half away from zero, within -127 to 127. Bounded first: the bound
-    // is an integer, and what is left fits the conversion.
-    static std::int32_t integer(float x, const scaling& by) noexcept {
-        const float v = by.quotient(x);
-        const float number = v == v ? v : 0.0F;
-        const float below = number < 127.0F ? number : 127.0F;
-        const float bounded = below > -127.0F ? below : -127.0F;
-        const auto whole = static_cast<std::int32_t>(bounded);
-        const float fraction = bounded - static_cast<float>(whole);  // exact
-        return whole + static_cast<std::int32_t>(fraction >= 0.5F) -
-               static_cast<std::int32_t>(fraction <= -0.5F);
+    // Half away from zero, within -127 to 127; bounded first, because the bound is an integer.
+    static std::int32_t integer(float v) noexcept {
+        return detail::nearest_away_integer(detail::bounded(v, 127.0F));
     }
 };
 

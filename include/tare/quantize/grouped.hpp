@@ -9,18 +9,18 @@
 //   int code_bits() const                 1 to 16
 //   int group_bits() const                stored bits of one group's parameters
 //   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
-//   void encode_values(x, n, group, codes) const     codes of code_type or std::uint16_t
+//   void encode_values(x, n, group, codes) const     std::uint32_t or std::uint16_t codes
 //   void decode_values(codes, n, group, y) const
 //   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
 //   [optional] void fake_block(x, y, n, group) const     both steps at once, y may be x
 //   [optional] void fake_values(x, y, begin, end, stream, group) const   the same for long groups
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
 //   [optional] static constexpr extent block         the group size where it is always the same
-//   [optional] using code_type = std::uint8_t        codes of at most 8 bits, in half the memory
 //
 // Block formats are fast because the element functions are loops over `n` without a call in them,
 // always_inline: a whole block comes with `n` a constant, so that the compiler vectorises the loop
-// of whatever element format without a rest, and constants stay in registers between blocks.
+// of whatever element format without a rest, and constants stay in registers between blocks. Their
+// codes are as wide as floats: with bytes among them GCC takes 64 elements for one step.
 //
 // Formats with parameters of the whole tensor name their type as third argument and add
 //   void finish(params&) const            sets them, after all groups were fitted
@@ -259,14 +259,12 @@ class grouped_quantizer {
         return 0;
     }
     template <class D>
-    static auto code_model() {
-        if constexpr (requires { typename D::code_type; })
-            return typename D::code_type{};
-        else
-            return std::uint16_t{};
-    }
+    static constexpr bool takes_wide_codes = requires(const D& q, const float* x, const Group& g,
+                                                      std::uint32_t* codes) {
+        q.encode_values(x, extent{0}, g, codes);
+    };
     template <class D>
-    using code_of = decltype(code_model<D>());
+    using code_of = std::conditional_t<takes_wide_codes<D>, std::uint32_t, std::uint16_t>;
     template <class D>
     static consteval bool maps_long_groups() {
         return block<D>() == 0 && requires(const D& q, const float* x, float* y, const Group& g) {

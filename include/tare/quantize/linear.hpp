@@ -176,8 +176,9 @@ class linear_quantizer
         return Range::fit(x, bits_);
     }
 
+    template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const linear_group& group,
-                                              std::uint16_t* codes) const {
+                                              Code* codes) const {
         const float scale = group.scale;
         const float zero = group.zero;
         const float low = Range::low(bits_);
@@ -190,7 +191,8 @@ class linear_quantizer
                                                inside(scale * x[i], zero, low, high))) &
                                            mask);
     }
-    [[gnu::always_inline]] void decode_values(const std::uint16_t* codes, extent n,
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n,
                                               const linear_group& group, float* y) const {
         const linear_group by = group;
         const int unused = 32 - bits_;

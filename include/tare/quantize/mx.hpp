@@ -51,17 +51,23 @@ struct mx_int8_element {
     using with_rounding = mx_int8_element<R>;
 
     static code_type encode(float x) noexcept {
-        const float scaled = x * 64.0F;
-        const float q =
-            std::is_same_v<Rounding, nearest_away> ? std::round(scaled) : std::nearbyint(scaled);
-        const float number = q == q ? q : 0.0F;
-        const float below = number > 127.0F ? 127.0F : number;
-        return static_cast<code_type>(static_cast<std::int32_t>(below < -127.0F ? -127.0F : below));
+        return static_cast<code_type>(static_cast<std::uint32_t>(integer(x)) & 0xFFU);
     }
     static constexpr float decode(code_type code) noexcept {
         return static_cast<float>(static_cast<std::int8_t>(code)) / 64.0F;
     }
+    /// What survives encode and decode.
+    static float round(float x) noexcept { return static_cast<float>(integer(x)) / 64.0F; }
     static constexpr float max_value() noexcept { return 127.0F / 64.0F; }
+
+  private:
+    static std::int32_t integer(float x) noexcept {
+        // Bounded first: the bound is an integer.
+        const float inside = detail::bounded(x * 64.0F, 127.0F);
+        if constexpr (std::is_same_v<Rounding, nearest_away>)
+            return detail::nearest_away_integer(inside);
+        return static_cast<std::int32_t>(std::nearbyint(inside));
+    }
 };
 
 struct scale_floor {
@@ -111,8 +117,6 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
   public:
     static constexpr std::string_view name = Element::name;
     static constexpr extent block = 32;
-    using code_type =
-        std::conditional_t<(Element::bits <= 8), std::uint8_t, std::uint16_t>;  ///< while unpacked
     static_assert(Element::bits <= 16, "mx: elements of at most 16 bits");
 
     mx() = default;

@@ -53,7 +53,6 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     static constexpr std::string_view name = "nvfp4";
     static constexpr float least_scale = 0x1p-6F;
     static constexpr extent block = 16;
-    using code_type = std::uint8_t;  ///< while unpacked
 
     nvfp4() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
