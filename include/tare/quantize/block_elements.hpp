@@ -73,6 +73,15 @@ inline constexpr std::int32_t infinity_pattern = 0x7F800000;
     return below < -most ? -most : below;
 }
 
+/// values[i] = Element::decode(codes[i]) for the codes of many blocks at once: with bytes in it the
+/// loop takes more elements a step than one block has.
+template <numeric_format Element>
+void decode_elements(const typename Element::code_type* codes, extent n, float* values) {
+#pragma omp simd
+    for (extent i = 0; i < n; ++i)
+        values[i] = Element::decode(codes[i]);
+}
+
 /// The loops. With NanIsZero a NaN is taken for 0, else it is what `Element` makes of it.
 template <numeric_format Element, bool NanIsZero = false>
 struct block_elements {
@@ -82,13 +91,12 @@ struct block_elements {
         for (extent i = 0; i < n; ++i)
             codes[i] = static_cast<Code>(Element::encode(scaled(x[i], inward)));
     }
-    template <class Code>
-    [[gnu::always_inline]] static void decode(const Code* codes, extent n, float outward,
-                                              float* y) {
+    /// Values of codes, times the block's factor.
+    [[gnu::always_inline]] static void scale(const float* values, extent n, float outward,
+                                             float* y) {
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = within_float(
-                Element::decode(static_cast<typename Element::code_type>(codes[i])) * outward);
+            y[i] = within_float(values[i] * outward);
     }
     /// Both without the code in between: the same bits.
     [[gnu::always_inline]] static void round(const float* x, float* y, extent n, float inward,

@@ -37,12 +37,6 @@ struct ggml_group {
 
 namespace detail {
 
-[[nodiscard]] inline ggml_group ggml_scale(float d) noexcept {
-    constexpr float most = 65504.0F;
-    const float bounded = d > most ? most : (d < -most ? -most : d);
-    return {bounded, fp16::encode(bounded)};
-}
-
 /// The finite element of largest magnitude with its sign; of several, the first.
 [[nodiscard, gnu::always_inline]] inline float first_extreme(std::span<const float> x) noexcept {
     // As signed integers, the patterns of negative numbers lie below all others; as unsigned ones,
@@ -80,7 +74,28 @@ class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr extent row_length(extent n) const { return rows_.row_length(n); }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 16; }
-    void put_group(code_writer& out, const ggml_group& group) const { out.put(group.half, 16); }
+    /// Rounds the scales, many at once; they saturate.
+    void finish_groups(ggml_group* groups, extent count) const {
+        constexpr extent most = 64;
+        for (extent from = 0; from < count; from += most) {
+            const extent some = std::min(most, count - from);
+            ggml_group* const group = groups + from;
+            float exact[most];
+            std::uint16_t half[most];
+            for (extent g = 0; g < some; ++g)
+                exact[g] = group[g].exact;
+#pragma omp simd
+            for (extent g = 0; g < some; ++g) {
+                exact[g] = detail::bounded(exact[g], 65504.0F);
+                half[g] = fp16::encode(exact[g]);
+            }
+            for (extent g = 0; g < some; ++g)
+                group[g] = {exact[g], half[g]};
+        }
+    }
+    void put_group(code_writer& out, const ggml_group& group) const {
+        out.put(group.half, 16);
+    }
     [[nodiscard]] ggml_group get_group(code_reader& in) const {
         const auto half = static_cast<std::uint16_t>(in.get(16));
         const float d = fp16::decode(half);
@@ -109,7 +124,7 @@ class q4_0 : public detail::ggml_quantizer<q4_0> {
 
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
-        return detail::ggml_scale(detail::first_extreme(x) / -8.0F);
+        return {detail::first_extreme(x) / -8.0F, 0};
     }
     template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
@@ -152,7 +167,7 @@ class q8_0 : public detail::ggml_quantizer<q8_0> {
 
     [[nodiscard]] constexpr int code_bits() const noexcept { return 8; }
     [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
-        return detail::ggml_scale(largest_magnitude(x) / 127.0F);
+        return {largest_magnitude(x) / 127.0F, 0};
     }
     template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,

@@ -37,20 +37,24 @@ struct group_layout {
         if (first >= end) return;
         extent g = group_of(first);
         extent row_end = (first / row + 1) * row;
-        extent stop = std::min(begin(g) + size, row_end);
-        for (extent at = first; at < end; ++g) {
-            const extent count = std::min(stop, end) - at;
-            if constexpr (Block > 0) {
-                if (count == Block) [[likely]]
-                    one(g, at, std::integral_constant<extent, Block>{});
-                else
-                    one(g, at, count);
-            } else {
+        // The rest of the first group, if the walk begins inside it.
+        extent left = begin(g) + size - first;
+        for (extent at = first; at < end; row_end += row) {
+            const extent stop = std::min(row_end, end);
+            while (at < stop) {
+                if constexpr (Block > 0) {
+                    if (left == Block)
+                        for (; stop - at >= Block; at += Block, ++g)
+                            one(g, at, std::integral_constant<extent, Block>{});
+                    if (at == stop) break;
+                }
+                const extent count = std::min(left, stop - at);
                 one(g, at, count);
+                at += count;
+                left = size;
+                ++g;
             }
-            at += count;
-            if (at == row_end) row_end += row;
-            stop = std::min(at + size, row_end);
+            left = size;
         }
     }
 
@@ -69,6 +73,14 @@ void for_pieces_downward(extent begin, extent end, const One& one) {
         one(start, stop);
         stop = start;
     }
+}
+
+/// Asks for what the same place of the piece below will read. Pieces follow each other downward, so
+/// the machine's own prefetching begins anew in each.
+[[gnu::always_inline]] inline void fetch_piece_below(const float* x, extent count) {
+    constexpr extent line = 16;  // floats
+    for (extent i = 0; i < count; i += line)
+        simd::prefetch(x + i, -group_piece);
 }
 
 }  // namespace tare::detail

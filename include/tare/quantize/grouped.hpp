@@ -14,6 +14,12 @@
 //   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
 //   [optional] void fake_block(x, y, n, group) const     both steps at once, y may be x
 //   [optional] void fake_values(x, y, begin, end, stream, group) const   the same for long groups
+//   [optional] using element_type = F                    codes are those of a numeric_format:
+//   instead of
+//       decode_values, void scale_values(values, n, group, y) const gets their values
+//   [optional] void finish_groups(Group*, count) const   completes groups in place, many at once
+//   [optional] auto coder(tensor) const                  what has encode_values and so on, if not
+//       the quantizer itself
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
 //   [optional] static constexpr extent block         the group size where it is always the same
 //
@@ -41,6 +47,7 @@
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
@@ -87,11 +94,16 @@ class grouped_quantizer {
         const auto some = [&](extent first, extent last) {
             const Derived q = self();
             Group* const groups = out.groups.data();
-            const extent end = last < at.groups ? at.begin(last) : at.n;
-            at.walk<block<Derived>()>(at.begin(first), end, [&](extent g, extent from, auto count) {
-                groups[g] = q.fit_group(
-                    std::span<const float>(x.data() + from, static_cast<std::size_t>(count)));
-            });
+            for (extent g = first; g < last; g += group_batch) {
+                const extent stop = std::min(g + group_batch, last);
+                at.walk<block<Derived>()>(
+                    at.begin(g), at.begin(stop), [&](extent one, extent from, auto count) {
+                        groups[one] = q.fit_group(std::span<const float>(
+                            x.data() + from, static_cast<std::size_t>(count)));
+                    });
+                if constexpr (requires { q.finish_groups(groups, g); })
+                    q.finish_groups(groups + g, stop - g);
+            }
         };
         if (at.groups < threads()) {  // few long groups: the threads share each one
             some(0, at.groups);
@@ -111,7 +123,7 @@ class grouped_quantizer {
         require_groups(p, at);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const Derived q = self();
+            const auto q = coder_for(p);
             const Group* const groups = p.groups.data();
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
                 if constexpr (maps_long_groups<Derived>()) {
@@ -123,6 +135,7 @@ class grouped_quantizer {
                     float* const out = stream ? values : y.data() + from;
                     at.template walk<block<Derived>()>(
                         from, to, [&](extent g, extent b, auto count) {
+                            detail::fetch_piece_below(x.data() + b, count);
                             fake_run(q, x.data() + b, out + (b - from), count, groups[g]);
                         });
                     if (stream) stream_out(values, y.data() + from, to - from);
@@ -145,11 +158,12 @@ class grouped_quantizer {
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const Derived q = self();
+            const auto q = coder_for(p);
             const Group* const groups = p.groups.data();
             alignas(64) code codes[piece];
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
                 at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto count) {
+                    detail::fetch_piece_below(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
                 pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
@@ -166,7 +180,6 @@ class grouped_quantizer {
     /// Values of a packed tensor of y.size() elements.
     /// Throws tare::error with the byte offset on a stream of another size or with damaged fields.
     void decode(const packed_tensor& packed, std::span<float> y) const {
-        using code = code_of<Derived>;
         const extent n = static_cast<extent>(y.size());
         const int width = self().code_bits();
         code_reader reader(packed, Derived::name);
@@ -189,17 +202,24 @@ class grouped_quantizer {
         reader.expect_end();
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const Derived q = self();
+            const auto q = coder_for(p);
             const Group* const groups = p.groups.data();
-            alignas(64) code codes[piece];
+            alignas(64) stored_code<Derived> codes[piece];
             alignas(64) float values[piece];
             for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
                 const extent to = std::min(from + piece, end);
-                detail::unpack_codes(part(bytes, from, to, width), width,
-                                     std::span(codes, static_cast<std::size_t>(to - from)));
-                float* const to_values = stream ? values : y.data() + from;
-                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto count) {
-                    q.decode_values(codes + (b - from), count, groups[g], to_values + (b - from));
+                const auto count = static_cast<std::size_t>(to - from);
+                detail::unpack_codes(part(bytes, from, to, width), width, std::span(codes, count));
+                float* const out = stream ? values : y.data() + from;
+                if constexpr (requires { typename Derived::element_type; })
+                    detail::decode_elements<typename Derived::element_type>(codes, to - from, out);
+                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto some) {
+                    const extent i = b - from;
+                    if constexpr (requires { typename Derived::element_type; }) {
+                        q.scale_values(out + i, some, groups[g], out + i);
+                    } else {
+                        q.decode_values(codes + i, some, groups[g], out + i);
+                    }
                 });
                 if (stream) stream_out(values, y.data() + from, to - from);
             }
@@ -247,6 +267,7 @@ class grouped_quantizer {
 
   private:
     static constexpr extent piece = detail::group_piece;
+    static constexpr extent group_batch = 256;
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
@@ -266,6 +287,22 @@ class grouped_quantizer {
     template <class D>
     using code_of = std::conditional_t<takes_wide_codes<D>, std::uint32_t, std::uint16_t>;
     template <class D>
+    static auto stored_code_model() {
+        if constexpr (requires { typename D::element_type; })
+            return typename D::element_type::code_type{};
+        else
+            return code_of<D>{};
+    }
+    template <class D>
+    using stored_code = decltype(stored_code_model<D>());
+    // A copy, which no store through a pointer can change.
+    [[nodiscard]] auto coder_for(const params_type& p) const {
+        if constexpr (requires { self().coder(p.tensor); })
+            return self().coder(p.tensor);
+        else
+            return Derived(self());
+    }
+    template <class D>
     static consteval bool maps_long_groups() {
         return block<D>() == 0 && requires(const D& q, const float* x, float* y, const Group& g) {
             q.fake_values(x, y, extent{0}, extent{0}, true, g);
@@ -273,8 +310,8 @@ class grouped_quantizer {
     }
 
     // y[i] = what survives of x[i], n of them with one group.
-    template <class Count>
-    [[gnu::always_inline]] static void fake_run(const Derived& q, const float* x, float* y, Count n,
+    template <class Coder, class Count>
+    [[gnu::always_inline]] static void fake_run(const Coder& q, const float* x, float* y, Count n,
                                                 const Group& group) {
         if constexpr (requires { q.fake_block(x, y, n, group); }) {
             q.fake_block(x, y, n, group);

@@ -117,6 +117,7 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
   public:
     static constexpr std::string_view name = Element::name;
     static constexpr extent block = 32;
+    using element_type = Element;
     static_assert(Element::bits <= 16, "mx: elements of at most 16 bits");
 
     mx() = default;
@@ -146,10 +147,9 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
         }
         elements::encode(x, n, inward(group), codes);
     }
-    template <class Code>
-    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const mx_group& group,
-                                              float* y) const {
-        elements::decode(codes, n, outward(group), y);
+    [[gnu::always_inline]] void scale_values(const float* values, extent n, const mx_group& group,
+                                             float* y) const {
+        elements::scale(values, n, outward(group), y);
     }
     [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
                                            const mx_group& group) const {

@@ -12,7 +12,7 @@
 // in pytorch/ao.
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -36,14 +36,36 @@ struct nvfp4_tensor {
     friend bool operator==(const nvfp4_tensor&, const nvfp4_tensor&) = default;
 };
 
-/// Scale of a block: its E4M3 code; the factors follow from it and from the tensor's scale.
+/// Scale of a block: the value of an E4M3 code. The factors follow from it and from the tensor's.
 struct nvfp4_group {
-    std::uint8_t code = 0;
-    float inward = 0.0F;   ///< (1/t)/b
-    float outward = 0.0F;  ///< b t
-    /// b, the value of the code.
-    [[nodiscard]] constexpr float scale() const noexcept { return fp8_e4m3::decode(code); }
+    float scale = 0.0F;
     friend bool operator==(const nvfp4_group&, const nvfp4_group&) = default;
+};
+
+/// The elements under a tensor's scale; without one all values are 0.
+class nvfp4_coder {
+  public:
+    explicit nvfp4_coder(const nvfp4_tensor& t) noexcept
+        : outward_(t.scale), inward_(t.scale == 0.0F ? 0.0F : 1.0F / t.scale) {}
+
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const nvfp4_group& group,
+                                              Code* codes) const {
+        elements::encode(x, n, inward_ / group.scale, codes);
+    }
+    [[gnu::always_inline]] void scale_values(const float* values, extent n,
+                                             const nvfp4_group& group, float* y) const {
+        elements::scale(values, n, group.scale * outward_, y);
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const nvfp4_group& group) const {
+        elements::round(x, y, n, inward_ / group.scale, group.scale * outward_);
+    }
+
+  private:
+    using elements = detail::block_elements<fp4_e2m1, true>;
+    float outward_;
+    float inward_;
 };
 
 /// The quantizer. Gradient: identity.
@@ -53,6 +75,7 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     static constexpr std::string_view name = "nvfp4";
     static constexpr float least_scale = 0x1p-6F;
     static constexpr extent block = 16;
+    using element_type = fp4_e2m1;
 
     nvfp4() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
@@ -64,51 +87,29 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
     [[nodiscard]] constexpr std::int64_t tensor_bits(extent) const noexcept { return 32; }
 
-    /// The largest magnitude of the block, in `outward` until finish() knows the tensor's.
+    /// The largest magnitude of the block in the place of its scale, until finish() knows the
+    /// tensor's.
     [[nodiscard, gnu::always_inline]] nvfp4_group fit_group(std::span<const float> x) const {
-        return {0, 0.0F, largest_magnitude(x)};
+        return {largest_magnitude(x)};
     }
-    /// The scales of the tensor and of its blocks, from the blocks' largest magnitudes.
     void finish(params_type& p) const {
-        const extent groups = static_cast<extent>(p.groups.size());
-        float most = 0.0F;
+        static_assert(sizeof(nvfp4_group) == sizeof(float));
+        std::int32_t most = 0;  // as a bit pattern: an integer maximum is vectorised
         for (const nvfp4_group& group : p.groups)
-            most = std::max(most, group.outward);
-        const float scale = most / (fp8_e4m3::max_value() * fp4_e2m1::max_value());
-        p.tensor.scale = scale >= std::numeric_limits<float>::min() ? scale : 0.0F;
-        const group_table table = groups_of(p.tensor);
-        parallel_for(groups, 1, 16, [&](extent begin, extent end) {
-            nvfp4_group* const group = p.groups.data();
-            const float t = p.tensor.scale;
-            constexpr extent some = 256;
-            for (extent from = begin; from < end; from += some) {
-                const extent count = std::min(some, end - from);
-                std::uint8_t codes[some];
+            most = std::max(most, std::bit_cast<std::int32_t>(group.scale));
+        const float scale =
+            std::bit_cast<float>(most) / (fp8_e4m3::max_value() * fp4_e2m1::max_value());
+        const float t = scale >= std::numeric_limits<float>::min() ? scale : 0.0F;
+        p.tensor.scale = t;
+        parallel_for(static_cast<extent>(p.groups.size()), 256, 16, [&](extent begin, extent end) {
+            nvfp4_group* const groups = p.groups.data();
 #pragma omp simd
-                for (extent g = 0; g < count; ++g) {
-                    const float wanted = group[from + g].outward / fp4_e2m1::max_value() / t;
-                    const float above = wanted > least_scale ? wanted : least_scale;
-                    constexpr float largest = fp8_e4m3::max_value();
-                    codes[g] = fp8_e4m3::encode(above < largest ? above : largest);
-                }
-                for (extent g = 0; g < count; ++g)
-                    group[from + g] = table[codes[g]];
-            }
+            for (extent g = begin; g < end; ++g)
+                groups[g].scale = block_scale(groups[g].scale, t);
         });
     }
-    template <class Code>
-    [[gnu::always_inline]] void encode_values(const float* x, extent n, const nvfp4_group& group,
-                                              Code* codes) const {
-        elements::encode(x, n, group.inward, codes);
-    }
-    template <class Code>
-    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const nvfp4_group& group,
-                                              float* y) const {
-        elements::decode(codes, n, group.outward, y);
-    }
-    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
-                                           const nvfp4_group& group) const {
-        elements::round(x, y, n, group.inward, group.outward);
+    [[nodiscard]] nvfp4_coder coder(const nvfp4_tensor& t) const noexcept {
+        return nvfp4_coder(t);
     }
     void put_tensor(code_writer& out, const nvfp4_tensor& t) const {
         out.put_float(t.scale);
@@ -120,30 +121,22 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
         return {scale};
     }
     void put_group(code_writer& out, const nvfp4_group& group) const {
-        out.put(group.code, 8);
+        out.put(fp8_e4m3::encode(group.scale), 8);
     }
     [[nodiscard]] nvfp4_group get_group(code_reader& in, extent, const nvfp4_tensor& t) const {
         const auto code = static_cast<std::uint8_t>(in.get(8));
         require(code < 0x7F, name, ": the block scale code ", static_cast<int>(code),
                 " is negative or NaN; the stream is damaged");
-        return group_of(code, t);
+        return {t.scale == 0.0F ? 0.0F : fp8_e4m3::decode(code)};
     }
 
   private:
-    using elements = detail::block_elements<fp4_e2m1, true>;
-    using group_table = std::array<nvfp4_group, 127>;
-
-    static nvfp4_group group_of(std::uint8_t code, const nvfp4_tensor& t) noexcept {
-        if (t.scale == 0.0F) return {};
-        const float scale = fp8_e4m3::decode(code);
-        return {code, 1.0F / t.scale / scale, scale * t.scale};
-    }
-    /// The groups of all codes that a block may have.
-    static group_table groups_of(const nvfp4_tensor& t) noexcept {
-        group_table table;
-        for (std::size_t code = 0; code < table.size(); ++code)
-            table[code] = group_of(static_cast<std::uint8_t>(code), t);
-        return table;
+    // E4M3(clamp((m / 6) / t, 2^-6, 448)), 0 without a tensor scale.
+    static float block_scale(float m, float t) noexcept {
+        const float wanted = m / fp4_e2m1::max_value() / t;
+        const float above = wanted > least_scale ? wanted : least_scale;
+        const float scale = fp8_e4m3::round(above);  // the format saturates
+        return t > 0.0F ? scale : 0.0F;
     }
 
     row_blocks rows_;
