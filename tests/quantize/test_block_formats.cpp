@@ -82,7 +82,7 @@ TEST_CASE("NF4 levels, scales, codes and values equal the golden ones") {
     for (const auto& group : p.groups)
         scales.push_back(group.scale);
     CHECK(differences(scales, tare::testing::values<float>(golden, "nf4_absmax")) == 0);
-    std::vector<std::uint16_t> codes(x.size());
+    std::vector<std::uint32_t> codes(x.size());
     for (std::size_t i = 0; i < x.size(); ++i)
         q.coder(p.tensor).encode_values(x.data() + i, 1, p.groups[i / 64], codes.data() + i);
     CHECK(differences(codes, tare::testing::values<std::int64_t>(golden, "nf4_code")) == 0);

@@ -2,37 +2,8 @@
 // SPDX-License-Identifier: MIT
 // The common part of quantizers that cut a tensor into groups, keep a few numbers per group and
 // code every element with the same width: integer grids, block formats, code books. A quantizer
-// derives from `grouped_quantizer<itself, its group>` and says only what is its own:
-//
-//   extent group_size(n) const            length of a group in a tensor of n elements
-//   [optional] extent row_length(n) const groups start anew at every row; the tensor is one row
-//   int code_bits() const                 1 to 16
-//   int group_bits() const                stored bits of one group's parameters
-//   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
-//   void encode_values(x, n, group, codes) const     std::uint32_t or std::uint16_t codes
-//   void decode_values(codes, n, group, y) const
-//   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
-//   [optional] void fake_block(x, y, n, group) const     both steps at once, y may be x
-//   [optional] void fake_values(x, y, begin, end, stream, group) const   the same for long groups
-//   [optional] using element_type = F                    codes are those of a numeric_format:
-//   instead of
-//       decode_values, void scale_values(values, n, group, y) const gets their values
-//   [optional] void finish_groups(Group*, count) const   completes groups in place, many at once
-//   [optional] auto coder(tensor) const                  what has encode_values and so on, if not
-//       the quantizer itself
-//   [optional] float gradient(x, group) const        straight-through factor, 1 by default
-//   [optional] static constexpr extent block         the group size where it is always the same
-//
-// Block formats are fast because the element functions are loops over `n` without a call in them,
-// always_inline: a whole block comes with `n` a constant, so that the compiler vectorises the loop
-// of whatever element format without a rest, and constants stay in registers between blocks. Their
-// codes are as wide as floats: with bytes among them GCC takes 64 elements for one step.
-//
-// Formats with parameters of the whole tensor name their type as third argument and add
-//   void finish(params&) const            sets them, after all groups were fitted
-//   void put_tensor(code_writer&, tensor) const; Tensor get_tensor(code_reader&, groups) const
-//   std::int64_t tensor_bits(groups) const
-// and their get_group takes the group's index and the tensor's parameters.
+// derives from `grouped_quantizer<itself, its group>` and says only what is its own, as listed in
+// quantize/group_hooks.hpp.
 //
 // Elements carry no memory of their neighbours, so any piece of a group can be coded alone.
 
@@ -48,6 +19,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/quantize/block_elements.hpp>
+#include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
@@ -79,6 +51,8 @@ inline void require_same_size(std::string_view who, std::size_t x, std::size_t y
 template <class Derived, class Group, class Tensor = no_tensor_params>
 class grouped_quantizer {
     static constexpr bool has_tensor = !std::is_same_v<Tensor, no_tensor_params>;
+    // Looked into by the functions below alone: Derived is not complete here.
+    using hooks = detail::group_hooks<Derived, Group, Tensor>;
 
   public:
     using group_type = Group;
@@ -96,11 +70,11 @@ class grouped_quantizer {
             Group* const groups = out.groups.data();
             for (extent g = first; g < last; g += group_batch) {
                 const extent stop = std::min(g + group_batch, last);
-                at.walk<block<Derived>()>(
-                    at.begin(g), at.begin(stop), [&](extent one, extent from, auto count) {
-                        groups[one] = q.fit_group(std::span<const float>(
-                            x.data() + from, static_cast<std::size_t>(count)));
-                    });
+                at.walk<hooks::block>(at.begin(g), at.begin(stop),
+                                      [&](extent one, extent from, auto count) {
+                                          groups[one] = q.fit_group(std::span<const float>(
+                                              x.data() + from, static_cast<std::size_t>(count)));
+                                      });
                 if constexpr (requires { q.finish_groups(groups, g); })
                     q.finish_groups(groups + g, stop - g);
             }
@@ -123,21 +97,20 @@ class grouped_quantizer {
         require_groups(p, at);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const auto q = coder_for(p);
+            const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
-                if constexpr (maps_long_groups<Derived>()) {
+                if constexpr (hooks::maps_long_groups) {
                     at.template walk<0>(from, to, [&](extent g, extent b, extent count) {
                         q.fake_values(x.data(), y.data(), b, b + count, stream, groups[g]);
                     });
                 } else {
                     alignas(64) float values[piece];
                     float* const out = stream ? values : y.data() + from;
-                    at.template walk<block<Derived>()>(
-                        from, to, [&](extent g, extent b, auto count) {
-                            detail::fetch_piece_below(x.data() + b, count);
-                            fake_run(q, x.data() + b, out + (b - from), count, groups[g]);
-                        });
+                    at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
+                        detail::fetch_piece_below(x.data() + b, count);
+                        hooks::fake(q, x.data() + b, out + (b - from), count, groups[g]);
+                    });
                     if (stream) stream_out(values, y.data() + from, to - from);
                 }
             });
@@ -147,7 +120,7 @@ class grouped_quantizer {
 
     /// The packed tensor: codes of all elements, then the parameters of all groups.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
-        using code = code_of<Derived>;
+        using code = typename hooks::code;
         const extent n = static_cast<extent>(x.size());
         const detail::group_layout at = layout(n);
         require_groups(p, at);
@@ -158,11 +131,11 @@ class grouped_quantizer {
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const auto q = coder_for(p);
+            const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
             alignas(64) code codes[piece];
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
-                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto count) {
+                at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
                     detail::fetch_piece_below(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
@@ -172,8 +145,7 @@ class grouped_quantizer {
         });
         if constexpr (has_tensor)
             if (n > 0) self().put_tensor(writer, p.tensor);
-        for (const Group& group : p.groups)
-            self().put_group(writer, group);
+        hooks::put_groups(self(), writer, p.groups);
         return out;
     }
 
@@ -202,20 +174,20 @@ class grouped_quantizer {
         reader.expect_end();
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            const auto q = coder_for(p);
+            const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
-            alignas(64) stored_code<Derived> codes[piece];
+            alignas(64) typename hooks::stored_code codes[piece];
             alignas(64) float values[piece];
             for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
                 const extent to = std::min(from + piece, end);
                 const auto count = static_cast<std::size_t>(to - from);
                 detail::unpack_codes(part(bytes, from, to, width), width, std::span(codes, count));
                 float* const out = stream ? values : y.data() + from;
-                if constexpr (requires { typename Derived::element_type; })
+                if constexpr (hooks::has_elements)
                     detail::decode_elements<typename Derived::element_type>(codes, to - from, out);
-                at.template walk<block<Derived>()>(from, to, [&](extent g, extent b, auto some) {
+                at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto some) {
                     const extent i = b - from;
-                    if constexpr (requires { typename Derived::element_type; }) {
+                    if constexpr (hooks::has_elements) {
                         q.scale_values(out + i, some, groups[g], out + i);
                     } else {
                         q.decode_values(codes + i, some, groups[g], out + i);
@@ -271,55 +243,6 @@ class grouped_quantizer {
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
-    }
-
-    // What Derived declares; templates, because it is not complete where this class is made.
-    template <class D>
-    static consteval extent block() {
-        if constexpr (requires { D::block; }) return D::block;
-        return 0;
-    }
-    template <class D>
-    static constexpr bool takes_wide_codes = requires(const D& q, const float* x, const Group& g,
-                                                      std::uint32_t* codes) {
-        q.encode_values(x, extent{0}, g, codes);
-    };
-    template <class D>
-    using code_of = std::conditional_t<takes_wide_codes<D>, std::uint32_t, std::uint16_t>;
-    template <class D>
-    static auto stored_code_model() {
-        if constexpr (requires { typename D::element_type; })
-            return typename D::element_type::code_type{};
-        else
-            return code_of<D>{};
-    }
-    template <class D>
-    using stored_code = decltype(stored_code_model<D>());
-    // A copy, which no store through a pointer can change.
-    [[nodiscard]] auto coder_for(const params_type& p) const {
-        if constexpr (requires { self().coder(p.tensor); })
-            return self().coder(p.tensor);
-        else
-            return Derived(self());
-    }
-    template <class D>
-    static consteval bool maps_long_groups() {
-        return block<D>() == 0 && requires(const D& q, const float* x, float* y, const Group& g) {
-            q.fake_values(x, y, extent{0}, extent{0}, true, g);
-        };
-    }
-
-    // y[i] = what survives of x[i], n of them with one group.
-    template <class Coder, class Count>
-    [[gnu::always_inline]] static void fake_run(const Coder& q, const float* x, float* y, Count n,
-                                                const Group& group) {
-        if constexpr (requires { q.fake_block(x, y, n, group); }) {
-            q.fake_block(x, y, n, group);
-        } else {
-            code_of<Derived> codes[piece];
-            q.encode_values(x, n, group, codes);
-            q.decode_values(codes, n, group, y);
-        }
     }
 
     [[nodiscard]] constexpr detail::group_layout layout(extent n) const {

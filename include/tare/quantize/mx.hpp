@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -154,6 +155,10 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
     [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
                                            const mx_group& group) const {
         elements::round(x, y, n, inward(group), outward(group));
+    }
+    void pack_groups(const mx_group* groups, extent count, std::byte* to) const {
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(groups[g].scale);
     }
     void put_group(code_writer& out, const mx_group& group) const { out.put(group.scale, 8); }
     [[nodiscard]] mx_group get_group(code_reader& in) const {

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include <tare/core/shape.hpp>
@@ -84,7 +85,7 @@ struct nf4_buckets {
     static constexpr float density = 16.0F;
 
     std::array<float, count> border{};  ///< infinite where a bucket has none
-    std::array<float, count> code{};    ///< below the border, as a number
+    std::array<float, count> code{};    ///< below the border; the bits of an integer
     std::array<float, count> below{};   ///< values on either side
     std::array<float, count> above{};
 
@@ -96,6 +97,7 @@ struct nf4_buckets {
 
 inline constexpr nf4_buckets nf4_lookup = [] {
     nf4_buckets b;
+    std::array<std::uint32_t, nf4_buckets::count> code{};
     b.border.fill(std::numeric_limits<float>::infinity());
     for (std::size_t k = 0; k < 15; ++k) {
         const float last = nf4_borders[k];
@@ -104,13 +106,13 @@ inline constexpr nf4_buckets nf4_lookup = [] {
         const std::size_t here = nf4_buckets::bucket_of(last);
         const std::size_t first = nf4_buckets::bucket_of(next);
         if (here == first) b.border[here] = last;
-        for (std::size_t j = here == first ? here + 1 : first; j < b.code.size(); ++j)
-            b.code[j] += 1.0F;
+        for (std::size_t j = here == first ? here + 1 : first; j < code.size(); ++j)
+            code[j] += 1;
     }
-    for (std::size_t j = 0; j < b.code.size(); ++j) {
-        const auto code = static_cast<std::size_t>(b.code[j]);
-        b.below[j] = nf4_levels[code];
-        b.above[j] = nf4_levels[code < 15 ? code + 1 : 15];
+    b.code = std::bit_cast<std::array<float, nf4_buckets::count>>(code);
+    for (std::size_t j = 0; j < code.size(); ++j) {
+        b.below[j] = nf4_levels[code[j]];
+        b.above[j] = nf4_levels[code[j] < 15 ? code[j] + 1 : 15];
     }
     return b;
 }();
@@ -128,13 +130,15 @@ class nf4_elements {
             const simd::table32 borders(nf4_lookup.border.data());
             const simd::table32 low_codes(nf4_lookup.code.data());
             const simd::floats by = simd::broadcast(divisor);
-            float part[simd::lanes];
             for (; i + lanes <= n; i += lanes) {
                 const simd::floats v = quotient(x + i, by);
                 const simd::ints at = bucket_of(v);
-                simd::store(part, low_codes[at] + simd::keep(borders[at] < v, one()));
-                for (extent k = 0; k < lanes; ++k)
-                    codes[i + k] = static_cast<Code>(static_cast<std::int32_t>(part[k]));
+                const simd::ints code =
+                    simd::increment_where(borders[at] < v, simd::as_ints(low_codes[at]));
+                float bits[simd::lanes];
+                simd::store(bits, simd::as_floats(code));
+                static_assert(sizeof(Code) == sizeof(float));
+                std::memcpy(codes + i, bits, sizeof bits);
             }
         }
 #pragma omp simd

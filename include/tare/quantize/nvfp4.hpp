@@ -120,6 +120,11 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
                 " in the stream; it must be finite and not negative");
         return {scale};
     }
+    void pack_groups(const nvfp4_group* groups, extent count, std::byte* to) const {
+#pragma omp simd
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(fp8_e4m3::encode(groups[g].scale));
+    }
     void put_group(code_writer& out, const nvfp4_group& group) const {
         out.put(fp8_e4m3::encode(group.scale), 8);
     }

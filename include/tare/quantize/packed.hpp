@@ -58,6 +58,8 @@ class code_writer {
     /// Appends the 32 bits of a float.
     void put_float(float value) { put(std::bit_cast<std::uint32_t>(value), 32); }
 
+    /// Whether the next field begins a byte.
+    [[nodiscard]] bool at_byte() const noexcept { return out_->bits % 8 == 0; }
     /// Makes room for `count` codes of `width` bits at a byte boundary and returns their bytes.
     /// The caller fills them. Only valid while the stream is whole bytes.
     std::span<std::byte> reserve(extent count, int width) {
