@@ -45,7 +45,7 @@ inline constexpr std::int32_t infinity_pattern = 0x7F800000;
 [[nodiscard]] constexpr int floor_log2(float m) noexcept {
     const std::uint32_t pattern = std::bit_cast<std::uint32_t>(m) & 0x7FFFFFFFU;
     return pattern >= 0x00800000U ? static_cast<int>(pattern >> 23) - 127
-                                  : std::bit_width(pattern) - 150;
+                                  : 31 - std::countl_zero(pattern) - 149;
 }
 
 /// v within [-most, most], NaN as 0. On bit patterns: where floats are compared with constants and

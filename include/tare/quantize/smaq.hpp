@@ -34,6 +34,7 @@
 #include <tare/quantize/smaq_size.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 #include <tare/quantize/smaq_stream.hpp>
+#include <tare/quantize/smaq_stream_decode.hpp>
 
 namespace tare {
 
@@ -116,7 +117,7 @@ class smaq {
             return out;
         }
         const kernel k(options_, p);
-        detail::smaq_encode(n, widths(), p, out, [&](extent begin, extent end, float* codes) {
+        detail::smaq_encode(x, widths(), p, out, [&](extent begin, extent end, float* codes) {
             code_values(k, x, begin, end, codes);
         });
         return out;
