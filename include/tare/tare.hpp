@@ -214,9 +214,11 @@
 #include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_fpga.hpp>
 #include <tare/quantize/smaq_kernel.hpp>
+#include <tare/quantize/smaq_simulation.hpp>
 #include <tare/quantize/smaq_size.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 #include <tare/quantize/smaq_stream.hpp>
+#include <tare/quantize/smaq_stream_decode.hpp>
 #include <tare/quantize/statistics.hpp>
 #include <tare/quantize/storage.hpp>
 #include <tare/quantize/ternary.hpp>

@@ -18,6 +18,7 @@
 
 #include <tare/core/parallel.hpp>
 #include <tare/core/shape.hpp>
+#include <tare/core/simd.hpp>
 
 namespace tare {
 
@@ -61,6 +62,10 @@ namespace detail {
 using lanes8d = double __attribute__((vector_size(64)));
 
 inline constexpr extent virtual_lanes = 16;
+
+// Elements that a pass asks for ahead of itself: with this much arithmetic the machine's own
+// prefetching falls behind (0.45 against 0.59 ns an element, 64 MiB).
+inline constexpr extent statistics_ahead = 1024;
 
 // The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
 // GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
@@ -125,6 +130,7 @@ inline shifted_sums block_sums(const float* x, extent count, double shift) noexc
     lanes8d s0{}, s1{}, q0{}, q1{};
     extent i = 0;
     for (; i + virtual_lanes <= count; i += virtual_lanes) {
+        simd::prefetch(x + i, statistics_ahead);
         double d[virtual_lanes];
 #pragma omp simd
         for (extent lane = 0; lane < virtual_lanes; ++lane)
