@@ -83,4 +83,11 @@ void for_pieces_downward(extent begin, extent end, const One& one) {
         simd::prefetch(x + i, -group_piece);
 }
 
+/// Asks for what a pass upward will read soon, half a piece ahead.
+[[gnu::always_inline]] inline void fetch_ahead(const float* x, extent count) {
+    constexpr extent line = 16;  // floats
+    for (extent i = 0; i < count; i += line)
+        simd::prefetch(x + i, group_piece / 2);
+}
+
 }  // namespace tare::detail

@@ -72,6 +72,8 @@ class grouped_quantizer {
                 const extent stop = std::min(g + group_batch, last);
                 at.walk<hooks::block>(at.begin(g), at.begin(stop),
                                       [&](extent one, extent from, auto count) {
+                                          if constexpr (hooks::block > 0)
+                                              detail::fetch_ahead(x.data() + from, count);
                                           groups[one] = q.fit_group(std::span<const float>(
                                               x.data() + from, static_cast<std::size_t>(count)));
                                       });
