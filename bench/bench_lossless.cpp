@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Lossless packing against memory copy in the same run. bytes_per_second counts the bytes of the
-// unpacked side; copy/... is the ceiling of that run. Names: operation/format/elements/threads.
-// 16.8 million elements (64 MB) of normal weights, deviation 0.03, cold: larger than the caches.
+// Lossless packing beside a copy in the same run. Bytes are those of the unpacked side, items its
+// elements. 16.8 million elements (64 MB) of normal weights, deviation 0.03, cold: larger than the
+// caches.
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <benchmark/benchmark.h>
 
-#include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/lossless/bdi.hpp>
 #include <tare/lossless/bit_mask.hpp>
@@ -19,6 +17,8 @@
 #include <tare/lossless/entropy.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
 #include <tare/lossless/nnw_bdi_reference.hpp>
+
+#include "peak.hpp"
 
 namespace {
 
@@ -49,25 +49,21 @@ std::vector<std::uint32_t> narrow(int width) {
 
 void finish(benchmark::State& state, std::size_t bytes) {
     state.SetBytesProcessed(static_cast<std::int64_t>(bytes) * state.iterations());
+    state.SetItemsProcessed(static_cast<std::int64_t>(bytes / 4) * state.iterations());
     tare::set_threads(1);
 }
 
 void copy(benchmark::State& state) {
-    tare::set_threads(static_cast<int>(state.range(0)));
-    const auto& from = weights<std::uint32_t>();
-    std::vector<std::uint32_t> to(elements);
+    static const std::vector<float> from(elements, 1.0F);
+    static std::vector<float> to(elements);
     for (auto _ : state) {
-        tare::parallel_for(elements, 1024, 1, [&](tare::extent b, tare::extent e) {
-            std::memcpy(to.data() + b, from.data() + b, static_cast<std::size_t>(e - b) * 4);
-        });
+        bench::copy_peak(from.data(), to.data(), static_cast<tare::extent>(elements));
         benchmark::ClobberMemory();
     }
     finish(state, elements * 4);
 }
 
-void pack(benchmark::State& state) {
-    const int width = static_cast<int>(state.range(0));
-    tare::set_threads(static_cast<int>(state.range(1)));
+void pack(benchmark::State& state, int width) {
     const auto codes = narrow(width);
     std::vector<std::byte> out(tare::packed_bytes(elements, width));
     for (auto _ : state) {
@@ -77,9 +73,7 @@ void pack(benchmark::State& state) {
     finish(state, elements * 4);
 }
 
-void unpack(benchmark::State& state) {
-    const int width = static_cast<int>(state.range(0));
-    tare::set_threads(static_cast<int>(state.range(1)));
+void unpack(benchmark::State& state, int width) {
     auto codes = narrow(width);
     std::vector<std::byte> stream(tare::packed_bytes(elements, width));
     tare::pack_bits<std::uint32_t>(codes, width, stream);
@@ -99,7 +93,6 @@ void pack_plain(benchmark::State& state) {
 }
 
 void mask(benchmark::State& state) {
-    tare::set_threads(static_cast<int>(state.range(0)));
     const tare::random_stream draws(2, 0);
     std::vector<float> values(elements);
     for (std::size_t i = 0; i < elements; ++i)
@@ -123,9 +116,8 @@ tare::nnw_bdi_options options(bool one_config) {
 }
 
 template <class Value>
-void nnw_encode(benchmark::State& state) {
-    tare::set_threads(static_cast<int>(state.range(1)));
-    const auto o = options<Value>(state.range(0) == 1);
+void nnw_encode(benchmark::State& state, bool one_config) {
+    const auto o = options<Value>(one_config);
     const auto& values = weights<Value>();
     tare::nnw_bdi_stream stream;
     for (auto _ : state)
@@ -140,10 +132,8 @@ void nnw_encode(benchmark::State& state) {
 }
 
 template <class Value>
-void nnw_decode(benchmark::State& state) {
-    tare::set_threads(static_cast<int>(state.range(1)));
-    const auto stream =
-        tare::nnw_bdi_encode<Value>(weights<Value>(), options<Value>(state.range(0) == 1));
+void nnw_decode(benchmark::State& state, bool one_config) {
+    const auto stream = tare::nnw_bdi_encode<Value>(weights<Value>(), options<Value>(one_config));
     std::vector<Value> out(elements);
     for (auto _ : state)
         tare::nnw_bdi_decode<Value>(stream.bytes, out);
@@ -169,36 +159,44 @@ void classic(benchmark::State& state) {
     finish(state, part.size());
 }
 
-const std::vector<std::int64_t> thread_counts{1, 4};
+/// Registers kernel/tare/size/threads, and a copy beside it.
+template <class Run>
+void add(const std::string& kernel, const std::string& size, Run run) {
+    for (const int threads : bench::thread_counts()) {
+        const auto one = [&](const char* who, auto body) {
+            const std::string name = tare::message(kernel, '/', who, '/', size, '/', threads);
+            benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
+                bench::set_all_threads(threads);
+                body(state);
+            })->UseRealTime();
+        };
+        one("tare", run);
+        one("copy_peak", copy);
+    }
+}
+
+template <class Value>
+void add_nnw(const std::string& type) {
+    for (const bool one : {true, false}) {
+        const std::string size = type + (one ? "_1" : "_6");
+        add("nnw_encode", size, [=](benchmark::State& s) { nnw_encode<Value>(s, one); });
+        add("nnw_decode", size, [=](benchmark::State& s) { nnw_decode<Value>(s, one); });
+    }
+}
+
+const bool registered = [] {
+    for (const int width : {1, 3, 4, 6, 8, 11, 16, 24}) {
+        const std::string size = tare::message(width, "_bits");
+        add("pack", size, [=](benchmark::State& s) { pack(s, width); });
+        add("unpack", size, [=](benchmark::State& s) { unpack(s, width); });
+    }
+    add("mask", "30_of_100", mask);
+    add_nnw<std::uint32_t>("uint32");  // with one configuration, with six
+    add_nnw<std::int32_t>("int32");
+    benchmark::RegisterBenchmark("pack/plain/4_bits/1", pack_plain);
+    benchmark::RegisterBenchmark("nnw_reference_size/tare/uint32_6_sixteenth/1", nnw_reference);
+    benchmark::RegisterBenchmark("classic_encode/tare/8_bits_sixteenth/1", classic);
+    return true;
+}();
 
 }  // namespace
-
-BENCHMARK(copy)->ArgsProduct({thread_counts})->ArgName("threads")->UseRealTime();
-BENCHMARK(pack)
-    ->ArgsProduct({{1, 3, 4, 6, 8, 11, 16, 24}, thread_counts})
-    ->ArgNames({"width", "threads"})
-    ->UseRealTime();
-BENCHMARK(unpack)
-    ->ArgsProduct({{1, 3, 4, 6, 8, 11, 16, 24}, thread_counts})
-    ->ArgNames({"width", "threads"})
-    ->UseRealTime();
-BENCHMARK(pack_plain);
-BENCHMARK(mask)->ArgsProduct({thread_counts})->ArgName("threads")->UseRealTime();
-BENCHMARK(nnw_encode<std::uint32_t>)
-    ->ArgsProduct({{1, 6}, thread_counts})
-    ->ArgNames({"configs", "threads"})
-    ->UseRealTime();
-BENCHMARK(nnw_encode<std::int32_t>)
-    ->ArgsProduct({{1, 6}, thread_counts})
-    ->ArgNames({"configs", "threads"})
-    ->UseRealTime();
-BENCHMARK(nnw_decode<std::uint32_t>)
-    ->ArgsProduct({{1, 6}, thread_counts})
-    ->ArgNames({"configs", "threads"})
-    ->UseRealTime();
-BENCHMARK(nnw_decode<std::int32_t>)
-    ->ArgsProduct({{1, 6}, thread_counts})
-    ->ArgNames({"configs", "threads"})
-    ->UseRealTime();
-BENCHMARK(nnw_reference);
-BENCHMARK(classic);

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Float-to-float round trips, statistics and encoding of quantizers on 64 MiB of normal values,
 // beside a copy of the same tensor. Bytes are those of the input.
-#include <tare/quantize/linear.hpp>
-#include <tare/quantize/mx.hpp>
-#include <tare/quantize/s2fp8.hpp>
-#include <tare/quantize/smaq.hpp>
+#include <tare/formats/minifloat.hpp>
+#include <tare/quantize/builtin.hpp>
 
 #include "peak.hpp"
 
@@ -26,6 +24,11 @@ tare::aligned_vector<float>& output() {
     static tare::aligned_vector<float> y(input().size());
     return y;
 }
+
+/// Fields of one number format of our own making, as a user would add it.
+struct fp6_e4m1 : tare::minifloat<4, 1, 7, tare::specials::none> {
+    static constexpr std::string_view name = "fp6_e4m1";
+};
 
 template <class Q>
 void all(const std::string& name, Q q) {
@@ -49,17 +52,39 @@ void all(const std::string& name, Q q) {
         add("quantizer_encode", [q] {
             return [q, p = q.fit(input())] { benchmark::DoNotOptimize(q.encode(input(), p)); };
         });
+        // Statistics and packing: what saving a model does.
+        add("fit_and_encode",
+            [q] { return [q] { benchmark::DoNotOptimize(q.encode(input(), q.fit(input()))); }; });
+        add("quantizer_decode", [q] {
+            return [q, packed = q.encode(input(), q.fit(input()))] { q.decode(packed, output()); };
+        });
     }
 }
 
 const bool registered = [] {
-    all("int8", tare::linear_quantizer<>(8));
-    all("int8_rows", tare::linear_quantizer<tare::symmetric_levels, tare::per_row>(8, {1024}));
-    all("int4_blocks", tare::linear_quantizer<tare::symmetric_levels, tare::per_block<32>>(4));
-    all("smaq_nearest", tare::smaq<>());
-    all("smaq_stochastic", tare::smaq<tare::smaq_encodable, tare::smaq_stochastic>());
-    all("s2fp8", tare::s2fp8());
-    all("mxfp4", tare::mxfp4<>());
+    using namespace tare;
+    constexpr extent columns = 1024;
+    all("int8", linear_quantizer<>(8));
+    all("int8_rows", linear_quantizer<symmetric_levels, per_row>(8, {columns}));
+    all("int4_blocks", linear_quantizer<symmetric_levels, per_block<32>>(4));
+    all("affine4_blocks", linear_quantizer<affine_range, per_block<32>>(4));
+    all("smaq_nearest", smaq<>());
+    all("smaq_stochastic", smaq<smaq_encodable, smaq_stochastic>());
+    all("s2fp8", s2fp8());
+    all("mxfp8_e4m3", mxfp8_e4m3<>(columns));
+    all("mxfp8_e5m2", mxfp8_e5m2<>(columns));
+    all("mxfp6_e3m2", mxfp6_e3m2<>(columns));
+    all("mxfp6_e2m3", mxfp6_e2m3<>(columns));
+    all("mxfp4", mxfp4<>(columns));
+    all("mxint8", mxint8<>(columns));
+    all("mx_own", mx<fp6_e4m1>(columns));
+    all("nvfp4", nvfp4(columns));
+    all("nf4", nf4_blocks());
+    all("nf4_nested", nf4_nested());
+    all("q4_0", q4_0(columns));
+    all("q8_0", q8_0(columns));
+    all("block_float", block_float<per_block<32>>(8));
+    all("block_float_rows", block_float<per_row>(8, {columns}));
     return true;
 }();
 

@@ -63,6 +63,33 @@ TEST_CASE("damaged streams are refused with the byte offset") {
     CHECK_THROWS_AS(tare::code_reader(packed, "who"), tare::error);
 }
 
+TEST_CASE("a reader says how much is missing or left") {
+    tare::packed_tensor packed;
+    tare::code_writer writer(packed);
+    CHECK(writer.at_byte());
+    writer.put(0x0123456789ABCDEFU, 64);
+    writer.put(0xBEEFU, 16);
+    CHECK(writer.at_byte());
+    writer.put(3, 2);
+    CHECK_FALSE(writer.at_byte());
+    tare::code_reader reader(packed, "who");
+    CHECK(reader.get(5) == 0x0FU);
+    CHECK(reader.get(59) == 0x0123456789ABCDEFU >> 5);
+    CHECK(reader.get(16) == 0xBEEFU);
+    reader.expect(2);
+    CHECK_THROWS_WITH_AS(reader.expect(3),
+                         "who: byte 10: 2 bits are left of the 3 that follow here; the stream was "
+                         "cut or belongs to a smaller tensor",
+                         tare::error);
+    CHECK_THROWS_AS(reader.expect_end(), tare::error);
+    CHECK_THROWS_AS((void)reader.get(3), tare::error);
+    CHECK(reader.get(2) == 3U);
+    reader.expect_end();
+    CHECK_THROWS_AS((void)tare::code_reader(packed, "who").take(11, 8), tare::error);
+    packed.bytes.pop_back();
+    CHECK_THROWS_AS(tare::code_reader(packed, "who"), tare::error);
+}
+
 TEST_CASE("an element's result does not depend on where it stands, streamed or not") {
     const tare::random_stream random(4, 0);
     constexpr tare::extent most = 5003;

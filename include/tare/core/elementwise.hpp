@@ -66,6 +66,9 @@ void map_range(const float* x, float* y, extent begin, extent end, bool stream,
         }
         const bool past_cache = stream && whole;
         for (extent i = 0; i < count; i += lanes) {
+            // The same place of the chunk below, which is next: chunks follow each other downward,
+            // and the machine's own prefetching would begin anew in each.
+            if (past_cache) simd::prefetch(from + i, -map_chunk);
             const simd::floats v = kernel(simd::load(from + i), begin + i);
             if (past_cache) {
                 simd::stream(to + i, v);

@@ -383,6 +383,14 @@ template <std::size_t Floats>
         __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
 }
 
+/// Asks for the line `ahead` floats behind p (before it, if negative), to be read soon. Any address
+/// is harmless.
+[[gnu::always_inline]] inline void prefetch(const float* p, std::ptrdiff_t ahead) {
+    const std::uintptr_t line =
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
+    __builtin_prefetch(reinterpret_cast<const void*>(line));
+}
+
 /// One bit a lane, lane 0 lowest.
 inline std::uint32_t mask_bits(masks m) {
 #if defined(TARE_NO_SIMD)

@@ -186,6 +186,36 @@ class table128 {
 #endif
 };
 
+/// Whether a table of 32 floats is looked up in registers.
+#if defined(TARE_SIMD_512)
+inline constexpr bool looks_up_in_registers = true;
+#else
+inline constexpr bool looks_up_in_registers = false;
+#endif
+
+/// 32 floats to look up by lane, 0 <= index < 32; where not in registers, it refers to the memory
+/// it was made from.
+class table32 {
+  public:
+#if defined(TARE_SIMD_512)
+    explicit table32(const float* values) : low_(load(values)), high_(load(values + 16)) {}
+    [[nodiscard, gnu::always_inline]] floats operator[](ints index) const {
+        return _mm512_permutex2var_ps(low_, index, high_);
+    }
+
+  private:
+    floats low_, high_;
+#else
+    explicit table32(const float* values) : values_(values) {}
+    [[nodiscard]] floats operator[](ints index) const {
+        return table128(values_)[index];
+    }
+
+  private:
+    const float* values_;
+#endif
+};
+
 /// v + 1 where m, v elsewhere.
 inline ints increment_where(masks m, ints v) {
 #if defined(TARE_SIMD_512)

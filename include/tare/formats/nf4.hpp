@@ -16,6 +16,56 @@
 
 namespace tare {
 
+namespace detail {
+
+/// All ones where x > border.
+[[nodiscard]] constexpr std::uint32_t beyond(float x, std::uint32_t border) noexcept {
+    return 0U - static_cast<std::uint32_t>(x > std::bit_cast<float>(border));
+}
+/// `yes` where the mask is ones, `no` where it is zeros.
+[[nodiscard]] constexpr std::uint32_t either(std::uint32_t mask, std::uint32_t yes,
+                                             std::uint32_t no) noexcept {
+    return (yes & mask) | (no & ~mask);
+}
+
+/// How many of fifteen ascending borders (as bit patterns) lie below x, by halving: four
+/// comparisons, each with a border that those before select. No branch and no look-up, so that
+/// loops of it vectorise.
+[[nodiscard]] constexpr std::uint32_t
+sixteen_steps(float x, const std::array<std::uint32_t, 15>& b) noexcept {
+    const std::uint32_t eight = beyond(x, b[7]);
+    const std::uint32_t four = beyond(x, either(eight, b[11], b[3]));
+    const std::uint32_t two =
+        beyond(x, either(eight, either(four, b[13], b[9]), either(four, b[5], b[1])));
+    const std::uint32_t low = either(four, either(two, b[6], b[4]), either(two, b[2], b[0]));
+    const std::uint32_t high = either(four, either(two, b[14], b[12]), either(two, b[10], b[8]));
+    const std::uint32_t one = beyond(x, either(eight, high, low));
+    return (eight & 8U) | (four & 4U) | (two & 2U) | (one & 1U);
+}
+
+/// Element `code` of sixteen bit patterns, by halving.
+[[nodiscard]] constexpr float one_of_sixteen(std::uint32_t code,
+                                             const std::array<std::uint32_t, 16>& v) noexcept {
+    const std::uint32_t one = 0U - (code & 1U);
+    const std::uint32_t two = 0U - (code >> 1 & 1U);
+    const std::uint32_t four = 0U - (code >> 2 & 1U);
+    const std::uint32_t eight = 0U - (code >> 3 & 1U);
+    const std::uint32_t a = either(two, either(one, v[3], v[2]), either(one, v[1], v[0]));
+    const std::uint32_t b = either(two, either(one, v[7], v[6]), either(one, v[5], v[4]));
+    const std::uint32_t c = either(two, either(one, v[11], v[10]), either(one, v[9], v[8]));
+    const std::uint32_t d = either(two, either(one, v[15], v[14]), either(one, v[13], v[12]));
+    return std::bit_cast<float>(either(eight, either(four, d, c), either(four, b, a)));
+}
+
+/// The bit patterns of floats.
+template <std::size_t N>
+[[nodiscard]] constexpr std::array<std::uint32_t, N>
+patterns_of(const std::array<float, N>& values) noexcept {
+    return std::bit_cast<std::array<std::uint32_t, N>>(values);
+}
+
+}  // namespace detail
+
 /// The nearest of the sixteen levels. **Rounding/NaN** a tie goes to the lower level; numbers
 /// beyond
 /// [-1, 1] saturate; NaN becomes the level 0.
@@ -46,13 +96,11 @@ struct nf4 {
                                                   1.0F};
 
     [[nodiscard]] static constexpr code_type encode(float x) noexcept {
-        std::uint32_t code = 0;
-        for (const float border : borders)
-            code += static_cast<std::uint32_t>(x > border);
+        const std::uint32_t code = detail::sixteen_steps(x, detail::patterns_of(borders));
         return static_cast<code_type>(detail::select(x == x, code, zero_code));
     }
     [[nodiscard]] static constexpr float decode(code_type code) noexcept {
-        return levels[code & 15U];
+        return detail::one_of_sixteen(code, detail::patterns_of(levels));
     }
     /// What survives encode and decode: fifteen selections, no table look-up.
     [[nodiscard]] static constexpr float round(float x) noexcept {

@@ -21,6 +21,7 @@
 #include <string_view>
 
 #include <tare/core/error.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -50,32 +51,36 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
     [[nodiscard]] constexpr extent group_size(extent n) const { return granularity_.group_size(n); }
     [[nodiscard]] constexpr int code_bits() const noexcept { return bits_; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
-    [[nodiscard]] block_float_group fit_group(std::span<const float> x) const {
+    [[nodiscard, gnu::always_inline]] block_float_group fit_group(std::span<const float> x) const {
         const float m = largest_magnitude(x);
-        return {m == 0.0F ? -126 : std::max(-126, std::ilogb(m))};
+        return {m == 0.0F ? -126 : std::max(-126, detail::floor_log2(m))};
     }
-    void encode_values(const float* x, extent n, const block_float_group& group,
-                       std::uint16_t* codes) const {
-        const float down = std::ldexp(1.0F, -group.exponent);
-        const float per_unit = std::ldexp(1.0F, bits_ - 2);
-        const int most = (1 << (bits_ - 1)) - 1;
-        const std::uint32_t half = 1U << (22 - bits_);
-        const std::uint32_t kept = ~((1U << (23 - bits_)) - 1U);
-        for (extent i = 0; i < n; ++i) {
-            const float v = x[i] * down;
-            const float inside = v > 2.0F ? 2.0F : (v < -2.0F ? -2.0F : (v == v ? v : 0.0F));
-            const std::uint32_t sum = std::bit_cast<std::uint32_t>(inside + 6.0F);
-            const float y = std::bit_cast<float>((sum + half) & kept) - 6.0F;
-            const int k = std::clamp(static_cast<int>(y * per_unit), -most, most);
-            codes[i] = static_cast<std::uint16_t>(static_cast<std::uint32_t>(k) &
-                                                  static_cast<std::uint32_t>(low_mask(bits_)));
-        }
-    }
-    void decode_values(const std::uint16_t* codes, extent n, const block_float_group& group,
-                       float* y) const {
-        const int shift = group.exponent + 2 - bits_;
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n,
+                                              const block_float_group& group, Code* codes) const {
+        const grid by(bits_, group);
+        const auto mask = static_cast<std::uint32_t>(low_mask(bits_));
+#pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = std::ldexp(static_cast<float>(from_twos_complement(codes[i], bits_)), shift);
+            codes[i] = static_cast<Code>(static_cast<std::uint32_t>(by.mantissa(x[i])) & mask);
+    }
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n,
+                                              const block_float_group& group, float* y) const {
+        const float step = grid(bits_, group).step;
+        const int unused = 32 - bits_;
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(
+                       static_cast<std::int32_t>(std::uint32_t{codes[i]} << unused) >> unused) *
+                   step;
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const block_float_group& group) const {
+        const grid by(bits_, group);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(by.mantissa(x[i])) * by.step;
     }
     void put_group(code_writer& out, const block_float_group& group) const {
         out.put(static_cast<std::uint64_t>(group.exponent + 127), 8);
@@ -87,7 +92,32 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
         return {field - 127};
     }
 
+    /// The size of a group where it is always the same, else 0.
+    static constexpr extent block = fixed_group_size<Granularity>;
+
   private:
+    // The numbers that a group's exponent gives: all powers of two that float32 has.
+    struct grid {
+        grid(int bits, const block_float_group& group) noexcept
+            : down(detail::power_of_two(-group.exponent)),
+              step(detail::power_of_two(group.exponent + 2 - bits)),
+              per_unit(static_cast<float>(1 << (bits - 2))),
+              most((1 << (bits - 1)) - 1),
+              half(1U << (22 - bits)),
+              kept(~((1U << (23 - bits)) - 1U)) {}
+
+        [[nodiscard]] std::int32_t mantissa(float x) const noexcept {
+            const float inside = detail::bounded(x * down, 2.0F);
+            const auto sum = std::bit_cast<std::uint32_t>(inside + 6.0F);
+            const float k = (std::bit_cast<float>((sum + half) & kept) - 6.0F) * per_unit;
+            return std::clamp(static_cast<std::int32_t>(k), -most, most);
+        }
+
+        float down, step, per_unit;
+        std::int32_t most;
+        std::uint32_t half, kept;
+    };
+
     int bits_ = 8;
     Granularity granularity_{};
 };

@@ -10,12 +10,17 @@
 // scale below it (2^-25) makes the block zero. NaN becomes 0; infinities get the outermost code
 // and do not touch the scale. Source: ggml, as described in its quantization source.
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
 #include <tare/formats/fp16.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -32,30 +37,77 @@ struct ggml_group {
 
 namespace detail {
 
-[[nodiscard]] inline ggml_group ggml_scale(float d) noexcept {
-    constexpr float most = 65504.0F;
-    const float bounded = d > most ? most : (d < -most ? -most : d);
-    return {bounded, fp16::encode(bounded)};
+/// The finite element of largest magnitude with its sign; of several, the first.
+[[nodiscard, gnu::always_inline]] inline float first_extreme(std::span<const float> x) noexcept {
+    // As signed integers, the patterns of negative numbers lie below all others; as unsigned ones,
+    // above them, ordered by magnitude.
+    std::int32_t positive = 0;
+    std::uint32_t negative = 0;
+    const float* const data = x.data();
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const auto pattern = std::bit_cast<std::uint32_t>(data[i]);
+        const auto number = static_cast<std::int32_t>(pattern);
+        positive = number > positive ? number : positive;
+        negative = pattern > negative ? pattern : negative;
+    }
+    const std::int32_t below =
+        negative > 0x80000000U ? static_cast<std::int32_t>(negative & 0x7FFFFFFFU) : 0;
+    const bool finite = positive < infinity_pattern && below < infinity_pattern;
+    if (finite && positive != below) [[likely]]
+        return positive > below ? std::bit_cast<float>(positive) : -std::bit_cast<float>(below);
+    float extreme = 0.0F;
+    for (const float v : x)
+        if (is_finite(v) && std::fabs(v) > std::fabs(extreme)) extreme = v;
+    return extreme;
 }
 
 /// What both formats share: blocks of 32, a 16-bit scale.
 template <class Derived>
 class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
   public:
+    static constexpr extent block = 32;
+
     ggml_quantizer() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
     explicit ggml_quantizer(extent columns) : rows_{columns} {}
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 32; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr extent row_length(extent n) const { return rows_.row_length(n); }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 16; }
-    void put_group(code_writer& out, const ggml_group& group) const { out.put(group.half, 16); }
+    /// Rounds the scales, many at once; they saturate.
+    void finish_groups(ggml_group* groups, extent count) const {
+        constexpr extent most = 64;
+        for (extent from = 0; from < count; from += most) {
+            const extent some = std::min(most, count - from);
+            ggml_group* const group = groups + from;
+            float exact[most];
+            std::uint16_t half[most];
+            for (extent g = 0; g < some; ++g)
+                exact[g] = group[g].exact;
+#pragma omp simd
+            for (extent g = 0; g < some; ++g) {
+                exact[g] = detail::bounded(exact[g], 65504.0F);
+                half[g] = fp16::encode(exact[g]);
+            }
+            for (extent g = 0; g < some; ++g)
+                group[g] = {exact[g], half[g]};
+        }
+    }
+    void put_group(code_writer& out, const ggml_group& group) const {
+        out.put(group.half, 16);
+    }
     [[nodiscard]] ggml_group get_group(code_reader& in) const {
         const auto half = static_cast<std::uint16_t>(in.get(16));
         const float d = fp16::decode(half);
         require(is_finite(d), Derived::name, ": a block scale of ", d,
                 " in the stream; it must be finite, the stream is damaged");
         return {d, half};
+    }
+
+  protected:
+    /// What to divide by: without a scale every quotient is 0, or a NaN, which is taken for 0.
+    [[nodiscard]] static float divisor_of(const ggml_group& group) noexcept {
+        return group.exact == 0.0F ? std::numeric_limits<float>::infinity() : group.exact;
     }
 
   private:
@@ -71,25 +123,39 @@ class q4_0 : public detail::ggml_quantizer<q4_0> {
     using detail::ggml_quantizer<q4_0>::ggml_quantizer;
 
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
-    [[nodiscard]] ggml_group fit_group(std::span<const float> x) const {
-        float extreme = 0.0F;
-        for (const float v : x)
-            if (is_finite(v) && std::fabs(v) > std::fabs(extreme)) extreme = v;
-        return detail::ggml_scale(extreme / -8.0F);
+    [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
+        return {detail::first_extreme(x) / -8.0F, 0};
     }
-    void encode_values(const float* x, extent n, const ggml_group& group,
-                       std::uint16_t* codes) const {
-        for (extent i = 0; i < n; ++i) {
-            const float v = group.exact == 0.0F ? 8.5F : x[i] / group.exact + 8.5F;
-            const float bounded = v > 15.0F ? 15.0F : (v > 0.0F ? v : 0.0F);
-            codes[i] = static_cast<std::uint16_t>(v == v ? bounded : 8.0F);
-        }
-    }
-    void decode_values(const std::uint16_t* codes, extent n, const ggml_group& group,
-                       float* y) const {
-        const float d = fp16::decode(group.half);
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
+                                              Code* codes) const {
+        const float divisor = divisor_of(group);
+#pragma omp simd
         for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(static_cast<int>(codes[i]) - 8) * d;
+            codes[i] = static_cast<Code>(code(x[i] / divisor));
+    }
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
+                                              float* y) const {
+        const float d = fp16::decode(group.half);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(static_cast<std::int32_t>(codes[i]) - 8) * d;
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const ggml_group& group) const {
+        const float divisor = divisor_of(group);
+        const float d = fp16::decode(group.half);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(code(x[i] / divisor) - 8) * d;
+    }
+
+  private:
+    // int(v + 8.5) within 0 to 15, NaN as 0. Beyond 16 every code is the outermost one.
+    static std::int32_t code(float v) noexcept {
+        const auto whole = static_cast<std::int32_t>(detail::bounded(v, 16.0F) + 8.5F);
+        return std::clamp(whole, 0, 15);
     }
 };
 
@@ -100,23 +166,39 @@ class q8_0 : public detail::ggml_quantizer<q8_0> {
     using detail::ggml_quantizer<q8_0>::ggml_quantizer;
 
     [[nodiscard]] constexpr int code_bits() const noexcept { return 8; }
-    [[nodiscard]] ggml_group fit_group(std::span<const float> x) const {
-        return detail::ggml_scale(largest_magnitude(x) / 127.0F);
+    [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
+        return {largest_magnitude(x) / 127.0F, 0};
     }
-    void encode_values(const float* x, extent n, const ggml_group& group,
-                       std::uint16_t* codes) const {
-        for (extent i = 0; i < n; ++i) {
-            const float v = group.exact == 0.0F ? 0.0F : std::round(x[i] / group.exact);
-            const float bounded = v > 127.0F ? 127.0F : (v < -127.0F ? -127.0F : v);
-            const auto q = static_cast<std::int32_t>(v == v ? bounded : 0.0F);
-            codes[i] = static_cast<std::uint16_t>(static_cast<std::uint32_t>(q) & 0xFFU);
-        }
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
+                                              Code* codes) const {
+        const float divisor = divisor_of(group);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            codes[i] =
+                static_cast<Code>(static_cast<std::uint32_t>(integer(x[i] / divisor)) & 0xFFU);
     }
-    void decode_values(const std::uint16_t* codes, extent n, const ggml_group& group,
-                       float* y) const {
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
+                                              float* y) const {
         const float d = fp16::decode(group.half);
+#pragma omp simd
         for (extent i = 0; i < n; ++i)
             y[i] = static_cast<float>(from_twos_complement(codes[i], 8)) * d;
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const ggml_group& group) const {
+        const float divisor = divisor_of(group);
+        const float d = fp16::decode(group.half);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(integer(x[i] / divisor)) * d;
+    }
+
+  private:
+    // Half away from zero, within -127 to 127; bounded first, because the bound is an integer.
+    static std::int32_t integer(float v) noexcept {
+        return detail::nearest_away_integer(detail::bounded(v, 127.0F));
     }
 };
 

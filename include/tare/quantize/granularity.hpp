@@ -45,9 +45,17 @@ template <extent Size>
 struct per_block {
     static_assert(Size > 0, "a block has at least one element");
     static constexpr std::string_view name = "per_block";
+    static constexpr extent size = Size;
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return Size; }
     friend bool operator==(const per_block&, const per_block&) = default;
 };
+
+/// The length of every group but the last one of a row, where the type says it; else 0.
+template <granularity G>
+inline constexpr extent fixed_group_size = [] {
+    if constexpr (requires { extent{G::size}; }) return extent{G::size};
+    return extent{0};
+}();
 
 /// Rows of `columns` elements for formats whose blocks start anew at every row; 0: one long row.
 struct row_blocks {

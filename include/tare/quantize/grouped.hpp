@@ -2,24 +2,8 @@
 // SPDX-License-Identifier: MIT
 // The common part of quantizers that cut a tensor into groups, keep a few numbers per group and
 // code every element with the same width: integer grids, block formats, code books. A quantizer
-// derives from `grouped_quantizer<itself, its group>` and says only what is its own:
-//
-//   extent group_size(n) const            length of a group in a tensor of n elements
-//   [optional] extent row_length(n) const groups start anew at every row; the tensor is one row
-//   int code_bits() const                 1 to 16
-//   int group_bits() const                stored bits of one group's parameters
-//   Group fit_group(span) const           parameters of one group; elements may be NaN or infinite
-//   void encode_values(x, n, group, codes) const     std::uint16_t codes
-//   void decode_values(codes, n, group, y) const
-//   void put_group(code_writer&, group) const; Group get_group(code_reader&) const
-//   [optional] void fake_values(x, y, begin, end, stream, group) const   both steps at once
-//   [optional] float gradient(x, group) const        straight-through factor, 1 by default
-//
-// Formats with parameters of the whole tensor name their type as third argument, take it as last
-// argument of fit_group and get_group (there before the group's index), and add
-//   Tensor fit_tensor(span) const; [optional] void finish(params&) const, after all groups
-//   void put_tensor(code_writer&, tensor) const; Tensor get_tensor(code_reader&, groups) const
-//   std::int64_t tensor_bits(groups) const
+// derives from `grouped_quantizer<itself, its group>` and says only what is its own, as listed in
+// quantize/group_hooks.hpp.
 //
 // Elements carry no memory of their neighbours, so any piece of a group can be coded alone.
 
@@ -33,6 +17,10 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/pool.hpp>
+#include <tare/quantize/block_elements.hpp>
+#include <tare/quantize/group_hooks.hpp>
+#include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -46,7 +34,7 @@ struct no_tensor_params {
 /// Parameters of all groups, in order, and of the tensor as a whole.
 template <class Group, class Tensor = no_tensor_params>
 struct grouped_params {
-    std::vector<Group> groups;
+    std::vector<Group, unset_allocator<Group>> groups;
     Tensor tensor{};
     friend bool operator==(const grouped_params&, const grouped_params&) = default;
 };
@@ -63,6 +51,8 @@ inline void require_same_size(std::string_view who, std::size_t x, std::size_t y
 template <class Derived, class Group, class Tensor = no_tensor_params>
 class grouped_quantizer {
     static constexpr bool has_tensor = !std::is_same_v<Tensor, no_tensor_params>;
+    // Looked into by the functions below alone: Derived is not complete here.
+    using hooks = detail::group_hooks<Derived, Group, Tensor>;
 
   public:
     using group_type = Group;
@@ -72,20 +62,23 @@ class grouped_quantizer {
     /// Threads: groups; within a group the statistics are blocked, so results do not depend on
     /// their number.
     [[nodiscard]] params_type fit(std::span<const float> x) const {
-        const layout at(self(), static_cast<extent>(x.size()));
+        const detail::group_layout at = layout(static_cast<extent>(x.size()));
         params_type out;
-        if constexpr (has_tensor) out.tensor = self().fit_tensor(x);
         out.groups.resize(static_cast<std::size_t>(at.groups));
-        const auto some = [&](extent begin, extent end) {
-            for (extent g = begin; g < end; ++g) {
-                const std::span<const float> values = x.subspan(
-                    static_cast<std::size_t>(at.begin(g)), static_cast<std::size_t>(at.length(g)));
-                Group& group = out.groups[static_cast<std::size_t>(g)];
-                if constexpr (has_tensor) {
-                    group = self().fit_group(values, out.tensor);
-                } else {
-                    group = self().fit_group(values);
-                }
+        const auto some = [&](extent first, extent last) {
+            const Derived q = self();
+            Group* const groups = out.groups.data();
+            for (extent g = first; g < last; g += group_batch) {
+                const extent stop = std::min(g + group_batch, last);
+                at.walk<hooks::block>(at.begin(g), at.begin(stop),
+                                      [&](extent one, extent from, auto count) {
+                                          if constexpr (hooks::block > 0)
+                                              detail::fetch_ahead(x.data() + from, count);
+                                          groups[one] = q.fit_group(std::span<const float>(
+                                              x.data() + from, static_cast<std::size_t>(count)));
+                                      });
+                if constexpr (requires { q.finish_groups(groups, g); })
+                    q.finish_groups(groups + g, stop - g);
             }
         };
         if (at.groups < threads()) {  // few long groups: the threads share each one
@@ -102,19 +95,25 @@ class grouped_quantizer {
     void fake_quantize(std::span<const float> x, const params_type& p, std::span<float> y) const {
         detail::require_same_size(Derived::name, x.size(), y.size());
         const extent n = static_cast<extent>(x.size());
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
-                if constexpr (requires {
-                                  self().fake_values(x.data(), y.data(), from, to, stream, group);
-                              }) {
-                    self().fake_values(x.data(), y.data(), from, to, stream, group);
+            const auto q = detail::coder_of(self(), p.tensor);
+            const Group* const groups = p.groups.data();
+            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+                if constexpr (hooks::maps_long_groups) {
+                    at.template walk<0>(from, to, [&](extent g, extent b, extent count) {
+                        q.fake_values(x.data(), y.data(), b, b + count, stream, groups[g]);
+                    });
                 } else {
-                    std::uint16_t codes[piece];
-                    self().encode_values(x.data() + from, to - from, group, codes);
-                    self().decode_values(codes, to - from, group, y.data() + from);
+                    alignas(64) float values[piece];
+                    float* const out = stream ? values : y.data() + from;
+                    at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
+                        detail::fetch_piece_below(x.data() + b, count);
+                        hooks::fake(q, x.data() + b, out + (b - from), count, groups[g]);
+                    });
+                    if (stream) stream_out(values, y.data() + from, to - from);
                 }
             });
             if (stream) simd::stream_fence();
@@ -123,8 +122,9 @@ class grouped_quantizer {
 
     /// The packed tensor: codes of all elements, then the parameters of all groups.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
+        using code = typename hooks::code;
         const extent n = static_cast<extent>(x.size());
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         packed_tensor out;
         // At once: parameters that follow large codes would otherwise move them.
@@ -133,21 +133,21 @@ class grouped_quantizer {
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            std::uint16_t codes[piece];
-            for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
-                const extent to = std::min(from + piece, end);
-                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
-                    self().encode_values(x.data() + b, e - b, group, codes + (b - from));
+            const auto q = detail::coder_of(self(), p.tensor);
+            const Group* const groups = p.groups.data();
+            alignas(64) code codes[piece];
+            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+                at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
+                    detail::fetch_piece_below(x.data() + b, count);
+                    q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
-                pack_bits(
-                    std::span<const std::uint16_t>(codes, static_cast<std::size_t>(to - from)),
-                    width, part(bytes, from, to, width));
-            }
+                pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
+                          part(bytes, from, to, width));
+            });
         });
         if constexpr (has_tensor)
             if (n > 0) self().put_tensor(writer, p.tensor);
-        for (const Group& group : p.groups)
-            self().put_group(writer, group);
+        hooks::put_groups(self(), writer, p.groups);
         return out;
     }
 
@@ -158,29 +158,46 @@ class grouped_quantizer {
         const int width = self().code_bits();
         code_reader reader(packed, Derived::name);
         const std::span<const std::byte> bytes = reader.take(n, width);
-        const layout at(self(), n);
+        const detail::group_layout at = layout(n);
         params_type p;
         if constexpr (has_tensor)
             if (n > 0) p.tensor = self().get_tensor(reader, at.groups);
-        p.groups.reserve(static_cast<std::size_t>(at.groups));
+        // Before any memory for the groups: what a short stream declares is not believed.
+        reader.expect(at.groups * self().group_bits());
+        p.groups.resize(static_cast<std::size_t>(at.groups));
         for (extent g = 0; g < at.groups; ++g) {
+            Group& group = p.groups[static_cast<std::size_t>(g)];
             if constexpr (has_tensor) {
-                p.groups.push_back(self().get_group(reader, g, p.tensor));
+                group = self().get_group(reader, g, p.tensor);
             } else {
-                p.groups.push_back(self().get_group(reader));
+                group = self().get_group(reader);
             }
         }
         reader.expect_end();
+        const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
-            std::uint16_t codes[piece];
-            for (extent from = begin; from < end; from += piece) {
+            const auto q = detail::coder_of(self(), p.tensor);
+            const Group* const groups = p.groups.data();
+            alignas(64) typename hooks::stored_code codes[piece];
+            alignas(64) float values[piece];
+            for (extent from = begin; from < end; from += piece) {  // whole pieces are whole bytes
                 const extent to = std::min(from + piece, end);
-                detail::unpack_codes(part(bytes, from, to, width), width,
-                                     std::span(codes, static_cast<std::size_t>(to - from)));
-                pieces(at, p, from, to, [&](const Group& group, extent b, extent e) {
-                    self().decode_values(codes + (b - from), e - b, group, y.data() + b);
+                const auto count = static_cast<std::size_t>(to - from);
+                detail::unpack_codes(part(bytes, from, to, width), width, std::span(codes, count));
+                float* const out = stream ? values : y.data() + from;
+                if constexpr (hooks::has_elements)
+                    detail::decode_elements<typename Derived::element_type>(codes, to - from, out);
+                at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto some) {
+                    const extent i = b - from;
+                    if constexpr (hooks::has_elements) {
+                        q.scale_values(out + i, some, groups[g], out + i);
+                    } else {
+                        q.decode_values(codes + i, some, groups[g], out + i);
+                    }
                 });
+                if (stream) stream_out(values, y.data() + from, to - from);
             }
+            if (stream) simd::stream_fence();
         });
     }
 
@@ -189,13 +206,14 @@ class grouped_quantizer {
                   std::span<float> dx) const {
         detail::require_same_size(Derived::name, x.size(), dy.size());
         detail::require_same_size(Derived::name, x.size(), dx.size());
-        const layout at(self(), static_cast<extent>(x.size()));
+        const extent n = static_cast<extent>(x.size());
+        const detail::group_layout at = layout(n);
         require_groups(p, at);
         if constexpr (requires(const Group& g) { self().gradient(0.0F, g); }) {
-            const extent n = static_cast<extent>(x.size());
             parallel_for(n, piece, 8, [&](extent begin, extent end) {
-                pieces(at, p, begin, end, [&](const Group& group, extent from, extent to) {
-                    for (extent i = from; i < to; ++i) {
+                at.template walk<0>(begin, end, [&](extent g, extent from, extent count) {
+                    const Group& group = p.groups[static_cast<std::size_t>(g)];
+                    for (extent i = from; i < from + count; ++i) {
                         const auto k = static_cast<std::size_t>(i);
                         dx[k] = self().gradient(x[k], group) == 0.0F ? 0.0F : dy[k];
                     }
@@ -210,7 +228,7 @@ class grouped_quantizer {
     /// and the parameters of all groups.
     [[nodiscard]] constexpr storage_cost storage(std::int64_t elements,
                                                  std::int64_t nonzeros) const {
-        const layout at(self(), elements);
+        const detail::group_layout at = layout(elements);
         std::int64_t tensor_bits = 0;
         if constexpr (has_tensor) tensor_bits = elements > 0 ? self().tensor_bits(at.groups) : 0;
         return {.value_bits = nonzeros * self().code_bits(),
@@ -222,47 +240,22 @@ class grouped_quantizer {
     constexpr grouped_quantizer() = default;
 
   private:
-    static constexpr extent piece = detail::map_chunk;
+    static constexpr extent piece = detail::group_piece;
+    static constexpr extent group_batch = 256;
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
     }
 
-    // Where the groups of a tensor of n elements lie.
-    struct layout {
-        constexpr layout(const Derived& q, extent n_)
-            : n(n_), size(q.group_size(n_)), row(n_ > 0 ? n_ : 1) {
-            if constexpr (requires { q.row_length(n_); }) row = q.row_length(n_);
-            per_row = (row + size - 1) / size;
-            groups = n / row * per_row;
-        }
-        [[nodiscard]] constexpr extent begin(extent g) const {
-            return g / per_row * row + g % per_row * size;
-        }
-        [[nodiscard]] constexpr extent length(extent g) const {
-            return std::min(size, row - g % per_row * size);
-        }
-        [[nodiscard]] constexpr extent group_of(extent i) const {
-            return i / row * per_row + i % row / size;
-        }
-        extent n, size, row, per_row = 0, groups = 0;
-    };
-    static void require_groups(const params_type& p, const layout& at) {
+    [[nodiscard]] constexpr detail::group_layout layout(extent n) const {
+        extent row = n > 0 ? n : 1;
+        if constexpr (requires { self().row_length(n); }) row = self().row_length(n);
+        return {n, self().group_size(n), row};
+    }
+    static void require_groups(const params_type& p, const detail::group_layout& at) {
         require(static_cast<extent>(p.groups.size()) == at.groups, Derived::name, ": ", at.n,
                 " elements are ", at.groups, " groups, the parameters have ", p.groups.size(),
                 "; fit them to this tensor");
-    }
-    // Calls `one(group, from, to)` on pieces of [begin, end) that lie in one group and in one
-    // piece, from the last to the first (see core/elementwise.hpp for why).
-    template <class One>
-    static void pieces(const layout& at, const params_type& p, extent begin, extent end,
-                       One&& one) {
-        for (extent stop = end; stop > begin;) {
-            const extent g = at.group_of(stop - 1);
-            const extent start = std::max({begin, at.begin(g), (stop - 1) / piece * piece});
-            one(p.groups[static_cast<std::size_t>(g)], start, stop);
-            stop = start;
-        }
     }
     template <class Bytes>
     static Bytes part(Bytes bytes, extent from, extent to, int width) {

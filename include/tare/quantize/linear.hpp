@@ -166,6 +166,7 @@ class linear_quantizer
     }
 
     // What grouped_quantizer asks for.
+    static constexpr extent block = fixed_group_size<Granularity>;
     [[nodiscard]] constexpr extent group_size(extent n) const { return granularity_.group_size(n); }
     [[nodiscard]] constexpr int code_bits() const noexcept { return bits_; }
     [[nodiscard]] constexpr int group_bits() const noexcept {
@@ -175,32 +176,32 @@ class linear_quantizer
         return Range::fit(x, bits_);
     }
 
-    void encode_values(const float* x, extent n, const linear_group& group,
-                       std::uint16_t* codes) const {
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const linear_group& group,
+                                              Code* codes) const {
         const float scale = group.scale;
         const float zero = group.zero;
         const float low = Range::low(bits_);
         const float high = Range::high(bits_);
         const auto mask = static_cast<std::uint32_t>(low_mask(bits_));
 #pragma omp simd
-        for (extent i = 0; i < n; ++i) {
-            float q = std::nearbyint(scale * x[i]) + zero;
-            q = q == q ? q : zero;
-            q = q > low ? q : low;
-            q = q < high ? q : high;
-            codes[i] = static_cast<std::uint16_t>(
-                static_cast<std::uint32_t>(static_cast<std::int32_t>(q)) & mask);
-        }
+        for (extent i = 0; i < n; ++i)
+            codes[i] =
+                static_cast<std::uint16_t>(static_cast<std::uint32_t>(static_cast<std::int32_t>(
+                                               inside(scale * x[i], zero, low, high))) &
+                                           mask);
     }
-    void decode_values(const std::uint16_t* codes, extent n, const linear_group& group,
-                       float* y) const {
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n,
+                                              const linear_group& group, float* y) const {
+        const linear_group by = group;
         const int unused = 32 - bits_;
 #pragma omp simd
         for (extent i = 0; i < n; ++i) {
             const std::uint32_t code = codes[i];
             const auto q = Range::has_zero ? static_cast<std::int32_t>(code)
                                            : static_cast<std::int32_t>(code << unused) >> unused;
-            y[i] = dequantize(static_cast<float>(q), group);
+            y[i] = dequantize(static_cast<float>(q), by);
         }
     }
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
@@ -223,6 +224,17 @@ class linear_quantizer
         });
     }
 
+    /// The same on short groups.
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const linear_group& group) const {
+        const linear_group by = group;
+        const float low = Range::low(bits_);
+        const float high = Range::high(bits_);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = dequantize(inside(by.scale * x[i], by.zero, low, high), by);
+    }
+
     void put_group(code_writer& out, const linear_group& group) const {
         out.put_float(Range::multiplies ? group.step : group.scale);
         if constexpr (Range::has_zero) out.put(static_cast<std::uint64_t>(group.zero), bits_);
@@ -238,6 +250,14 @@ class linear_quantizer
     }
 
   private:
+    // The integer of a scaled value, NaN the code of zero.
+    [[nodiscard]] static float inside(float scaled, float zero, float low, float high) noexcept {
+        const float q = std::nearbyint(scaled) + zero;
+        const float number = q == q ? q : zero;
+        const float above = number > low ? number : low;
+        return above < high ? above : high;
+    }
+
     int bits_ = 8;
     Granularity granularity_{};
 };

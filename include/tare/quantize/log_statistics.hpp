@@ -73,8 +73,10 @@ struct log_sums {
     extent vectors = 0;
     for (extent i = 0; i < count;) {
         const extent stop = std::min(count - i, products * lanes);
-        for (const extent end = i + stop / lanes * lanes; i < end; i += lanes, ++vectors)
+        for (const extent end = i + stop / lanes * lanes; i < end; i += lanes, ++vectors) {
+            simd::prefetch(x + i, statistics_ahead);
             take(simd::load_pack(x + i));
+        }
         if (i < count && count - i < lanes) {
             take(simd::load_pack(x + i, static_cast<std::size_t>(count - i)));
             ++vectors;

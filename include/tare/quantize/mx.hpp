@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -29,6 +30,7 @@
 #include <tare/formats/fp6.hpp>
 #include <tare/formats/fp8.hpp>
 #include <tare/formats/rounding.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -50,27 +52,24 @@ struct mx_int8_element {
     using with_rounding = mx_int8_element<R>;
 
     static code_type encode(float x) noexcept {
-        const float scaled = x * 64.0F;
-        const float q =
-            std::is_same_v<Rounding, nearest_away> ? std::round(scaled) : std::nearbyint(scaled);
-        if (!(q == q)) return 0;
-        const float bounded = q > 127.0F ? 127.0F : (q < -127.0F ? -127.0F : q);
-        return static_cast<code_type>(static_cast<std::int8_t>(bounded));
+        return static_cast<code_type>(static_cast<std::uint32_t>(integer(x)) & 0xFFU);
     }
     static constexpr float decode(code_type code) noexcept {
         return static_cast<float>(static_cast<std::int8_t>(code)) / 64.0F;
     }
+    /// What survives encode and decode.
+    static float round(float x) noexcept { return static_cast<float>(integer(x)) / 64.0F; }
     static constexpr float max_value() noexcept { return 127.0F / 64.0F; }
+
+  private:
+    static std::int32_t integer(float x) noexcept {
+        // Bounded first: the bound is an integer.
+        const float inside = detail::bounded(x * 64.0F, 127.0F);
+        if constexpr (std::is_same_v<Rounding, nearest_away>)
+            return detail::nearest_away_integer(inside);
+        return static_cast<std::int32_t>(std::nearbyint(inside));
+    }
 };
-
-namespace detail {
-
-/// floor(log2 m) for m > 0, subnormal or not.
-[[nodiscard]] inline int floor_log2(float m) noexcept {
-    return std::ilogb(m);
-}
-
-}  // namespace detail
 
 struct scale_floor {
     template <class Element>
@@ -118,7 +117,9 @@ template <numeric_format Element, class ScaleRule = scale_floor>
 class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
   public:
     static constexpr std::string_view name = Element::name;
-    static constexpr int block = 32;
+    static constexpr extent block = 32;
+    using element_type = Element;
+    static_assert(Element::bits <= 16, "mx: elements of at most 16 bits");
 
     mx() = default;
     /// `columns`: length of a row, 0 for one long row. `infinity_is_nan`: a block with an infinity
@@ -131,30 +132,33 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
     [[nodiscard]] constexpr int code_bits() const noexcept { return Element::bits; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
 
-    [[nodiscard]] mx_group fit_group(std::span<const float> x) const {
-        for (const float v : x)
-            if (v != v || (infinity_is_nan_ && !is_finite(v))) return {255};
-        const float m = largest_magnitude(x);
-        if (m == 0.0F) return {0};
-        const int s = ScaleRule::template exponent<Element>(m, emax());
-        return {static_cast<std::uint8_t>(std::clamp(s, -127, 127) + 127)};
+    [[nodiscard, gnu::always_inline]] mx_group fit_group(std::span<const float> x) const {
+        const std::int32_t pattern =
+            detail::largest_pattern(x.data(), static_cast<extent>(x.size()));
+        if (pattern >= detail::infinity_pattern) [[unlikely]]
+            return fit_unusual(x);
+        return group_of(std::bit_cast<float>(pattern));
     }
-    void encode_values(const float* x, extent n, const mx_group& group,
-                       std::uint16_t* codes) const {
-        const float down = power(127 - group.scale);  // exact: 2^-s is a float32 for every s
-        for (extent i = 0; i < n; ++i)
-            codes[i] = group.scale == 255 ? std::uint16_t{0} : Element::encode(x[i] * down);
-    }
-    void decode_values(const std::uint16_t* codes, extent n, const mx_group& group,
-                       float* y) const {
-        constexpr float most = std::numeric_limits<float>::max();
-        const float up =
-            group.scale == 255 ? std::numeric_limits<float>::quiet_NaN() : power(group.scale - 127);
-        for (extent i = 0; i < n; ++i) {
-            const float v =
-                Element::decode(static_cast<typename Element::code_type>(codes[i])) * up;
-            y[i] = v > most ? most : (v < -most ? -most : v);
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const mx_group& group,
+                                              Code* codes) const {
+        if (group.scale == nan_scale) {
+            std::fill_n(codes, n, Code{0});
+            return;
         }
+        elements::encode(x, n, inward(group), codes);
+    }
+    [[gnu::always_inline]] void scale_values(const float* values, extent n, const mx_group& group,
+                                             float* y) const {
+        elements::scale(values, n, outward(group), y);
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const mx_group& group) const {
+        elements::round(x, y, n, inward(group), outward(group));
+    }
+    void pack_groups(const mx_group* groups, extent count, std::byte* to) const {
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(groups[g].scale);
     }
     void put_group(code_writer& out, const mx_group& group) const { out.put(group.scale, 8); }
     [[nodiscard]] mx_group get_group(code_reader& in) const {
@@ -162,8 +166,28 @@ class mx : public grouped_quantizer<mx<Element, ScaleRule>, mx_group> {
     }
 
   private:
-    static float power(int exponent) noexcept { return std::ldexp(1.0F, exponent); }
-    static int emax() noexcept { return detail::floor_log2(Element::max_value()); }
+    using elements = detail::block_elements<Element>;
+    static constexpr std::uint8_t nan_scale = 255;
+    static constexpr int emax = detail::floor_log2(Element::max_value());
+
+    static mx_group group_of(float m) noexcept {
+        if (m == 0.0F) return {0};
+        const int s = ScaleRule::template exponent<Element>(m, emax);
+        return {static_cast<std::uint8_t>(std::clamp(s, -127, 127) + 127)};
+    }
+    [[gnu::noinline]] mx_group fit_unusual(std::span<const float> x) const {
+        for (const float v : x)
+            if (v != v || (infinity_is_nan_ && !is_finite(v))) return {nan_scale};
+        return group_of(largest_magnitude(x));
+    }
+    // 2^-s and 2^s: a float32 for every s, and any factor will do where the result is NaN.
+    static float inward(const mx_group& group) noexcept {
+        return detail::power_of_two(127 - group.scale);
+    }
+    static float outward(const mx_group& group) noexcept {
+        return group.scale == nan_scale ? std::numeric_limits<float>::quiet_NaN()
+                                        : detail::power_of_two(group.scale - 127);
+    }
 
     row_blocks rows_;
     bool infinity_is_nan_ = false;

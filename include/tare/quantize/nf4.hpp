@@ -19,27 +19,13 @@
 #include <vector>
 
 #include <tare/core/error.hpp>
-#include <tare/formats/nf4.hpp>
+#include <tare/core/parallel.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/nf4_elements.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
-
-/// The sixteen levels, ascending: those of the format.
-inline constexpr const std::array<float, 16>& nf4_levels = nf4::levels;
-
-/// Index of the level nearest to v in [-1, 1], the lower one on ties.
-[[nodiscard]] inline std::uint16_t nearest_nf4(float v) noexcept {
-    std::uint16_t best = 0;
-    float least = std::fabs(v - nf4_levels[0]);
-    for (std::uint16_t k = 1; k < 16; ++k) {
-        const float distance = std::fabs(v - nf4_levels[k]);
-        best = distance < least ? k : best;
-        least = distance < least ? distance : least;
-    }
-    return best;
-}
 
 /// The signed dynamic map: 256 values in [-0.99, 1], ascending, whose spacing grows tenfold per
 /// decade of magnitude. Source: Dettmers, Lewis, Shleifer, Zettlemoyer 2022, "8-bit optimizers via
@@ -66,37 +52,20 @@ inline constexpr const std::array<float, 16>& nf4_levels = nf4::levels;
     return map;
 }
 
-/// Scale of a block; `code` is its entry in the dynamic map when scales are nested.
-struct nf4_group {
-    float scale = 0.0F;
-    std::uint8_t code = 0;
-    friend bool operator==(const nf4_group&, const nf4_group&) = default;
-};
-
 /// NF4 with one float32 scale per block: 4.5 bits per element. Gradient: identity.
 class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
   public:
     static constexpr std::string_view name = "nf4_blocks";
+    static constexpr extent block = 64;
+    using element_type = nf4;
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 32; }
-    [[nodiscard]] nf4_group fit_group(std::span<const float> x) const {
+    [[nodiscard, gnu::always_inline]] nf4_group fit_group(std::span<const float> x) const {
         return {largest_magnitude(x), 0};
     }
-    static void encode_values(const float* x, extent n, const nf4_group& group,
-                              std::uint16_t* codes) {
-        for (extent i = 0; i < n; ++i) {
-            const float v = group.scale == 0.0F ? 0.0F : x[i] / group.scale;
-            const float bounded = v > 1.0F ? 1.0F : (v < -1.0F ? -1.0F : v);
-            codes[i] = nearest_nf4(v == v ? bounded : 0.0F);
-        }
-    }
-    static void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
-                              float* y) {
-        for (extent i = 0; i < n; ++i)
-            y[i] = nf4_levels[codes[i]] * group.scale;
-    }
+    [[nodiscard]] detail::nf4_elements coder(const no_tensor_params&) const { return {}; }
     void put_group(code_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
     [[nodiscard]] nf4_group get_group(code_reader& in) const {
         const float scale = in.get_float();
@@ -118,52 +87,46 @@ struct nf4_nested_tensor {
 class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_tensor> {
   public:
     static constexpr std::string_view name = "nf4_nested";
+    static constexpr extent block = 64;
+    using element_type = nf4;
     static constexpr extent scales_per_block = 256;
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 64; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
     [[nodiscard]] constexpr std::int64_t tensor_bits(extent groups) const noexcept {
         return 32 + 32 * blocks_of_scales(groups);
     }
-    [[nodiscard]] nf4_nested_tensor fit_tensor(std::span<const float>) const { return {}; }
-    [[nodiscard]] nf4_group fit_group(std::span<const float> x, const nf4_nested_tensor&) const {
+    [[nodiscard, gnu::always_inline]] nf4_group fit_group(std::span<const float> x) const {
         return {largest_magnitude(x), 0};
     }
     void finish(params_type& p) const {
         const extent groups = static_cast<extent>(p.groups.size());
-        std::vector<float> scales;
-        for (const nf4_group& group : p.groups)
-            scales.push_back(group.scale);
-        p.tensor.offset = static_cast<float>(moments_of(scales).mean);
-        for (float& s : scales)
-            s -= p.tensor.offset;
-        p.tensor.absmax.clear();
-        for (extent b = 0; b < blocks_of_scales(groups); ++b) {
-            const extent begin = b * scales_per_block;
-            const extent count = std::min(scales_per_block, groups - begin);
-            p.tensor.absmax.push_back(largest_magnitude(std::span(scales).subspan(
-                static_cast<std::size_t>(begin), static_cast<std::size_t>(count))));
-        }
-        for (extent g = 0; g < groups; ++g) {
-            const auto at = static_cast<std::size_t>(g);
-            const float most = p.tensor.absmax[static_cast<std::size_t>(g / scales_per_block)];
-            const float v = most == 0.0F ? 0.0F : scales[at] / most;
-            const auto& map = dynamic_map();
-            const auto above = std::ranges::lower_bound(map, v);
-            auto k = static_cast<std::size_t>(above - map.begin());
-            if (k == map.size() || (k > 0 && v - map[k - 1] <= map[k] - v)) --k;
-            p.groups[at] = group_of(static_cast<std::uint8_t>(k), g, p.tensor);
-        }
+        std::vector<float> scales(p.groups.size());
+        for (std::size_t g = 0; g < scales.size(); ++g)
+            scales[g] = p.groups[g].scale;
+        const float offset = static_cast<float>(moments_of(scales).mean);
+        const extent blocks = blocks_of_scales(groups);
+        p.tensor = {offset, std::vector<float>(static_cast<std::size_t>(blocks))};
+        parallel_for(blocks, 1, 16 * scales_per_block, [&](extent begin, extent end) {
+            for (extent b = begin; b < end; ++b) {
+                const extent first = b * scales_per_block;
+                const auto part = std::span(scales).subspan(
+                    static_cast<std::size_t>(first),
+                    static_cast<std::size_t>(std::min(scales_per_block, groups - first)));
+                for (float& s : part)
+                    s -= offset;
+                const float most = largest_magnitude(part);
+                p.tensor.absmax[static_cast<std::size_t>(b)] = most;
+                for (std::size_t k = 0; k < part.size(); ++k) {
+                    const extent g = first + static_cast<extent>(k);
+                    p.groups[static_cast<std::size_t>(g)] =
+                        group_of(nearest_in_map(most == 0.0F ? 0.0F : part[k] / most), g, p.tensor);
+                }
+            }
+        });
     }
-    void encode_values(const float* x, extent n, const nf4_group& group,
-                       std::uint16_t* codes) const {
-        nf4_blocks::encode_values(x, n, group, codes);
-    }
-    void decode_values(const std::uint16_t* codes, extent n, const nf4_group& group,
-                       float* y) const {
-        nf4_blocks::decode_values(codes, n, group, y);
-    }
+    [[nodiscard]] detail::nf4_elements coder(const nf4_nested_tensor&) const { return {}; }
     void put_tensor(code_writer& out, const nf4_nested_tensor& t) const {
         out.put_float(t.offset);
         for (const float most : t.absmax)
@@ -184,6 +147,14 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
 
   private:
+    // Index of the nearest value of the dynamic map, the lower one on ties.
+    static std::uint8_t nearest_in_map(float v) {
+        const auto& map = dynamic_map();
+        const auto above = std::ranges::lower_bound(map, v);
+        auto k = static_cast<std::size_t>(above - map.begin());
+        if (k == map.size() || (k > 0 && v - map[k - 1] <= map[k] - v)) --k;
+        return static_cast<std::uint8_t>(k);
+    }
     static constexpr std::int64_t blocks_of_scales(extent groups) noexcept {
         return (groups + scales_per_block - 1) / scales_per_block;
     }

@@ -12,14 +12,17 @@
 // in pytorch/ao.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string_view>
 
+#include <tare/core/parallel.hpp>
 #include <tare/formats/fp6.hpp>
 #include <tare/formats/fp8.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -33,13 +36,36 @@ struct nvfp4_tensor {
     friend bool operator==(const nvfp4_tensor&, const nvfp4_tensor&) = default;
 };
 
-/// Scale of a block: its E4M3 code; the factors follow from it and from the tensor's scale.
+/// Scale of a block: the value of an E4M3 code. The factors follow from it and from the tensor's.
 struct nvfp4_group {
-    std::uint8_t code = 0;
-    float scale = 0.0F;   ///< value of the code
-    float inward = 0.0F;  ///< (1/t)/b
-    float tensor = 0.0F;  ///< t
+    float scale = 0.0F;
     friend bool operator==(const nvfp4_group&, const nvfp4_group&) = default;
+};
+
+/// The elements under a tensor's scale; without one all values are 0.
+class nvfp4_coder {
+  public:
+    explicit nvfp4_coder(const nvfp4_tensor& t) noexcept
+        : outward_(t.scale), inward_(t.scale == 0.0F ? 0.0F : 1.0F / t.scale) {}
+
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const nvfp4_group& group,
+                                              Code* codes) const {
+        elements::encode(x, n, inward_ / group.scale, codes);
+    }
+    [[gnu::always_inline]] void scale_values(const float* values, extent n,
+                                             const nvfp4_group& group, float* y) const {
+        elements::scale(values, n, group.scale * outward_, y);
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const nvfp4_group& group) const {
+        elements::round(x, y, n, inward_ / group.scale, group.scale * outward_);
+    }
+
+  private:
+    using elements = detail::block_elements<fp4_e2m1, true>;
+    float outward_;
+    float inward_;
 };
 
 /// The quantizer. Gradient: identity.
@@ -48,62 +74,74 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
   public:
     static constexpr std::string_view name = "nvfp4";
     static constexpr float least_scale = 0x1p-6F;
+    static constexpr extent block = 16;
+    using element_type = fp4_e2m1;
 
     nvfp4() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
     explicit nvfp4(extent columns) : rows_{columns} {}
 
-    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return 16; }
+    [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr extent row_length(extent n) const { return rows_.row_length(n); }
     [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 8; }
     [[nodiscard]] constexpr std::int64_t tensor_bits(extent) const noexcept { return 32; }
 
-    [[nodiscard]] nvfp4_tensor fit_tensor(std::span<const float> x) const {
-        const float scale = largest_magnitude(x) / (fp8_e4m3::max_value() * fp4_e2m1::max_value());
-        return {scale >= std::numeric_limits<float>::min() ? scale : 0.0F};
+    /// The largest magnitude of the block in the place of its scale, until finish() knows the
+    /// tensor's.
+    [[nodiscard, gnu::always_inline]] nvfp4_group fit_group(std::span<const float> x) const {
+        return {largest_magnitude(x)};
     }
-    [[nodiscard]] nvfp4_group fit_group(std::span<const float> x, const nvfp4_tensor& t) const {
-        if (t.scale == 0.0F) return {};
-        const float wanted = largest_magnitude(x) / fp4_e2m1::max_value() / t.scale;
-        return group_of(fp8_e4m3::encode(std::clamp(wanted, least_scale, fp8_e4m3::max_value())),
-                        t);
+    void finish(params_type& p) const {
+        static_assert(sizeof(nvfp4_group) == sizeof(float));
+        std::int32_t most = 0;  // as a bit pattern: an integer maximum is vectorised
+        for (const nvfp4_group& group : p.groups)
+            most = std::max(most, std::bit_cast<std::int32_t>(group.scale));
+        const float scale =
+            std::bit_cast<float>(most) / (fp8_e4m3::max_value() * fp4_e2m1::max_value());
+        const float t = scale >= std::numeric_limits<float>::min() ? scale : 0.0F;
+        p.tensor.scale = t;
+        parallel_for(static_cast<extent>(p.groups.size()), 256, 16, [&](extent begin, extent end) {
+            nvfp4_group* const groups = p.groups.data();
+#pragma omp simd
+            for (extent g = begin; g < end; ++g)
+                groups[g].scale = block_scale(groups[g].scale, t);
+        });
     }
-    void encode_values(const float* x, extent n, const nvfp4_group& group,
-                       std::uint16_t* codes) const {
-        for (extent i = 0; i < n; ++i) {
-            const float v = x[i] * group.inward;  // the format saturates
-            codes[i] = v == v ? fp4_e2m1::encode(v) : std::uint8_t{0};
-        }
+    [[nodiscard]] nvfp4_coder coder(const nvfp4_tensor& t) const noexcept {
+        return nvfp4_coder(t);
     }
-    void decode_values(const std::uint16_t* codes, extent n, const nvfp4_group& group,
-                       float* y) const {
-        constexpr float most = std::numeric_limits<float>::max();
-        for (extent i = 0; i < n; ++i) {
-            const float v = fp4_e2m1::decode(static_cast<std::uint8_t>(codes[i])) *
-                            (group.scale * group.tensor);
-            y[i] = v > most ? most : (v < -most ? -most : v);
-        }
+    void put_tensor(code_writer& out, const nvfp4_tensor& t) const {
+        out.put_float(t.scale);
     }
-    void put_tensor(code_writer& out, const nvfp4_tensor& t) const { out.put_float(t.scale); }
     [[nodiscard]] nvfp4_tensor get_tensor(code_reader& in, extent) const {
         const float scale = in.get_float();
         require(is_finite(scale) && scale >= 0.0F, name, ": a tensor scale of ", scale,
                 " in the stream; it must be finite and not negative");
         return {scale};
     }
-    void put_group(code_writer& out, const nvfp4_group& group) const { out.put(group.code, 8); }
+    void pack_groups(const nvfp4_group* groups, extent count, std::byte* to) const {
+#pragma omp simd
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(fp8_e4m3::encode(groups[g].scale));
+    }
+    void put_group(code_writer& out, const nvfp4_group& group) const {
+        out.put(fp8_e4m3::encode(group.scale), 8);
+    }
     [[nodiscard]] nvfp4_group get_group(code_reader& in, extent, const nvfp4_tensor& t) const {
         const auto code = static_cast<std::uint8_t>(in.get(8));
         require(code < 0x7F, name, ": the block scale code ", static_cast<int>(code),
                 " is negative or NaN; the stream is damaged");
-        return t.scale == 0.0F ? nvfp4_group{} : group_of(code, t);
+        return {t.scale == 0.0F ? 0.0F : fp8_e4m3::decode(code)};
     }
 
   private:
-    static nvfp4_group group_of(std::uint8_t code, const nvfp4_tensor& t) noexcept {
-        const float scale = fp8_e4m3::decode(code);
-        return {code, scale, 1.0F / t.scale / scale, t.scale};
+    // E4M3(clamp((m / 6) / t, 2^-6, 448)), 0 without a tensor scale.
+    static float block_scale(float m, float t) noexcept {
+        const float wanted = m / fp4_e2m1::max_value() / t;
+        const float above = wanted > least_scale ? wanted : least_scale;
+        const float scale = fp8_e4m3::round(above);  // the format saturates
+        return t > 0.0F ? scale : 0.0F;
     }
 
     row_blocks rows_;

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,15 @@ class code_writer {
 
     /// Appends the lowest `width` bits of `value`, 0 <= width <= 64.
     void put(std::uint64_t value, int width) {
+        if (((out_->bits | width) & 7) == 0) {  // whole bytes: most parameters
+            const std::size_t start = out_->bytes.size();
+            const auto count = static_cast<std::size_t>(width / 8);
+            out_->bytes.resize(start + count);
+            for (std::size_t i = 0; i < count; ++i)
+                out_->bytes[start + i] = static_cast<std::byte>(value >> (8 * i));
+            out_->bits += width;
+            return;
+        }
         for (int left = width; left > 0;) {
             const int used = static_cast<int>(out_->bits % 8);
             if (used == 0) out_->bytes.push_back(std::byte{0});
@@ -48,6 +58,8 @@ class code_writer {
     /// Appends the 32 bits of a float.
     void put_float(float value) { put(std::bit_cast<std::uint32_t>(value), 32); }
 
+    /// Whether the next field begins a byte.
+    [[nodiscard]] bool at_byte() const noexcept { return out_->bits % 8 == 0; }
     /// Makes room for `count` codes of `width` bits at a byte boundary and returns their bytes.
     /// The caller fills them. Only valid while the stream is whole bytes.
     std::span<std::byte> reserve(extent count, int width) {
@@ -80,6 +92,15 @@ class code_reader {
     std::uint64_t get(int width) {
         require(width <= in_->bits - at_, who_, ": byte ", at_ / 8, ": the stream of ", in_->bits,
                 " bits ends inside a field of ", width, " bits; it was cut or damaged");
+        const auto first = static_cast<std::size_t>(at_ / 8);
+        if (width <= 56 && first + 8 <= in_->bytes.size()) {  // within one word wherever it begins
+            static_assert(std::endian::native == std::endian::little);
+            std::uint64_t word;
+            std::memcpy(&word, in_->bytes.data() + first, sizeof word);
+            const int skip = static_cast<int>(at_ % 8);
+            at_ += width;
+            return word >> skip & low_mask(width);
+        }
         std::uint64_t value = 0;
         for (int got = 0; got < width;) {
             const int skip = static_cast<int>(at_ % 8);
@@ -107,6 +128,12 @@ class code_reader {
                                         packed_bytes(static_cast<std::size_t>(count), width));
         at_ += bits;
         return codes;
+    }
+    /// Throws unless at least `bits` are left.
+    void expect(std::int64_t bits) const {
+        require(bits <= in_->bits - at_, who_, ": byte ", at_ / 8, ": ", in_->bits - at_,
+                " bits are left of the ", bits,
+                " that follow here; the stream was cut or belongs to a smaller tensor");
     }
     /// Throws unless everything was read.
     void expect_end() const {

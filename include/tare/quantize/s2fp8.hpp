@@ -89,15 +89,18 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
             codes[i] = static_cast<std::uint16_t>(x[i] == x[i] ? signed_code : nan_code);
         }
     }
-    void decode_values(const std::uint16_t* codes, extent n, const s2fp8_group& group,
-                       float* y) const {
-        for (extent i = 0; i < n; ++i) {
-            const int code = codes[i] & 0x7F;
+    template <class Code>
+    void decode_values(const Code* codes, extent n, const s2fp8_group& group, float* y) const {
+        float values[256];  // of all codes
+        for (int code = 0; code < 128; ++code) {
             const bool number = code <= detail::s2fp8_code(detail::s2fp8_top_level);
             const float size = number ? group.levels.value(detail::s2fp8_level(code))
                                       : std::numeric_limits<float>::quiet_NaN();
-            y[i] = (codes[i] & 0x80) != 0 && code != 0 ? -size : size;
+            values[code] = size;
+            values[code + 128] = code != 0 ? -size : size;
         }
+        for (extent i = 0; i < n; ++i)
+            y[i] = values[codes[i] & 0xFFU];
     }
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
                      const s2fp8_group& group) const {

@@ -26,14 +26,15 @@
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
-#include <tare/core/random_fill.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_kernel.hpp>
+#include <tare/quantize/smaq_simulation.hpp>
 #include <tare/quantize/smaq_size.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 #include <tare/quantize/smaq_stream.hpp>
+#include <tare/quantize/smaq_stream_decode.hpp>
 
 namespace tare {
 
@@ -115,9 +116,9 @@ class smaq {
                 writer.put_float(v);
             return out;
         }
-        const kernel k(options_, p);
-        detail::smaq_encode(n, widths(), p, out, [&](extent begin, extent end, float* codes) {
-            code_values(k, x, begin, end, codes);
+        const auto elements = simulation(p);
+        detail::smaq_encode(x, widths(), p, out, [&](extent begin, extent end, float* codes) {
+            elements.code_values(x, begin, end, widths(), codes);
         });
         return out;
     }
@@ -126,13 +127,13 @@ class smaq {
                                                      const smaq_params& p) const
         requires(!faithful) {
         std::vector<std::uint16_t> out(x.size());
-        const kernel k(options_, p);
+        const auto elements = simulation(p);
         parallel_for(static_cast<extent>(x.size()), detail::map_chunk, 32,
                      [&](extent begin, extent end) {
                          float codes[detail::map_chunk];
                          for (extent from = begin; from < end; from += detail::map_chunk) {
                              const extent to = std::min(from + detail::map_chunk, end);
-                             code_values(k, x, from, to, codes);
+                             elements.code_values(x, from, to, widths(), codes);
                              for (extent i = from; i < to; ++i)
                                  out[static_cast<std::size_t>(i)] =
                                      static_cast<std::uint16_t>(codes[i - from]);
@@ -211,86 +212,17 @@ class smaq {
                 static_cast<float>(options_.main_threshold)};
     }
 
-    // Fills u[0 .. end - begin) with the draws of elements begin to end.
-    void draw(std::span<const float> draws, extent begin, extent end, float* u) const {
-        if constexpr (Rounding::draws) {
-            if (draws.empty()) {
-                fill_uniform_16(random_stream(options_.seed, 0), static_cast<std::uint64_t>(begin),
-                                std::span(u, static_cast<std::size_t>(end - begin)));
-            } else {
-                std::copy_n(draws.data() + begin, end - begin, u);
-            }
-        }
+    [[nodiscard]] detail::smaq_simulation<kernel, Rounding> simulation(const smaq_params& p) const {
+        return {kernel(options_, p), options_.seed};
     }
-
-    // codes[i - begin] = code of element i, at most map_chunk of them.
-    void code_values(const kernel& shared, std::span<const float> x, extent begin, extent end,
-                     float* codes) const {
-        float u[detail::map_chunk + static_cast<extent>(simd::lanes)];
-        draw({}, begin, end, u);
-        const auto sign = [](int width) { return static_cast<float>(1 << (width - 1)); };
-        const float main_sign = sign(widths().main);
-        const float outlier_sign = sign(widths().outlier);
-        const float* const draws = u;
-        map_elements(x.data() + begin, codes, 0, end - begin, false,
-                     [=, k = shared](simd::floats v, extent i) {
-                         return k.code(k.grid(v, drawn(draws + i)), main_sign, outlier_sign);
-                     });
-    }
-
-    [[gnu::always_inline]] static simd::floats drawn(const float* u) {
-        if constexpr (Rounding::draws) return simd::load(u);
-        return simd::broadcast(0.0F);
-    }
-
     void run(std::span<const float> x, const smaq_params& p, std::span<const float> draws,
              const smaq_fold& fold, std::span<float> y) const {
         detail::require_same_size(name, x.size(), y.size());
-        const extent n = static_cast<extent>(x.size());
-        if (n < options_.min_size) {
+        if (static_cast<extent>(x.size()) < options_.min_size) {
             std::ranges::copy(x, y.begin());
-            return;
+        } else {
+            simulation(p).run(x, draws, fold, y);
         }
-        const kernel k(options_, p);
-        const bool stream = n >= stream_min_elements;
-        parallel_for(n, detail::map_chunk, Rounding::draws ? 16 : 8, [&](extent begin, extent end) {
-            // From the last chunk to the first, see core/elementwise.hpp.
-            for (extent stop = end; stop > begin;) {
-                const extent start =
-                    std::max(begin, (stop - 1) / detail::map_chunk * detail::map_chunk);
-                // Padded, because the last vector reads whole lanes.
-                float u[detail::map_chunk + static_cast<extent>(simd::lanes)];
-                draw(draws, start, stop, u);
-                if (fold.gamma.empty()) {
-                    simulate(k, x.data() + start, y.data() + start, stop - start, stream, u);
-                } else {
-                    simulate_folded(k, fold, x.data(), y.data(), start, stop, u);
-                }
-                stop = start;
-            }
-            if (stream) simd::stream_fence();
-        });
-    }
-    // `u` holds the draws of the elements that are worked on.
-    static void simulate(const kernel& shared, const float* x, float* y, extent count, bool stream,
-                         const float* u) {
-        map_elements(x, y, 0, count, stream, [=, k = shared](simd::floats v, extent i) {
-            return k.finish(k.value(k.grid(v, drawn(u + i))));
-        });
-    }
-    static void simulate_folded(const kernel& shared, const smaq_fold& fold, const float* x,
-                                float* y, extent begin, extent end, const float* u) {
-        detail::for_each_channel(
-            begin, end, fold, [&](extent from, extent to, float gamma, float beta) {
-                const simd::floats back = simd::broadcast(gamma);
-                // Without gamma the output is beta whatever is coded.
-                const simd::floats g = simd::broadcast(!faithful && gamma == 0.0F ? 1.0F : gamma);
-                const simd::floats b = simd::broadcast(beta);
-                map_elements(x, y, from, to, false, [=, k = shared](simd::floats v, extent i) {
-                    return k.finish(k.value(k.grid((v - b) / g, drawn(u + (i - begin)))) * back +
-                                    b);
-                });
-            });
     }
 
     [[nodiscard]] std::int64_t count_outliers(std::span<const float> x, const smaq_params& p,

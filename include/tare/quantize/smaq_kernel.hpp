@@ -82,6 +82,8 @@ struct smaq_lanes {
 template <class Rounding>
 class smaq_faithful_kernel {
   public:
+    static constexpr bool faithful = true;
+
     smaq_faithful_kernel(const smaq_options& options, const smaq_params& p)
         : main_(options.main_bits, options.main_threshold),
           outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),
@@ -154,6 +156,8 @@ struct smaq_back {
 template <class Rounding>
 class smaq_encodable_kernel {
   public:
+    static constexpr bool faithful = false;
+
     smaq_encodable_kernel(const smaq_options& options, const smaq_params& p)
         : main_(options.main_bits, options.main_threshold),
           outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),

@@ -81,10 +81,10 @@ struct smaq_range {
 
 inline constexpr extent smaq_range_elements = 64 * map_chunk;
 
-/// Packs elements [begin, end). `code_values(begin, end, codes)` writes at most map_chunk codes as
-/// numbers, 2^15 above the outliers.
+/// Packs elements [begin, end) of x. `code_values(begin, end, codes)` writes at most map_chunk
+/// codes as numbers, 2^15 above the outliers.
 template <class Lane, class CodeValues>
-smaq_range smaq_pack_range(extent begin, extent end, const smaq_widths& widths,
+smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_widths& widths,
                            const CodeValues& code_values) {
     const auto n = static_cast<std::size_t>(end - begin);
     smaq_range out;
@@ -103,6 +103,9 @@ smaq_range smaq_pack_range(extent begin, extent end, const smaq_widths& widths,
         code_values(from, from + count, values);
         for (extent at = 0; at < count; at += static_cast<extent>(mask_block)) {
             const extent some = std::min(static_cast<extent>(mask_block), count - at);
+            // The next chunk comes into the cache while this one is packed.
+            for (std::size_t line = 0; line < mask_block; line += 16)
+                simd::prefetch(x + from + at, map_chunk + static_cast<extent>(line));
             std::uint32_t whole[mask_block];
             Lane code[mask_block];
             for (std::size_t i = 0; i < mask_block; ++i) {
@@ -126,10 +129,11 @@ smaq_range smaq_pack_range(extent begin, extent end, const smaq_widths& widths,
     return out;
 }
 
-/// Packs n elements into `out`.
+/// Packs the elements of x into `out`.
 template <class CodeValues>
-void smaq_encode(extent n, const smaq_widths& widths, const smaq_params& p, packed_tensor& out,
-                 const CodeValues& code_values) {
+void smaq_encode(std::span<const float> x, const smaq_widths& widths, const smaq_params& p,
+                 packed_tensor& out, const CodeValues& code_values) {
+    const extent n = static_cast<extent>(x.size());
     const extent count = (n + smaq_range_elements - 1) / smaq_range_elements;
     std::vector<smaq_range> ranges(static_cast<std::size_t>(count));
     const bool bytes = widths.main <= 8 && widths.outlier <= 8;
@@ -138,8 +142,8 @@ void smaq_encode(extent n, const smaq_widths& widths, const smaq_params& p, pack
             const extent from = r * smaq_range_elements;
             const extent to = std::min(n, from + smaq_range_elements);
             ranges[static_cast<std::size_t>(r)] =
-                bytes ? smaq_pack_range<std::uint8_t>(from, to, widths, code_values)
-                      : smaq_pack_range<std::uint32_t>(from, to, widths, code_values);
+                bytes ? smaq_pack_range<std::uint8_t>(x.data(), from, to, widths, code_values)
+                      : smaq_pack_range<std::uint32_t>(x.data(), from, to, widths, code_values);
         }
     });
     out.bits = n + 64;
@@ -171,94 +175,6 @@ void smaq_encode(extent n, const smaq_widths& widths, const smaq_params& p, pack
     writer.put(std::bit_cast<std::uint32_t>(p.deviation), 32);
     static_cast<void>(writer.finish());
     out.bytes.resize(size);
-}
-
-/// Values of all codes of one width; `value(outlier, q, offset)` gives one.
-template <class Value>
-std::vector<float> smaq_values(bool outlier, const smaq_widths& widths, const Value& value) {
-    const int width = outlier ? widths.outlier : widths.main;
-    const std::uint32_t sign = 1U << (width - 1);
-    std::vector<float> out(std::size_t{2} * sign);
-    for (std::uint32_t code = 0; code < 2 * sign; ++code) {
-        const bool negative = (code & sign) != 0;
-        const auto magnitude = static_cast<float>(code & (sign - 1));
-        const float offset = outlier ? (negative ? -widths.threshold : widths.threshold) : 0.0F;
-        // + 0: a negative zero is the main code 0.
-        out[code] = value(outlier, (negative ? -magnitude : magnitude) + 0.0F, offset);
-    }
-    return out;
-}
-
-/// Codes of one width read 64 at a time, in order.
-class smaq_code_source {
-  public:
-    smaq_code_source(bit_reader in, int width, std::int64_t count)
-        : in_(in),
-          width_(width),
-          left_(count),
-          unpack_(bit_pack_kernels<std::uint16_t>::unpack(width)) {}
-
-    [[nodiscard]] std::uint16_t next() {
-        if (at_ == pack_block) refill();
-        return codes_[at_++];
-    }
-
-  private:
-    void refill() {
-        std::uint64_t words[max_packed_words] = {};
-        const auto some = std::min<std::int64_t>(left_, pack_block);
-        in_.take(words, static_cast<std::size_t>(some) * static_cast<std::size_t>(width_));
-        unpack_(reinterpret_cast<const std::byte*>(words), codes_);
-        left_ -= some;
-        at_ = 0;
-    }
-
-    bit_reader in_;
-    int width_;
-    std::int64_t left_;
-    bit_pack_kernels<std::uint16_t>::unpack_function unpack_;
-    std::size_t at_ = pack_block;
-    std::uint16_t codes_[pack_block];
-};
-
-/// Unpacks y.size() elements; `values_of(params)` gives the function for smaq_values.
-/// Throws with the byte offset on a stream of another size or with damaged numbers.
-template <class ValuesOf>
-void smaq_decode(const packed_tensor& packed, std::string_view who, const smaq_widths& widths,
-                 std::span<float> y, const ValuesOf& values_of) {
-    static_cast<void>(code_reader(packed, who));  // size and padding
-    const auto n = static_cast<std::int64_t>(y.size());
-    const bit_reader start(packed.bytes, who, 0);
-    bit_reader flags = start;
-    std::vector<std::uint64_t> masks((y.size() + mask_block - 1) / mask_block);
-    flags.take(masks.data(), y.size());
-    std::int64_t outliers = 0;
-    for (const std::uint64_t mask : masks)
-        outliers += std::popcount(mask);
-    const std::int64_t main_bits = (n - outliers) * widths.main;
-    const std::int64_t bits = n + main_bits + outliers * widths.outlier + 64;
-    require(packed.bits == bits, who, ": byte ", packed.bytes.size(), ": the stream has ",
-            packed.bits, " bits where ", n, " elements with ", outliers, " outliers take ", bits,
-            "; it was cut or belongs to another tensor");
-    bit_reader tail = start;
-    tail.skip(static_cast<std::size_t>(bits - 64));
-    const float mean = std::bit_cast<float>(static_cast<std::uint32_t>(tail.take(32)));
-    const float deviation = std::bit_cast<float>(static_cast<std::uint32_t>(tail.take(32)));
-    require(is_finite(mean) && is_finite(deviation) && deviation >= 0.0F, who, ": byte ",
-            (bits - 64) / 8, ": mean ", mean, " and deviation ", deviation,
-            " in the stream; both must be finite, the deviation not negative");
-
-    const auto value = values_of(smaq_params{mean, deviation});
-    const std::vector<float> main_values = smaq_values(false, widths, value);
-    const std::vector<float> outlier_values = smaq_values(true, widths, value);
-    bit_reader outlier_bits = flags;
-    outlier_bits.skip(static_cast<std::size_t>(main_bits));
-    smaq_code_source main_codes(flags, widths.main, n - outliers);
-    smaq_code_source outlier_codes(outlier_bits, widths.outlier, outliers);
-    for (std::size_t i = 0; i < y.size(); ++i) {
-        const bool outlier = (masks[i / mask_block] >> (i % mask_block) & 1) != 0;
-        y[i] = outlier ? outlier_values[outlier_codes.next()] : main_values[main_codes.next()];
-    }
 }
 
 }  // namespace tare::detail

@@ -18,6 +18,7 @@
 
 #include <tare/core/parallel.hpp>
 #include <tare/core/shape.hpp>
+#include <tare/core/simd.hpp>
 
 namespace tare {
 
@@ -62,6 +63,10 @@ using lanes8d = double __attribute__((vector_size(64)));
 
 inline constexpr extent virtual_lanes = 16;
 
+// Elements that a pass asks for ahead of itself: with this much arithmetic the machine's own
+// prefetching falls behind (0.45 against 0.59 ns an element, 64 MiB).
+inline constexpr extent statistics_ahead = 1024;
+
 // The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
 // GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
 
@@ -71,7 +76,8 @@ inline std::int32_t finite_pattern(float x) noexcept {
     return pattern < 0x7F800000 ? pattern : 0;
 }
 
-inline float block_magnitude(const float* x, extent count) noexcept {
+// Inlined, so that in a block of constant length the loop has no rest.
+[[gnu::always_inline]] inline float block_magnitude(const float* x, extent count) noexcept {
     std::int32_t most = 0;
     for (extent i = 0; i < count; ++i) {
         const std::int32_t pattern = finite_pattern(x[i]);
@@ -95,7 +101,7 @@ struct ordered_range {
     std::int32_t high = std::numeric_limits<std::int32_t>::min();
 };
 
-inline ordered_range block_range(const float* x, extent count) noexcept {
+[[gnu::always_inline]] inline ordered_range block_range(const float* x, extent count) noexcept {
     constexpr std::int32_t infinity = 0x7F800000;
     constexpr std::int32_t first = std::numeric_limits<std::int32_t>::min();
     constexpr std::int32_t last = std::numeric_limits<std::int32_t>::max();
@@ -124,6 +130,7 @@ inline shifted_sums block_sums(const float* x, extent count, double shift) noexc
     lanes8d s0{}, s1{}, q0{}, q1{};
     extent i = 0;
     for (; i + virtual_lanes <= count; i += virtual_lanes) {
+        simd::prefetch(x + i, statistics_ahead);
         double d[virtual_lanes];
 #pragma omp simd
         for (extent lane = 0; lane < virtual_lanes; ++lane)
@@ -183,6 +190,28 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
            static_cast<std::size_t>(statistics_block);
 }
 
+// Of a tensor of several blocks; not inlined, because blocks of a format ask for theirs one by one.
+[[gnu::noinline]] inline float largest_of_blocks(std::span<const float> x) {
+    std::vector<float> most(block_count(x));
+    for_each_block(x, 1, [&](extent block, const float* data, extent count) {
+        most[static_cast<std::size_t>(block)] = block_magnitude(data, count);
+    });
+    return block_magnitude(most.data(), static_cast<extent>(most.size()));
+}
+
+[[gnu::noinline]] inline ordered_range range_of_blocks(std::span<const float> x) {
+    std::vector<ordered_range> parts(block_count(x));
+    for_each_block(x, 1, [&](extent block, const float* data, extent count) {
+        parts[static_cast<std::size_t>(block)] = block_range(data, count);
+    });
+    ordered_range all;
+    for (const ordered_range& part : parts) {
+        all.low = part.low < all.low ? part.low : all.low;
+        all.high = part.high > all.high ? part.high : all.high;
+    }
+    return all;
+}
+
 }  // namespace detail
 
 /// Largest |x| over the finite elements, 0 where there is none.
@@ -190,24 +219,15 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
 [[nodiscard]] inline float largest_magnitude(std::span<const float> x) {
     if (x.size() <= static_cast<std::size_t>(statistics_block))
         return detail::block_magnitude(x.data(), static_cast<extent>(x.size()));
-    std::vector<float> most(detail::block_count(x));
-    detail::for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        most[static_cast<std::size_t>(block)] = detail::block_magnitude(data, count);
-    });
-    return detail::block_magnitude(most.data(), static_cast<extent>(most.size()));
+    return detail::largest_of_blocks(x);
 }
 
 /// Smallest and largest finite element; -0 counts below +0.
 [[nodiscard]] inline extremes range_of(std::span<const float> x) {
-    std::vector<detail::ordered_range> parts(detail::block_count(x));
-    detail::for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        parts[static_cast<std::size_t>(block)] = detail::block_range(data, count);
-    });
-    detail::ordered_range all;
-    for (const detail::ordered_range& part : parts) {
-        all.low = part.low < all.low ? part.low : all.low;
-        all.high = part.high > all.high ? part.high : all.high;
-    }
+    const detail::ordered_range all =
+        x.size() <= static_cast<std::size_t>(statistics_block)
+            ? detail::block_range(x.data(), static_cast<extent>(x.size()))
+            : detail::range_of_blocks(x);
     if (all.low > all.high) return {};
     return {detail::from_ordered(all.low), detail::from_ordered(all.high)};
 }
@@ -251,38 +271,6 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
     const double squares = all.squares - all.sum * all.sum / n;
     out.squares = squares > 0.0 ? squares : 0.0;
     return out;
-}
-
-/// Mean of |x| over the finite elements with |x| above a bound, and how many they are.
-struct magnitude_mean {
-    float mean = 0.0F;
-    extent count = 0;
-};
-
-/// Mean of |x| over finite elements with |x| > above (all of them by default); 0 where there is
-/// none. Summed in double, in blocks; the result does not depend on the number of threads.
-[[nodiscard]] inline magnitude_mean mean_magnitude(std::span<const float> x, float above = -1.0F) {
-    struct part {
-        double sum = 0.0;
-        extent count = 0;
-    };
-    std::vector<part> parts(detail::block_count(x));
-    detail::for_each_block(x, 2, [&](extent block, const float* data, extent count) {
-        part& out = parts[static_cast<std::size_t>(block)];
-        for (extent i = 0; i < count; ++i) {
-            const float magnitude = std::fabs(data[i]);
-            const bool counts = is_finite(magnitude) && magnitude > above;
-            out.sum += counts ? static_cast<double>(magnitude) : 0.0;
-            out.count += counts ? 1 : 0;
-        }
-    });
-    part all;
-    for (const part& p : parts) {
-        all.sum += p.sum;
-        all.count += p.count;
-    }
-    if (all.count == 0) return {};
-    return {static_cast<float>(all.sum / static_cast<double>(all.count)), all.count};
 }
 
 }  // namespace tare

@@ -17,6 +17,7 @@
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/mean_magnitude.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
