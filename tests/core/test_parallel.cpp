@@ -41,6 +41,17 @@ TEST_CASE("thousands of loops in a row each run every index once") {
     tare::set_threads(1);
 }
 
+TEST_CASE("more threads than shares, and fewer ranges than threads, leave nothing out") {
+    constexpr int many = tare::detail::thread_team::most_shares + 6;
+    tare::set_threads(many);
+    for (const std::size_t count : {1U, 2U, 5U, 63U, 64U, 65U, 1000U}) {
+        std::vector<int> hits(count);
+        hit_all(hits);
+        CHECK(all_are(hits, 1));
+    }
+    tare::set_threads(1);
+}
+
 TEST_CASE("helpers take part, and the loop does not end before they have finished") {
     tare::set_threads(2);
     const std::thread::id here = std::this_thread::get_id();
