@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include <tare/core/simd.hpp>
@@ -64,6 +65,9 @@ struct tile_target {
     bool accumulate;
 };
 
+/// Bytes between the tile at work and the lines of C that a tile of brief sums asks for.
+inline constexpr std::uintptr_t brief_distance = 512;
+
 /// Computes Rows x (Strips * strip_columns) outputs over `depth` values of k.
 template <int Rows, int Strips>
 [[gnu::noinline]] void multiply_tile(extent depth, const left_operand& a, const strip_operand& b,
@@ -107,13 +111,23 @@ template <int Rows, int Strips>
         strip += b.depth_step;
     };
     // The lines of C come in while the sums grow, one row a step: asked for all at once they would
-    // take the fill buffers from A and B.
-    const extent head = std::min<extent>(depth, Rows);
-    const float* output = c.data;
-    for (extent k = 0; k < head; ++k, output += c.stride) {
+    // take the fill buffers from A and B. Sums of a few steps are over before that: they ask for
+    // the lines of a tile that is some strips further on.
+    const bool brief = depth < Rows;
+    const auto output_step = static_cast<std::uintptr_t>(c.stride) * sizeof(float);
+    auto output = reinterpret_cast<std::uintptr_t>(c.data) + (brief ? brief_distance : 0);
+    const auto ask_for_row = [&] {
 #pragma GCC unroll 16
-        for (extent j = 0; j < Strips * strip_columns; j += 16)
-            __builtin_prefetch(output + j, 1);
+        for (std::uintptr_t j = 0; j < Strips * strip_columns * sizeof(float); j += 64)
+            __builtin_prefetch(reinterpret_cast<const void*>(output + j), 1);
+        output += output_step;
+    };
+    if (brief)
+        for (int i = 0; i < Rows; ++i)
+            ask_for_row();
+    const extent head = brief ? 0 : std::min<extent>(depth, Rows);
+    for (extent k = 0; k < head; ++k) {
+        ask_for_row();
         step();
     }
 #pragma GCC unroll 2
