@@ -45,6 +45,9 @@ template <int J>
     }
 }
 
+/// Values between those in use and those asked for.
+inline constexpr extent values_ahead = 256;
+
 /// Expands the weights of one input; returns where the next input's values start.
 [[gnu::always_inline]] inline const float* expand_input(const std::uint32_t* mask,
                                                         const float* values,
@@ -53,6 +56,9 @@ template <int J>
         constexpr std::uint32_t below = j == 0 ? 0U : (1U << (j * lane_count % 32)) - 1U;
         out[j] = simd::expand(register_bits<j>(mask), values + std::popcount(*mask & below));
     });
+    // Values in the third-level cache come late without being asked for.
+    __builtin_prefetch(values + values_ahead);
+    __builtin_prefetch(values + values_ahead + 16);
     return values + std::popcount(*mask);
 }
 
