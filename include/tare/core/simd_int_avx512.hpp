@@ -110,8 +110,10 @@ template <int Bits>
 [[gnu::always_inline]] inline reals reals_of(float value) {
     return _mm512_set1_ps(value);
 }
+// AMD's cores do two vdpbf16ps a cycle, Intel's (Sapphire Rapids) one in two cycles: there two fma
+// on widened codes are a quarter faster in a tile.
 [[gnu::always_inline]] inline reals dot_bf16(reals acc, words a, words b) {
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) && (defined(__znver3__) || defined(__znver4__) || defined(__znver5__))
     return _mm512_dpbf16_ps(acc, (__m512bh)raw(a), (__m512bh)raw(b));
 #else
     const __m512i high = _mm512_set1_epi32(static_cast<std::int32_t>(0xFFFF0000U));

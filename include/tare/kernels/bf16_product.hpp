@@ -1,8 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// Products of bfloat16 codes with prepared weights and fp32 sums: y = x W^T. With AVX512-BF16 two
-// products are one instruction (vdpbf16ps); elsewhere codes are widened, which is exact, and a
-// product of two of them is exact too.
+// Products of bfloat16 codes with prepared weights and fp32 sums: y = x W^T. Built for an AMD core
+// with AVX512-BF16, two products are one instruction (vdpbf16ps); elsewhere codes are widened,
+// which is exact, and a product of two of them is exact too. Intel's cores have the instruction,
+// but do it in the time of four fma: there widening is faster (simd::dot_bf16).
 //
 // Accuracy: each of the K additions rounds once, so |error| <= K 2^-24 / (1 - K 2^-24) sum_k |x w|.
 // vdpbf16ps takes subnormal codes and subnormal sums as zero, which adds at most
