@@ -24,9 +24,6 @@ inline constexpr extent near_floats = 32 * 1024;     ///< packed B used at once:
 inline constexpr extent group_floats = 1024 * 1024;  ///< packed B used by block after block: 4 MiB
 /// Multiply-adds in one unit of work of parallel_for (0.1 ns).
 inline constexpr extent multiplications_per_unit = 8;
-/// Fewer rows than this take the time of so many: they wait for B. With several threads, B may fit
-/// the caches of their cores where it does not fit that of one.
-inline constexpr extent rows_that_hide_b = 8;
 
 /// `count` things cut into equal pieces of at most `most`: the size of a piece.
 constexpr extent even_piece(extent count, extent most) {
@@ -156,8 +153,7 @@ template <class Body>
 void for_each_cell(matmul_sizes size, const Body& body) {
     const extent tiles = (size.m + tile_rows - 1) / tile_rows;
     const extent strips = strips_of(size.n);
-    const extent work =
-        std::max(size.m, rows_that_hide_b) * size.n * size.k / multiplications_per_unit;
+    const extent work = rows_of_work(size.m) * size.n * size.k / multiplications_per_unit;
     const extent team = threads_for(work);
     extent across = 1;  // cells along a row of C
     extent down = 1;

@@ -35,6 +35,13 @@ struct matmul_sizes {
 
 namespace detail {
 
+/// Rows that a product of `rows` rows counts when its work is estimated: the first few wait for the
+/// weights, which beyond the second cache arrive in the time of five. Threads help them more than
+/// their arithmetic says, for the caches of several cores may hold what one does not.
+constexpr extent rows_of_work(extent rows) {
+    return rows < 5 ? 5 : rows;
+}
+
 /// Throws unless `v` can be walked: extents, stride, pointer and reach. `T` may be any scalar.
 template <class T>
 void check_view(std::string_view function, std::string_view name, matrix_view<T> v) {

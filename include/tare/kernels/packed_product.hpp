@@ -145,8 +145,9 @@ template <int Parts, class Finish>
 void multiply_packed_parts(const packed_weights& w, const cut_activations& x, extent rows,
                            bool is_wide, const Finish& finish) {
     const extent strips = (w.outputs() + word_strip - 1) / word_strip;
-    const extent work =
-        std::max<extent>(1, w.inputs() / 4 * rows * Parts * static_cast<extent>(w.fields().size()));
+    // Four values of k for 32 outputs are two masks and two dots, 0.3 ns.
+    const extent work = std::max<extent>(1, w.inputs() / 4 * 2 * rows_of_work(rows) * Parts *
+                                                static_cast<extent>(w.fields().size()));
     parallel_for(strips, 4, work, [&](extent begin, extent end) {
         extent row = 0;
         // Codes beyond 15 bits are rare; they get no tiles of their own.

@@ -262,7 +262,7 @@ template <class Dot, class Finish>
 void multiply_words(const word_operands& all, extent segment, const Finish& finish) {
     const extent strips = (all.outputs + word_strip - 1) / word_strip;
     // A dot on two registers of 16 words takes about 0.25 ns.
-    const extent strip_work = std::max<extent>(1, all.strip_step / 64 * all.rows);
+    const extent strip_work = std::max<extent>(1, all.strip_step / 64 * rows_of_work(all.rows));
     const extent team = threads_for(strip_work * strips);
     if (all.rows >= strips && all.rows >= team * Dot::tile_rows) {
         parallel_for(all.rows, 1, std::max<extent>(1, strip_work * strips / all.rows),
