@@ -180,6 +180,12 @@ TEST_CASE("integer products refuse what does not fit") {
     const kernels::integer_weights<std::uint8_t> one(w.view().rows_between(0, 1));
     CHECK_THROWS_AS(kernels::integer_product(x.view(), one, same), tare::error);
     CHECK_THROWS_AS(kernels::integer_weights<std::uint8_t>({nullptr, 2, 8}), tare::error);
+    CHECK_THROWS_AS(
+        kernels::integer_product(x.view(), one, tare::matrix_view<std::int32_t>(nullptr, 2, 1)),
+        tare::error);
+    // The view is within reach, the outputs rounded up to a strip are not.
+    const tare::matrix_view<const std::int8_t> long_row(w.memory.data(), 1, extent{1} << 60);
+    CHECK_THROWS_AS(kernels::integer_weights<std::uint8_t>{long_row}, tare::error);
     CHECK_THROWS_AS(kernels::integer_weights<std::uint8_t>(
                         tare::matrix_view<const std::int8_t>(w.memory.data(), -1, 8)),
                     tare::error);

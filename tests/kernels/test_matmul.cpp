@@ -228,6 +228,12 @@ TEST_CASE("misuse is refused with a message that helps") {
               tk::matmul(a, {p, 256, 8, extent{1} << 60}, {out, 4, 8});
           }).find("64-bit") != std::string::npos);
     CHECK(text([&] {
+              tk::matmul({p, 1, extent{1} << 62}, {p, 256, 8}, {out, 1, 8});
+          }).find("64-bit") != std::string::npos);
+    CHECK(text([&] {
+              tk::matmul(a, {p, 256, 8}, {nullptr, 4, 8});
+          }).find("c is (4,8) but its pointer is null") != std::string::npos);
+    CHECK(text([&] {
               tk::matmul(a, {p + 1024, 256, 8}, {p + 1000, 4, 8});
           }).find("c overlaps a") != std::string::npos);
     CHECK(text([&] { tk::matmul(a, {out, 256, 0}, {out, 4, 0}); }) == "no error");

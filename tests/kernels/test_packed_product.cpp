@@ -137,6 +137,7 @@ TEST_CASE("packed products refuse what does not fit") {
     CHECK_THROWS_AS(kernels::packed_weights(w.view(), 1), tare::error);
     CHECK_THROWS_AS(kernels::packed_weights(w.view(), 17), tare::error);
     CHECK_THROWS_AS(kernels::packed_weights({nullptr, 2, 8}, 4), tare::error);
+    CHECK_THROWS_AS(kernels::packed_weights({w.memory.data(), 1, extent{1} << 60}, 4), tare::error);
     w.view()(5, 7) = 8;
     CHECK_THROWS_WITH_AS(
         kernels::packed_weights(w.view(), 4),
@@ -150,6 +151,12 @@ TEST_CASE("packed products refuse what does not fit") {
                     tare::error);
     CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, matrix<std::int32_t>(1, 6).view()),
                     tare::error);
+    CHECK_THROWS_AS(kernels::packed_product(tare::matrix_view<const std::int8_t>(nullptr, 2, 8),
+                                            packed, y.view()),
+                    tare::error);
+    CHECK_THROWS_AS(
+        kernels::packed_product(x.view(), packed, tare::matrix_view<std::int32_t>(nullptr, 2, 6)),
+        tare::error);
     const std::vector<float> scale(5);
     matrix<float> f(2, 6);
     CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(), {scale, 1.0F}),

@@ -83,4 +83,9 @@ TEST_CASE("a prepared matrix refuses transpose_b and sizes that do not fit") {
     CHECK_THROWS_AS(tk::matmul(a.view(), w, c.view(), {.transpose_b = true}), tare::error);
     CHECK_THROWS_AS(tk::matmul(c.view(), w, c.view()), tare::error);
     CHECK_THROWS_AS(tk::prepared_matrix({nullptr, 3, 3}), tare::error);
+    CHECK_THROWS_AS(tk::matmul(a.view(), w, {nullptr, 3, 5}), tare::error);
+    // The view is within reach, the columns rounded up to a strip are not.
+    const float one = 1.0F;
+    CHECK_THROWS_AS(tk::prepared_matrix({&one, extent{1} << 60, 1}), tare::error);
+    CHECK_THROWS_AS(tk::prepared_matrix({&one, 1, extent{1} << 60}, true), tare::error);
 }

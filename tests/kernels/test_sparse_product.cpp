@@ -172,6 +172,16 @@ TEST_CASE("sparse products refuse what does not fit") {
     CHECK_THROWS_AS(kernels::block_weights(w.view(), 0), tare::error);
     CHECK_THROWS_AS(kernels::bitmask_weights({nullptr, 2, 8}), tare::error);
     const auto good = random_floats(2, 8, 1);
+    // The view is within reach, the masks of whole strips are not.
+    const tare::matrix_view<const float> long_row(good.memory.data(), 1, extent{1} << 58);
+    CHECK_THROWS_AS(kernels::bitmask_weights{long_row}, tare::error);
+    CHECK_THROWS_AS(kernels::block_weights(long_row, 4), tare::error);
+    CHECK_THROWS_AS(kernels::sparse_product({nullptr, 2, 8}, bits, matrix<float>(2, 6).view()),
+                    tare::error);
+    CHECK_THROWS_AS(kernels::sparse_product(good.view(), bits, {nullptr, 2, 6}), tare::error);
+    CHECK_THROWS_AS(kernels::sparse_product(good.view(), blocks, {nullptr, 2, 6}), tare::error);
+    CHECK_THROWS_AS(kernels::index_product({nullptr, 8, 2}, lists, matrix<float>(6, 2).view()),
+                    tare::error);
     CHECK_THROWS_AS(kernels::sparse_product(good.view(), bits, matrix<float>(2, 5).view()),
                     tare::error);
     const tare::matrix_view<float> same(const_cast<float*>(good.memory.data()), 2, 6, 8);

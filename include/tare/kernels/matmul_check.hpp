@@ -50,12 +50,13 @@ void check_view(std::string_view function, std::string_view name, matrix_view<T>
     if (v.rows == 0 || v.columns == 0) return;
     require(v.data != nullptr, function, ": ", name, " is (", v.rows, ',', v.columns,
             ") but its pointer is null; point it at memory of that size");
-    if (v.rows == 1) return;  // the stride of a single row is never used
-    require(v.stride >= v.columns, function, ": ", name, " is (", v.rows, ',', v.columns,
+    // The stride of a single row is never used.
+    const extent stride = v.rows == 1 ? v.columns : v.stride;
+    require(stride >= v.columns, function, ": ", name, " is (", v.rows, ',', v.columns,
             ") with stride ", v.stride, "; the stride must be at least the number of columns");
     const extent reach = std::numeric_limits<extent>::max() / static_cast<extent>(sizeof(T));
-    require(v.rows - 1 <= (reach - v.columns) / v.stride, function, ": ", name, " is (", v.rows,
-            ',', v.columns, ") with stride ", v.stride,
+    require(v.columns <= reach && v.rows - 1 <= (reach - v.columns) / stride, function, ": ", name,
+            " is (", v.rows, ',', v.columns, ") with stride ", v.stride,
             "; its last element lies beyond what a 64-bit offset reaches");
 }
 

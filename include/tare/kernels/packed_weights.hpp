@@ -53,6 +53,12 @@ class packed_weights {
         require(bits >= 2 && bits <= most_bits, "packed_weights: ", bits,
                 " bits were asked for; widths of 2 to ", most_bits, " can be packed");
         detail::check_view("packed_weights", "codes", codes);
+        // No plane is larger than one of whole bytes.
+        require(codes.columns / 4 + 1 <= std::numeric_limits<extent>::max() /
+                                             (4 * detail::word_strip) /
+                                             (codes.rows / detail::word_strip + 1),
+                "packed_weights: codes of (", codes.rows, ',', codes.columns,
+                ") have more bytes than 64 bits count; split them");
         outputs_ = codes.rows;
         inputs_ = codes.columns;
         const std::int32_t offset = 1 << (bits - 1);
@@ -110,9 +116,6 @@ class packed_weights {
         field.blocks = codes.columns / block_inputs + (codes.columns % block_inputs != 0);
         if (codes.rows == 0 || codes.columns == 0) return field;
         const extent strips = (codes.rows - 1) / word_strip + 1;
-        require(field.blocks <= std::numeric_limits<extent>::max() / (4 * word_strip) / strips,
-                "packed_weights: codes of (", codes.rows, ',', codes.columns,
-                ") have more bytes than 64 bits count; split them");
         field.words.assign(static_cast<std::size_t>(strips * field.blocks * word_strip), 0U);
         const std::uint32_t mask = (1U << width) - 1U;
         for (extent n = 0; n < codes.rows; ++n) {

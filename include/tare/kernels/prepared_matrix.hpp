@@ -4,6 +4,8 @@
 // memory as the tiles read them, [strip][k][strip_columns], so that a product copies nothing and a
 // single row streams them at the read bandwidth of the cache that holds them.
 
+#include <limits>
+
 #include <tare/kernels/matmul.hpp>
 
 namespace tare::kernels {
@@ -22,6 +24,10 @@ class prepared_matrix {
         columns_ = right.columns();
         if (depth_ == 0 || columns_ == 0) return;
         const extent strips = detail::strips_of(columns_);
+        require(strips <= std::numeric_limits<extent>::max() / 4 / detail::strip_columns / depth_,
+                "prepared_matrix: b of (", b.rows, ',', b.columns,
+                ") has more bytes than 64 bits count once its columns are rounded up to ",
+                detail::strip_columns, "; split it");
         strips_.resize(static_cast<std::size_t>(strips * depth_ * detail::strip_columns));
         detail::pack_strips(right, 0, depth_, 0, strips, strips_.data(),
                             depth_ * detail::strip_columns);
