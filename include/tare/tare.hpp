@@ -98,6 +98,7 @@
 #include <tare/kernels/signed_weights.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
+#include <tare/kernels/sparse_tile.hpp>
 #include <tare/kernels/sparse_weights.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
