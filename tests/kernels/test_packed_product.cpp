@@ -137,7 +137,8 @@ TEST_CASE("packed products refuse what does not fit") {
     CHECK_THROWS_AS(kernels::packed_weights(w.view(), 1), tare::error);
     CHECK_THROWS_AS(kernels::packed_weights(w.view(), 17), tare::error);
     CHECK_THROWS_AS(kernels::packed_weights({nullptr, 2, 8}, 4), tare::error);
-    CHECK_THROWS_AS(kernels::packed_weights({w.memory.data(), 1, extent{1} << 60}, 4), tare::error);
+    CHECK_THROWS_AS(kernels::packed_weights({w.memory.data(), 1, extent{1} << 60}, 16),
+                    tare::error);
     w.view()(5, 7) = 8;
     CHECK_THROWS_WITH_AS(
         kernels::packed_weights(w.view(), 4),
