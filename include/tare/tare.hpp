@@ -99,6 +99,7 @@
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_weights.hpp>
+#include <tare/kernels/thin_row.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
 #include <tare/kernels/vector_math.hpp>

@@ -74,7 +74,8 @@ TEST_CASE("each bin has the share that its cluster's entry gives it") {
 }
 
 TEST_CASE("pieces made on demand are those made beforehand, bit for bit") {
-    for (const std::size_t size : {1UL, 8191UL, 8192UL, 8193UL, 30000UL}) {
+    constexpr std::size_t piece = kernels::piecewise_softmax::piece;
+    for (const std::size_t size : {std::size_t{1}, piece - 1, piece, piece + 1, 7 * piece + 100}) {
         std::vector<float> z(size);
         for (std::size_t i = 0; i < size; ++i)
             z[i] = std::sin(static_cast<float>(i)) * 5.0F;
@@ -87,6 +88,23 @@ TEST_CASE("pieces made on demand are those made beforehand, bit for bit") {
         CHECK(got == want);
         CHECK(made.whole().sum == whole.whole().sum);
     }
+}
+
+TEST_CASE("each piece asks for the one behind it, and for nothing behind the last") {
+    constexpr std::size_t piece = kernels::piecewise_softmax::piece;
+    struct watched {
+        std::vector<extent>& asked;
+        void operator()(extent, std::span<float> to) const { std::ranges::fill(to, 1.0F); }
+        void ahead(extent first, extent done) const {
+            CHECK(done < static_cast<extent>(piece));
+            if (done == 0) asked.push_back(first);
+        }
+    };
+    std::vector<extent> asked;
+    std::vector<float> y(2 * piece + 5);
+    const kernels::piecewise_softmax made(y, 1, watched{asked});
+    CHECK(asked == std::vector<extent>{static_cast<extent>(piece), static_cast<extent>(2 * piece)});
+    CHECK(made.whole().sum == static_cast<float>(y.size()));
 }
 
 TEST_CASE("sizes that do not fit are refused") {

@@ -357,6 +357,15 @@ inline void stream_fence() {
     const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
     __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
 }
+/// Asks for the lines of `Floats` floats from the place `ahead` floats behind p, to be read soon.
+/// Any address is harmless.
+template <std::size_t Floats>
+[[gnu::always_inline]] inline void prefetch_for_read(const float* p, std::size_t ahead) {
+    const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Floats; i += 16)
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
+}
 
 /// One bit a lane, lane 0 lowest.
 inline std::uint32_t mask_bits(masks m) {

@@ -43,17 +43,29 @@ class piecewise_softmax {
         detail::require_size("piecewise_softmax", "y", y, static_cast<extent>(x.size()),
                              "one for each of x");
         detail::require_same_or_apart("piecewise_softmax", "x", x, "y", y);
-        run(0, [&](std::size_t first, std::span<float>) { return x.data() + first; });
+        run(
+            0, [&](std::size_t first, std::span<float>) { return x.data() + first; },
+            [](std::size_t, std::size_t) {});
     }
     /// The same for logits that are made a piece at a time: `logits(first, to)` writes those from
     /// column `first` on, a multiple of `piece`, and is called once for each piece. `work` is what
     /// one logit costs, in units of parallel_for. The bits are those of logits made beforehand.
+    /// `logits.ahead(first, done)`, if there is one, is called while exponentials are taken, with
+    /// the first column of the next piece and the columns that are done: it asks for the memory
+    /// that the next piece is made of, which would otherwise be idle meanwhile.
     template <class Logits>
     piecewise_softmax(std::span<float> y, extent work, const Logits& logits) : y_(y) {
-        run(work, [&](std::size_t first, std::span<float> to) {
-            logits(static_cast<extent>(first), to);
-            return static_cast<const float*>(to.data());
-        });
+        run(
+            work,
+            [&](std::size_t first, std::span<float> to) {
+                logits(static_cast<extent>(first), to);
+                return static_cast<const float*>(to.data());
+            },
+            [&](std::size_t first, std::size_t done) __attribute__((always_inline)) {
+                if constexpr (requires { logits.ahead(extent{}, extent{}); })
+                    if (first < y.size())
+                        logits.ahead(static_cast<extent>(first), static_cast<extent>(done));
+            });
     }
 
     /// Maximum and sum of the whole row.
@@ -61,8 +73,9 @@ class piecewise_softmax {
 
     /// y = factor e^(x - maximum): with factor = 1 / sum the probabilities.
     void finish(float maximum, float factor) const {
+        // The last pieces first: they are still in the near caches.
         parallel_for(static_cast<extent>(parts_.size()), 1, piece, [&](extent begin, extent end) {
-            for (auto p = static_cast<std::size_t>(begin); p < static_cast<std::size_t>(end); ++p) {
+            for (auto p = static_cast<std::size_t>(end); p-- > static_cast<std::size_t>(begin);) {
                 const std::size_t first = p * piece;
                 const std::size_t count = std::min<std::size_t>(piece, y_.size() - first);
                 const float share = factor * std::exp(parts_[p].maximum - maximum);
@@ -72,13 +85,14 @@ class piecewise_softmax {
         });
     }
 
-    /// Logits of a piece: with what is made of them they stay in the first cache.
-    static constexpr std::size_t piece = 8192;
+    /// Logits of a piece: with what is made of them, and what the next piece is made of, they stay
+    /// in the first cache.
+    static constexpr std::size_t piece = 2048;
 
   private:
     /// `x(first, to)` says where the logits of the piece that belongs at `to` are.
-    template <class Source>
-    void run(extent work, const Source& x) {
+    template <class Source, class Ahead>
+    void run(extent work, const Source& x, const Ahead& ahead) {
         const std::size_t pieces = (y_.size() + piece - 1) / piece;
         parts_.resize(pieces);
         const extent each = (6 + work) * static_cast<extent>(piece);
@@ -89,7 +103,10 @@ class piecewise_softmax {
                 const std::span<float> to = y_.subspan(first, count);
                 const float* const from = x(first, to);
                 const float top = detail::row_max(from, count);
-                parts_[p] = {top, detail::row_exp_sum<true>(from, count, top, to.data())};
+                const auto next = [&](std::size_t done) __attribute__((always_inline)) {
+                    ahead(first + piece, done);
+                };
+                parts_[p] = {top, detail::row_exp_sum<true>(from, count, top, to.data(), next)};
             }
         });
         for (const softmax_part& part : parts_)

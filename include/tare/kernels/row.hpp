@@ -97,7 +97,9 @@ inline float row_max(const float* x, std::size_t n) {
     // The second argument is returned on NaN: the accumulators stay numbers.
     feed_row(
         0, n, lowest, best,
-        [](auto& acc, std::size_t, std::size_t, const auto& v) { acc = max(v, acc); }, x);
+        [](auto& acc, std::size_t, std::size_t, const auto& v)
+            __attribute__((always_inline)) { acc = max(v, acc); },
+        x);
     return reduce_max(best.quarter_fold([](const pack& a, const pack& b) { return max(a, b); }));
 }
 
@@ -111,9 +113,8 @@ template <class F, class... In>
         row_lanes sum(0.0F);
         feed_row(
             block, std::min(n, block + sum_block), fill, sum,
-            [&f](auto& acc, std::size_t at, std::size_t count, const auto&... v) {
-                acc = acc + f(at, count, v...);
-            },
+            [&f](auto& acc, std::size_t at, std::size_t count, const auto&... v)
+                __attribute__((always_inline)) { acc = acc + f(at, count, v...); },
             in...);
         total = total + sum.quarter_fold(add);
     }

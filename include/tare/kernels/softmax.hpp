@@ -128,12 +128,16 @@ namespace detail {
 /// Columns of a row of exponentials that stays in the second cache: 512 KiB.
 inline constexpr std::size_t held_columns = 128 * 1024;
 
-/// Sum of e^(x - maximum); with Write also y = those exponentials (y may be x).
-template <bool Write>
-inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
+/// Sum of e^(x - maximum); with Write also y = those exponentials (y may be x). `beside(at)` is
+/// called for each wide pack, the one at `at`: what else a thread may do meanwhile.
+template <bool Write, class Beside>
+inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y,
+                         const Beside& beside) {
+    // Always inline: a call would pass the packs through memory.
     return row_sum_at(
-        [=](std::size_t at, std::size_t count, const auto& v) {
+        [=](std::size_t at, std::size_t count, const auto& v) __attribute__((always_inline)) {
             const auto e = vector_math::exp_nonpositive(v - like(v, maximum));
+            beside(at);
             if constexpr (Write) {
                 prefetch_wide(y + at);
                 if (count == simd::wide_lanes)
@@ -144,6 +148,10 @@ inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y)
             return e;
         },
         n, -std::numeric_limits<float>::infinity(), x);
+}
+template <bool Write>
+inline float row_exp_sum(const float* x, std::size_t n, float maximum, float* y) {
+    return row_exp_sum<Write>(x, n, maximum, y, [](std::size_t) {});
 }
 
 }  // namespace detail

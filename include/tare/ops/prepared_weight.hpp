@@ -15,6 +15,7 @@
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
+#include <tare/kernels/thin_row.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/readings/value.hpp>
 
@@ -115,15 +116,30 @@ class prepared_logits {
     void operator()(extent first, std::span<float> to) const {
         const kernels::prepared_matrix& w = weight_->packed();
         const matrix_view<float> out(to.data(), 1, static_cast<extent>(to.size()));
+        const float* const strips = w.strips_of_columns(first, out.columns);
+        const auto bias = bias_.subspan(static_cast<std::size_t>(first), to.size());
+        if (w.depth() <= kernels::thin_depth) {
+            kernels::thin_row(x_.row(0), strips, bias, to);
+            return;
+        }
         kernels::detail::multiply_cell(
             {0, 1, 0, kernels::detail::strips_of(out.columns)}, w.depth(), {x_, false},
-            kernels::detail::packed_right{w.strips_of_columns(first, out.columns), w.depth()}, out,
-            false, kernels::add_bias(bias_.subspan(static_cast<std::size_t>(first), to.size())));
+            kernels::detail::packed_right{strips, w.depth()}, out, false, kernels::add_bias(bias));
+    }
+    /// Asks for a part of what the columns from `first` on are made of: what memory brings while
+    /// the exponentials of a wide pack are taken, after those of `done` columns.
+    [[gnu::always_inline]] void ahead(extent first, extent done) const {
+        simd::prefetch_for_read<floats_ahead * simd::wide_lanes>(
+            weight_->packed().strips_of_columns(first, 0),
+            static_cast<std::size_t>(done) * floats_ahead);
     }
     /// Cost of one logit, in units of parallel_for.
     [[nodiscard]] extent work() const { return weight_->packed().depth() / 8; }
 
   private:
+    /// Floats asked for with each column: the exponential of one takes as long as reading 16 bytes.
+    static constexpr std::size_t floats_ahead = 4;
+
     matrix_view<const float> x_;
     const prepared_weight* weight_;
     std::span<const float> bias_;
