@@ -43,12 +43,14 @@ inline row_scales exponentials(float* p, extent stride, extent entries,
         const simd::pack last =
             simd::keep(valid, vector_math::exp_nonpositive(simd::load_pack(row + whole) - high));
         simd::store(row + whole, last);
-        total[i] = last;
+        // A sum of its own: one in the array would go through memory in each step.
+        simd::pack sum = last;
         for (extent j = 0; j < whole; j += pack_width) {
             const simd::pack e = vector_math::exp_nonpositive(simd::load_pack(row + j) - high);
             simd::store(row + j, e);
-            total[i] = total[i] + e;
+            sum = sum + e;
         }
+        total[i] = sum;
     }
     row_scales scales;
     for (int i = 0; i < band_rows; ++i)

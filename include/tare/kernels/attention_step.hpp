@@ -108,9 +108,10 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
             const simd::pack last =
                 select(valid, select(older, simd::load_pack(row + whole), own), lowest);
             simd::store(row + whole, last);
-            top[i] = last;
+            simd::pack highest = last;
             for (j = 0; j < whole; j += pack_width)
-                top[i] = max(top[i], simd::load_pack(row + j));
+                highest = max(highest, simd::load_pack(row + j));
+            top[i] = highest;
         }
         const row_scales scales = exponentials(p, stride, entries, top);
         if constexpr (Points::changes_probabilities)

@@ -132,11 +132,20 @@ template <band Shape, int Vectors>
         for (int i = 0; i < band_rows; ++i)
             if (i <= k) add_scaled(w[i * step + k], row, sum[i]);
     }
+    // A pointer for every third row: x86 addresses base, base + step and base + 2 step. One for
+    // each row would not fit the registers, and loading it costs as much as the weight.
+    constexpr int bases = (band_rows + 2) / 3;
+    const float* base[bases];
+    for (int i = 0; i < bases; ++i)
+        base[i] = w + 3 * i * step + before;
     for (extent k = before; k < entries; ++k) {
         load_registers(x + k * ldx, row);
 #pragma GCC unroll 16
         for (int i = 0; i < band_rows; ++i)
-            add_scaled(w[i * step + k], row, sum[i]);
+            add_scaled(base[i / 3][i % 3 * step], row, sum[i]);
+#pragma GCC unroll 4
+        for (int i = 0; i < bases; ++i)
+            ++base[i];
     }
     for (extent k = entries; k < entries + after; ++k) {
         load_registers(x + k * ldx, row);

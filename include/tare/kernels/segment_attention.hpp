@@ -71,9 +71,9 @@ class segment_forward {
         const extent value_stride = value_vectors_ * lanes;
         const extent content_stride = band_vectors_ * lanes + pack_width;
         const extent entry_stride = entry_vectors_ * lanes;
-        float* next = scratch(layout_.key_width * key_stride_ + reach * value_stride +
-                              band_rows * (content_stride + 2 * entry_stride + layout_.key_width) +
-                              pack_width);
+        float* next =
+            scratch(layout_.key_width * key_stride_ + reach * value_stride +
+                    band_rows * (content_stride + entry_stride + layout_.key_width) + pack_width);
         const auto take = [&next](extent count) {
             float* const block = next;
             next += count;
@@ -82,7 +82,7 @@ class segment_forward {
         float* const keys = take(layout_.key_width * key_stride_);
         float* const values = take(reach * value_stride);
         float* const content = take(band_rows * content_stride);
-        float* const position = take(band_rows * entry_stride);
+        // Position scores, which become scores and weights where they stand.
         float* const weights = take(band_rows * entry_stride);
         float* const spare = take(band_rows * layout_.key_width + pack_width);
 
@@ -119,9 +119,9 @@ class segment_forward {
             }
             product<true>(layout_.key_width, q, q_stride, keys + (t - begin), key_stride_, content,
                           content_stride, band_vectors_);
-            product<true>(layout_.key_width, q, q_stride, positions_, entry_stride, position,
+            product<true>(layout_.key_width, q, q_stride, positions_, entry_stride, weights,
                           entry_stride, entry_vectors_);
-            const row_scales scales = softmax_block(content, content_stride, position, weights, t);
+            const row_scales scales = softmax_block(content, content_stride, weights, t);
             for (extent i = 0; i < rows; ++i)
                 finish_row(weights + i * entry_stride, scales.inverse[i],
                            ((t + i) * layout_.batch + b) * layout_.heads + h);
@@ -147,9 +147,10 @@ class segment_forward {
     }
 
   private:
-    /// Joins content and position scores of a block and takes the exponentials of its softmax.
-    row_scales softmax_block(const float* content, extent content_stride, const float* position,
-                             float* p, extent t) const {
+    /// Joins content scores of a block to the position scores in p and takes the exponentials of
+    /// its softmax.
+    row_scales softmax_block(const float* content, extent content_stride, float* p,
+                             extent t) const {
         const simd::pack factor = simd::pack_of(factor_);
         const simd::pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
         const extent entries = layout_.entries();
@@ -160,17 +161,18 @@ class segment_forward {
         for (int i = 0; i < band_rows; ++i) {
             // Row i's window starts i positions into the block's band.
             const float* const c = content + i * (content_stride + 1);
-            const float* const q = position + i * stride;
             float* const row = p + i * stride;
             const simd::pack last =
-                (simd::load_pack(c + whole) + simd::load_pack(q + whole)) * factor;
-            top[i] = select(valid, last, lowest);
+                (simd::load_pack(c + whole) + simd::load_pack(row + whole)) * factor;
+            // A maximum of its own: one in the array would go through memory in each step.
+            simd::pack highest = select(valid, last, lowest);
             simd::store(row + whole, last);
             for (extent j = 0; j < whole; j += pack_width) {
-                const simd::pack s = (simd::load_pack(c + j) + simd::load_pack(q + j)) * factor;
+                const simd::pack s = (simd::load_pack(c + j) + simd::load_pack(row + j)) * factor;
                 simd::store(row + j, s);
-                top[i] = max(top[i], s);
+                highest = max(highest, s);
             }
+            top[i] = highest;
         }
         for (int i = 0; i < band_rows; ++i) {
             const extent first = first_entry(layout_, remembered(layout_, in_.memory), t + i);
