@@ -215,10 +215,12 @@ def main():
         return no_grad(lambda: torch.addmm(half, x, c.T, beta=-1).argmax(1))
 
     add("model_chunk", "champion_4032", 4032, evaluate)
-    add("model_online", "champion_64", 64, online)
+    for kernel in ("model_online", "packed_online"):
+        add(kernel, "champion_64", 64, online)
     add("model_training", "champion_1152", 1152, train)
     short = 0.02
-    add("layer_token", "d256_inner768_H8_D24_W97", 1, layer, short)
+    for kernel in ("layer_token", "layer_token_8_bit"):  # 8 bits are ours alone
+        add(kernel, "d256_inner768_H8_D24_W97", 1, layer, short)
     for shape in [(512, 97), (16, 3502), (3, 21500), (1, 242735)]:
         size = f"{shape[0]}x{shape[1]}"
         add("softmax", size, shape[0], lambda: rows(lambda x: torch.softmax(x, 1), shape), short)
