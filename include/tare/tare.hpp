@@ -63,6 +63,7 @@
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/epilogue.hpp>
 #include <tare/kernels/exponential.hpp>
+#include <tare/kernels/extremes.hpp>
 #include <tare/kernels/gather.hpp>
 #include <tare/kernels/index_product.hpp>
 #include <tare/kernels/integer_product.hpp>
@@ -80,6 +81,7 @@
 #include <tare/kernels/matmul_pack.hpp>
 #include <tare/kernels/matmul_reference.hpp>
 #include <tare/kernels/matmul_tile.hpp>
+#include <tare/kernels/moments.hpp>
 #include <tare/kernels/packed_product.hpp>
 #include <tare/kernels/packed_tile.hpp>
 #include <tare/kernels/packed_weights.hpp>
@@ -87,6 +89,7 @@
 #include <tare/kernels/piecewise_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/kernels/reduce.hpp>
+#include <tare/kernels/reduce_tree.hpp>
 #include <tare/kernels/round_to_steps.hpp>
 #include <tare/kernels/row.hpp>
 #include <tare/kernels/segment_attention.hpp>

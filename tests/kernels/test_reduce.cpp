@@ -99,7 +99,11 @@ TEST_CASE("a NaN at any place wins") {
             CHECK(kernels::arg_max(x) == at);
         }
     }
-    std::vector<float> low(100, -infinity);
+    // The second stretch of a block holds the maximum, and a tie behind it.
+    auto x = uniform_values(20'000, 90);
+    x[1500] = x[1501] = x[17'000] = 9.0F;
+    CHECK(kernels::arg_max(x) == 1500);
+    std::vector<float> low(5000, -infinity);
     CHECK(kernels::arg_max(low) == 0);
     CHECK(kernels::min_max(low).maximum == -infinity);
 }
@@ -107,7 +111,8 @@ TEST_CASE("a NaN at any place wins") {
 TEST_CASE("mean and variance survive a mean far from zero") {
     for (const extent n : sizes()) {
         if (n == 0) continue;
-        for (const float center : {0.0F, 1000.0F}) {
+        // Both forms of a block's deviations, and the middle of them.
+        for (const float center : {0.0F, 0.25F, 0.3F, 1000.0F}) {
             const auto x = uniform_values(n, 86, center - 1.0F, center + 1.0F);
             const auto wide = widen(x);
             const auto want = kernels::plain::mean_and_variance(std::span<const double>(wide));
@@ -117,6 +122,21 @@ TEST_CASE("mean and variance survive a mean far from zero") {
             CHECK(std::abs(static_cast<double>(got.variance) - want.variance) <=
                   300 * u * want.variance + mean_bound * mean_bound);
         }
+    }
+}
+
+TEST_CASE("the variance of very small and very large values is neither lost nor infinite") {
+    for (const auto& [size, center] :
+         {std::pair(1e-25F, 0.0F), {1e-18F, 0.0F}, {1e17F, 0.0F}, {1e17F, 50.0F}}) {
+        auto x = uniform_values(1000, 89, center - 1.0F, center + 1.0F);
+        for (float& v : x)
+            v *= size;
+        const auto want = kernels::plain::mean_and_variance(std::span<const double>(widen(x)));
+        const auto got = static_cast<double>(kernels::mean_and_variance(x).variance);
+        // Deviations below 2^-63 have subnormal squares, each rounded to 2^-150 or to nothing.
+        const double mean_bound = 137 * u * (std::abs(want.mean) + static_cast<double>(size));
+        CHECK(std::abs(got - want.variance) <=
+              300 * u * want.variance + mean_bound * mean_bound + 0x1p-149);
     }
 }
 

@@ -125,6 +125,12 @@ template <std::size_t N>
     return out;
 }
 
+/// v, read from memory once, see held(floats).
+template <std::size_t N>
+[[gnu::always_inline]] inline packs<N> held(const packs<N>& v) {
+    return detail::each([](floats x) { return held(x); }, v);
+}
+
 template <std::size_t N>
 [[gnu::always_inline]] inline packs<N> operator+(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) -> floats { return x + y; }, a, b);
@@ -217,6 +223,12 @@ template <std::size_t N>
 template <std::size_t N>
 [[gnu::always_inline]] inline mask_packs<N> unordered(const packs<N>& a, const packs<N>& b) {
     return detail::each([](floats x, floats y) { return unordered(x, y); }, a, b);
+}
+/// m without the lanes where a or b is NaN.
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> keep_ordered(const mask_packs<N>& m, const packs<N>& a,
+                                                         const packs<N>& b) {
+    return detail::each([](masks k, floats x, floats y) { return keep_ordered(k, x, y); }, m, a, b);
 }
 template <std::size_t N>
 [[gnu::always_inline]] inline mask_packs<N> operator|(const mask_packs<N>& a,

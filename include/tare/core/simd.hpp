@@ -224,6 +224,22 @@ inline words64 high_to_low(words64 a) {
 
 #endif
 
+/// v, in a register from here on: GCC 12 otherwise reads memory again for each use of a loaded
+/// value, and reading is what bounds a reduction.
+[[gnu::always_inline]] inline floats held(floats v) {
+#if defined(TARE_SIMD_512)
+    __m512 bits = v;
+    asm("" : "+v"(bits));
+    return bits;
+#elif defined(TARE_SIMD_256)
+    __m256 bits = v;
+    asm("" : "+x"(bits));
+    return bits;
+#else
+    return v;
+#endif
+}
+
 /// a * b + c, rounded once where `fused`.
 inline floats fma(floats a, floats b, floats c) {
 #if defined(TARE_SIMD_512)
@@ -395,6 +411,17 @@ inline masks unordered(floats a, floats b) {
     return masks(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
 #else
     return xsimd::isnan(a) | xsimd::isnan(b);
+#endif
+}
+
+/// m without the lanes where a or b is NaN.
+inline masks keep_ordered(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_ORD_Q));
+#elif defined(TARE_NO_SIMD)
+    return m && !unordered(a, b);
+#else
+    return m & !unordered(a, b);
 #endif
 }
 

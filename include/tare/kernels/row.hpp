@@ -78,7 +78,7 @@ template <class Body, class... In>
 #pragma GCC unroll 4
         for (std::size_t w = 0; w < row_lanes::wides; ++w) {
             const std::size_t at = i + w * wide_lanes;
-            body(acc.part[w], at, wide_lanes, load_pack<wide_pack>(in + at)...);
+            body(acc.part[w], at, wide_lanes, held(load_pack<wide_pack>(in + at))...);
         }
     }
 #pragma GCC unroll 4
