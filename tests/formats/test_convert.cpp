@@ -93,8 +93,10 @@ TEST_CASE("outputs too large for the cache hold the same numbers, wherever they 
         tare::set_threads(threads);
         tare::round_trip<format>(x, y);
         CHECK(wrong([&](std::size_t i) { return format::round(x[i]); }) == 0);
-        std::vector<std::uint16_t> codes(size);
+        std::vector<std::uint16_t> code_memory(size + 1);
+        const std::span<std::uint16_t> codes = std::span(code_memory).last(size);
         tare::encode<format>(x, codes);
+        CHECK(code_memory[0] == 0);
         tare::decode<format>(codes, y);
         CHECK(wrong([&](std::size_t i) { return format::round(x[i]); }) == 0);
         const tare::random_stream draws(5, 1);

@@ -71,6 +71,10 @@ void require_no_shift(std::string_view function, std::span<const In> in, std::sp
             ": input and output overlap; give disjoint spans, or the same span for a round trip");
 }
 
+/// Elements of a block on its way past the cache. Short, so that reading the next block and writing
+/// this one overlap: 1024 take a tenth longer.
+inline constexpr extent stream_block = 256;
+
 /// Calls `fill(at, count, out)` on blocks that cover y: it writes elements [at, at + count) of y to
 /// `out`, which is their place or, for a tensor too large for the cache, a buffer on its way there.
 template <class Fill>
@@ -79,14 +83,45 @@ void for_each_output(std::span<float> y, const Fill& fill) {
     const bool stream = size >= stream_min_elements;
     parallel_for(size, convert_grain, convert_work, [&](extent begin, extent end) {
         if (!stream) return fill(begin, end - begin, y.data() + begin);
-        float block[convert_grain];
-        for (extent at = begin; at < end; at += convert_grain) {
-            const extent count = std::min(convert_grain, end - at);
+        alignas(64) float block[stream_block];
+        for (extent at = begin; at < end; at += stream_block) {
+            const extent count = std::min(stream_block, end - at);
             fill(at, count, block);
             stream_out(block, y.data() + at, count);
         }
         simd::stream_fence();
     });
+}
+
+/// out[i] = F::encode(in[i]). Pointers by value: a store to bytes may alias whatever a lambda
+/// holds, and loops that load their pointers again are not vectorised (0.2 of copy against 1.1).
+template <class F>
+void encode_some(const float* in, typename F::code_type* out, extent count) {
+#pragma omp simd
+    for (extent i = 0; i < count; ++i)
+        out[i] = F::encode(in[i]);
+}
+
+/// The same, past the cache if `stream` says so.
+template <class F>
+void encode_range(const float* in, typename F::code_type* out, extent count, bool stream) {
+    using code_type = typename F::code_type;
+    constexpr std::size_t line = 64;
+    const std::size_t past = reinterpret_cast<std::uintptr_t>(out) % line;
+    // An element that lies across lines is nobody's code.
+    if (!stream || past % sizeof(code_type) != 0) return encode_some<F>(in, out, count);
+    const extent head =
+        std::min(count, static_cast<extent>((line - past) % line / sizeof(code_type)));
+    encode_some<F>(in, out, head);
+    extent at = head;
+    alignas(line) code_type block[stream_block];
+    constexpr auto floats = stream_block * static_cast<extent>(sizeof(code_type)) / 4;
+    for (; at + stream_block <= count; at += stream_block) {
+        encode_some<F>(in + at, block, stream_block);
+        stream_out(reinterpret_cast<const float*>(block), reinterpret_cast<float*>(out + at),
+                   floats);
+    }
+    encode_some<F>(in + at, out + at, count - at);
 }
 
 /// Calls `block(at, count, halves)` on blocks that cover [0, count): halves[i], twice, is
@@ -124,15 +159,12 @@ template <numeric_format F>
 void encode(std::span<const float> x, std::span<typename F::code_type> codes) {
     detail::require_same_size("encode", F::name, x.size(), codes.size());
     detail::require_no_shift("encode", x, codes);
+    const bool stream = static_cast<extent>(x.size()) >= stream_min_elements;
     parallel_for(static_cast<extent>(x.size()), detail::convert_grain, detail::convert_work,
                  [&](extent begin, extent end) {
-                     // Locals: a store to bytes may alias whatever the lambda holds, and loops that
-                     // load their pointers again are not vectorised (0.2 of copy against 1.1).
-                     const float* const in = x.data();
-                     typename F::code_type* const out = codes.data();
-#pragma omp simd
-                     for (extent i = begin; i < end; ++i)
-                         out[i] = F::encode(in[i]);
+                     detail::encode_range<F>(x.data() + begin, codes.data() + begin, end - begin,
+                                             stream);
+                     if (stream) simd::stream_fence();
                  });
 }
 
