@@ -230,6 +230,12 @@ template <std::size_t N>
                                                          const packs<N>& b) {
     return detail::each([](masks k, floats x, floats y) { return keep_ordered(k, x, y); }, m, a, b);
 }
+/// m without the lanes where a <= b does not hold.
+template <std::size_t N>
+[[gnu::always_inline]] inline mask_packs<N> keep_at_most(const mask_packs<N>& m, const packs<N>& a,
+                                                         const packs<N>& b) {
+    return detail::each([](masks k, floats x, floats y) { return keep_at_most(k, x, y); }, m, a, b);
+}
 template <std::size_t N>
 [[gnu::always_inline]] inline mask_packs<N> operator|(const mask_packs<N>& a,
                                                       const mask_packs<N>& b) {

@@ -425,6 +425,17 @@ inline masks keep_ordered(masks m, floats a, floats b) {
 #endif
 }
 
+/// m without the lanes where a <= b does not hold, as it does not with a NaN.
+inline masks keep_at_most(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_LE_OQ));
+#elif defined(TARE_NO_SIMD)
+    return m && a <= b;
+#else
+    return m & (a <= b);
+#endif
+}
+
 /// Lanes where a < b does not hold: also those with a NaN.
 inline masks not_less(floats a, floats b) {
 #if defined(TARE_SIMD_512)

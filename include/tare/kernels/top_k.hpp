@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: MIT
 // The k largest values of every row with their positions, in falling order.
 // The maxima of 2k or more interleaved groups of a part of the row give a bound that k values
-// reach; one vector compare per sixteen values then passes over nearly everything, and the few
-// candidates are sorted at the end. Order: NaN before numbers, larger before smaller, ties by
-// position.
+// reach; one vector compare per sixteen values then passes over nearly everything. Groups of 64
+// values with a candidate are listed without a branch and looked at afterwards, a stretch at a
+// time; the candidates raise the bound and are sorted at the end. Order: NaN before numbers, larger
+// before smaller, ties by position.
 
 #include <algorithm>
 #include <cmath>
@@ -70,8 +71,8 @@ namespace detail {
 /// A value that at least k values of the row reach (-inf if the row is too short to tell).
 inline float reached_by(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups) {
     const std::size_t width = (2 * k + 63) / 64 * 64;
-    // An eighth of a long row is enough: about ten k candidates then pass.
-    const std::size_t part = std::min(n, std::max(16 * width, n / 8)) / width * width;
+    // A small part of a long row is enough: the candidates it lets pass soon raise the bound.
+    const std::size_t part = std::min(n, std::max(16 * width, n / 32)) / width * width;
     if (part < 4 * width) return -std::numeric_limits<float>::infinity();
     groups.assign(width, -std::numeric_limits<float>::infinity());
     for (std::size_t g = 0; g < width; g += 64) {
@@ -98,10 +99,46 @@ inline void keep_best(std::vector<candidate<float>>& found, std::size_t k) {
     found.erase(kth, found.end());
 }
 
+/// Values that are compared together, and groups of them whose candidates are looked at together.
+inline constexpr std::size_t candidate_group = 64;
+inline constexpr std::size_t stretch_groups = 64;
+
+/// Lists the groups of 64 values, of `count` from x on, that hold a NaN or a value above `bound`.
+inline std::size_t list_groups(const float* x, std::size_t count, float bound,
+                               std::uint8_t (&list)[stretch_groups]) {
+    const pack limit = pack_of(bound);
+    std::size_t listed = 0;
+    for (std::size_t g = 0; g < count; ++g) {
+        const float* const from = x + g * candidate_group;
+        // A page further on, where the hardware's own look-ahead starts anew.
+        simd::prefetch_for_read<candidate_group>(from, 1024);
+        auto low = load_pack(from) <= limit;
+#pragma GCC unroll 4
+        for (std::size_t u = 1; u < 4; ++u)
+            low = keep_at_most(low, load_pack(from + 16 * u), limit);
+        // Where the candidates are is not to be foretold: a branch would be mistaken at each.
+        list[listed] = static_cast<std::uint8_t>(g);
+        listed += mask_bits(low) != 0xFFFFU ? 1 : 0;
+    }
+    return listed;
+}
+
+/// Bits of the 64 values at x that are NaN or above `bound`.
+inline std::uint64_t candidates_of(const float* x, float bound) {
+    const pack limit = pack_of(bound);
+    std::uint64_t hits = 0;
+    for (std::size_t u = 0; u < 4; ++u) {
+        // Not "x <= bound": a NaN is a hit.
+        const auto low = load_pack(x + 16 * u) <= limit;
+        hits |= std::uint64_t{mask_bits(low) ^ 0xFFFFU} << (16 * u);
+    }
+    return hits;
+}
+
 /// Candidates of one row; `found` holds the k best afterwards, sorted.
 inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups,
                       std::vector<candidate<float>>& found) {
-    const std::size_t capacity = std::max<std::size_t>(512, 4 * k);
+    const std::size_t capacity = 2 * k + 32;
     found.clear();
     // Values at the bound itself count, so compare with the next lower number.
     float bound =
@@ -117,20 +154,24 @@ inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<
         for (const auto& c : found)
             bound = std::isnan(c.value) ? bound : std::min(bound, c.value);
     };
+    std::uint8_t list[stretch_groups];
     std::size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        const pack limit = pack_of(bound);
-        std::uint64_t hits = ~std::uint64_t{0};
-        if (!all) {
-            hits = 0;
-            for (std::size_t u = 0; u < 4; ++u) {
-                // Not "x <= bound": a NaN is a hit.
-                const auto low = load_pack(x + i + 16 * u) <= limit;
-                hits |= std::uint64_t{mask_bits(low) ^ 0xFFFFU} << (16 * u);
-            }
+    while (i + candidate_group <= n) {
+        const std::size_t count = std::min(stretch_groups, (n - i) / candidate_group);
+        std::size_t listed = count;
+        if (all)
+            for (std::size_t g = 0; g < count; ++g)
+                list[g] = static_cast<std::uint8_t>(g);
+        else
+            listed = list_groups(x + i, count, bound, list);
+        for (std::size_t l = 0; l < listed; ++l) {
+            const std::size_t first = i + candidate_group * list[l];
+            // The bound may have risen since the group was listed.
+            std::uint64_t hits = all ? ~std::uint64_t{0} : candidates_of(x + first, bound);
+            for (; hits != 0; hits &= hits - 1)
+                offer(first + static_cast<std::size_t>(std::countr_zero(hits)));
         }
-        for (; hits != 0; hits &= hits - 1)
-            offer(i + static_cast<std::size_t>(std::countr_zero(hits)));
+        i += count * candidate_group;
     }
     for (; i < n; ++i) {
         if (all || !(x[i] <= bound)) offer(i);
