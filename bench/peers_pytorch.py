@@ -190,11 +190,14 @@ def main():
 
     def train():
         batch = words_of(1153)
+        adam = torch.optim.Adam(model().parameters(), lr=1e-4)
 
         def run():
             model().zero_grad(set_to_none=True)
             memory = [(zeros(WINDOW), zeros(WINDOW)) for _ in range(LAYERS)]
             model().loss(model().hidden(batch[:-1], memory), batch[1:]).backward()
+            torch.nn.utils.clip_grad_norm_(model().parameters(), 0.5)
+            adam.step()
         return run
 
     def layer():
@@ -216,7 +219,7 @@ def main():
 
     add("model_chunk", "champion_4032", 4032, evaluate)
     add("model_online", "champion_64", 64, online)
-    add("model_training", "champion_1152", 1152, train)
+    add("model_step", "champion_1152", 1152, train)
     short = 0.02
     add("layer_token", "d256_inner768_H8_D24_W97", 1, layer, short)
     for shape in [(512, 97), (16, 3502), (3, 21500), (1, 242735)]:
