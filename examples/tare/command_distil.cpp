@@ -43,7 +43,7 @@ int run(const options& o) {
     const std::string path = o.labels.empty() ? training.folder().soft_labels() : o.labels;
     if (!label(o, training.texts(), path)) {
         std::cerr << "\ntare: stopped while labelling; run again to go on\n";
-        return training_run::interrupted;
+        return interrupted;
     }
     auto labels = std::make_unique<io::soft_label_reader>(path);
     labels->require_complete();

@@ -18,6 +18,7 @@
 #include <tare/models/packed_model.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
+#include "kept_search.hpp"
 #include "labelling.hpp"
 #include "pipeline_config.hpp"
 #include "pipeline_quantize.hpp"
@@ -145,13 +146,25 @@ class pipeline_run {
         return with_cache(model_config(config_.core), found.n_cache, found.cache_lambda,
                           found.cache_theta);
     }
-    /// Perplexities of a model on both texts.
+    /// Perplexities of a model on both texts, each kept as soon as it is known.
+    /// **Throws** stage_ended on a signal.
     template <class Weight>
-    [[nodiscard]] nlohmann::ordered_json
-    measure(const transformer_xl<tensor, Weight>& model) const {
-        const extent chunk = config_.core.eval_chunk;
-        return {{"validation", perplexity_of(model, texts_.valid, chunk)},
-                {"test", perplexity_of(model, texts_.test, chunk)}};
+    [[nodiscard]] nlohmann::ordered_json measure(const transformer_xl<tensor, Weight>& model) {
+        const auto on = [&](const char* name, std::span<const token> words) {
+            return folder_.part(name, [&]() -> nlohmann::ordered_json {
+                const interruption stop;
+                progress_bar bar(name);
+                return perplexity_of(model, words, config_.core.eval_chunk,
+                                     [&](extent at, extent of) {
+                                         bar.show(at, of);
+                                         if (stop.wanted()) throw stage_ended{interrupted};
+                                     });
+            });
+        };
+        nlohmann::ordered_json out;
+        out["validation"] = on("validation", texts_.valid);
+        out["test"] = on("test", texts_.test);
+        return out;
     }
     [[nodiscard]] std::string key_of(const std::string& name, const std::string& inputs,
                                      const io::entry_config& how) const {
@@ -214,10 +227,16 @@ class pipeline_run {
         const std::string key = input_key().add(name).add(inputs).text();
         folder_.run(name, key, [&] {
             const weights values = load_weights(weights_file(of));
-            search::cached_hidden_states states(
-                model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
-                config_.n_cache, {config_.core.eval_chunk});
-            const search::cache_search_result found = states.search(start_of(values));
+            kept_search search(folder_.file(name), key);
+            const auto without_cache = [&](search::cached_states_options options) {
+                return search::cached_hidden_states(
+                    model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
+                    config_.n_cache, std::move(options));
+            };
+            search::cached_hidden_states states =
+                search.states(config_.n_cache, config_.core.eval_chunk, without_cache);
+            const search::cache_search_result found =
+                search.run(states, start_of(values), [](const search::cache_trial&) {});
             const transformer_xl_config config =
                 with_cache(model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
             io::write_text(folder_.file(name + ".yaml"), cache_yaml(config.cache));
@@ -225,6 +244,7 @@ class pipeline_run {
             out["trials"] = found.trace.size();
             out["lambda"] = found.best.lambda;
             out["theta"] = found.best.theta;
+            std::filesystem::remove_all(folder_.file(name));  // as large as a text's hidden states
             return out;
         });
         return key;
@@ -237,12 +257,15 @@ class pipeline_run {
         const std::string key =
             key_of(name, inputs + message(' ', bits, ' ', steps), config_.quantize);
         folder_.run(name, key, [&] {
-            const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
-                                           folder_.file(name), key};
-            const weights values = load_weights(weights_file(of));
-            io::save_packed(packed_path(name),
-                            stage.run(values, with_found_cache("prune_cache"), texts_.train,
-                                      [this] { folder_.keep_time(); }));
+            folder_.part("packed", [&]() -> nlohmann::ordered_json {
+                const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
+                                               folder_.file(name), key};
+                const weights values = load_weights(weights_file(of));
+                io::save_packed(packed_path(name),
+                                stage.run(values, with_found_cache("prune_cache"), texts_.train,
+                                          [this] { folder_.keep_time(); }));
+                return true;
+            });
             const io::packed_file packed = io::load_packed(packed_path(name));
             nlohmann::ordered_json out = measure(make_packed_model(packed.model));
             out["payload_bits"] = packed.payload_bits;
@@ -272,7 +295,7 @@ class pipeline_run {
                 model_of(model_config(config_.teacher), load_weights(weights_file("teacher"))),
                 texts_.train, config_.teacher.eval_chunk, config_.top_k,
                 input_key().add(key).value());
-            if (!whole) throw stage_ended{training_run::interrupted};
+            if (!whole) throw stage_ended{interrupted};
             return {{"kept", config_.top_k}};
         });
         return key;

@@ -30,7 +30,7 @@
 
 namespace tare::tool {
 
-/// FNV-1a over texts and numbers: names a stage's inputs. Not for use against malice.
+/// FNV-1a over texts, numbers and weights: names a stage's inputs. Not for use against malice.
 class input_key {
   public:
     input_key& add(std::string_view text) {
@@ -43,6 +43,14 @@ class input_key {
         for (const token w : words)
             for (int byte = 0; byte < 4; ++byte)
                 mix(static_cast<unsigned char>(static_cast<std::uint32_t>(w) >> (8 * byte)));
+        return *this;
+    }
+    input_key& add(const weights& values) {
+        for (const auto& [label, value] : values) {
+            add(label);
+            for (const std::byte byte : std::as_bytes(value.values()))
+                mix(static_cast<unsigned char>(byte));
+        }
         return *this;
     }
     [[nodiscard]] std::uint64_t value() const noexcept { return hash_; }
@@ -98,6 +106,8 @@ class stage_folder {
         stage_ = name;
         key_ = key;
         before_ = same ? known.value("seconds", 0.0) : 0.0;
+        parts_ =
+            same && known.contains("parts") ? known["parts"] : nlohmann::ordered_json::object();
         begin_ = std::chrono::steady_clock::now();
         keep_time();
         nlohmann::ordered_json made = make();
@@ -109,10 +119,22 @@ class stage_folder {
         log_.append(made);
         std::cerr << message(name, ": ", made["seconds"].get<double>(), " s\n");
     }
+    /// A result within the running stage: what an earlier run has kept, or what `make` returns.
+    nlohmann::ordered_json part(const std::string& name,
+                                const std::function<nlohmann::ordered_json()>& make) {
+        if (!parts_.contains(name)) {
+            parts_[name] = make();
+            keep_time();
+        }
+        return parts_[name];
+    }
     /// Notes the time spent so far, in case this is the last thing the run does.
     void keep_time() {
-        const nlohmann::ordered_json record{
-            {"stage", stage_}, {"key", key_}, {"done", false}, {"seconds", seconds()}};
+        const nlohmann::ordered_json record{{"stage", stage_},
+                                            {"key", key_},
+                                            {"done", false},
+                                            {"seconds", seconds()},
+                                            {"parts", parts_}};
         io::write_text(file(stage_ + ".json"), record.dump(1) + "\n");
     }
 
@@ -148,6 +170,7 @@ class stage_folder {
     std::string stage_;
     std::string key_;
     double before_ = 0.0;
+    nlohmann::ordered_json parts_;  ///< of the running stage
     std::chrono::steady_clock::time_point begin_{};
 };
 

@@ -169,9 +169,6 @@ class training_run {
         return done;
     }
 
-    /// What ends by a signal returns.
-    static constexpr int interrupted = 130;
-
   private:
     /// What decides the numbers of a run beside model and optimizer.
     [[nodiscard]] io::checkpoint_facts facts() const {

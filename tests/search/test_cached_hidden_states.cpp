@@ -151,3 +151,22 @@ TEST_CASE("sizes that do not fit are refused") {
     CHECK_THROWS_AS(cached_hidden_states(tensor(shape{1, 4}, 1.0F), {1}, {-1.0F}, 0), error);
     CHECK_THROWS_AS(cached_hidden_states(plain_model(), stream(1), 3), error);
 }
+
+TEST_CASE("states handed over give the search of those that were computed") {
+    const std::vector<token> words = stream(150);
+    random_parameters<float> source(5);
+    const transformer_xl<tensor> model(source, small_model());
+    extent chunks = 0;
+    cached_hidden_states computed(model, words, 20,
+                                  {.chunk = 64, .progress = [&](extent, extent) { ++chunks; }});
+    CHECK(chunks == 3);
+    const auto seen = computed.words();
+    const auto logp = computed.log_probability();
+    cached_hidden_states handed(computed.hidden(), {seen.begin(), seen.end()},
+                                {logp.begin(), logp.end()}, 20);
+    const cache_search_result a = computed.search({});
+    const cache_search_result b = handed.search({});
+    CHECK(a.best == b.best);
+    CHECK(a.perplexity == b.perplexity);
+    CHECK(a.trace.size() == b.trace.size());
+}
