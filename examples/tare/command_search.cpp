@@ -8,6 +8,7 @@
 #include <tare/search/cached_hidden_states.hpp>
 
 #include "command.hpp"
+#include "input_key.hpp"
 #include "kept_search.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"

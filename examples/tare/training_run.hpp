@@ -74,6 +74,17 @@ struct run_texts {
     return out;
 }
 
+/// What train, distil and prune begin with: threads and configuration. work(entry) is not called
+/// where sizes and memory alone are asked for.
+template <class Work>
+int with_entry(const training_options& o, const Work& work) {
+    set_threads(o.threads);
+    const io::entry_config e = o.entry();
+    if (!o.dry_run) return work(e);
+    print_dry_run(e);
+    return done;
+}
+
 /// One training run from its first step, or from its checkpoint, to its end.
 class training_run {
   public:
