@@ -16,23 +16,14 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "io/scratch.hpp"
+#include "small_model.hpp"
 
 using namespace tare;
 
 namespace {
 
 transformer_xl_config small_config(bool trained_cache) {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 20;
-    c.heads = 3;
-    c.key_width = 5;
-    c.value_width = 4;
-    c.inner = 27;
-    c.window = 6;
-    c.vocabulary = 53;
-    c.cutoffs = {11, 29};
-    c.widths = {20, 9, 3};
+    transformer_xl_config c = testing::small_model_config();
     c.cache = {7, trained_cache, 0.05, 0.2, false};
     return c;
 }

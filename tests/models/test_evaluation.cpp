@@ -15,6 +15,7 @@
 #include <tare/ops/prepared_weight.hpp>
 
 #include "golden.hpp"
+#include "hanlab_model.hpp"
 
 using namespace tare;
 
@@ -29,21 +30,6 @@ constexpr double chunk_bound = 8.0 * 5.7 * 1.1920929e-07;
 constexpr double online_bound = chunk_bound + 46.0 / 16777216.0;
 /// A mean of losses is stored as one float of the same size.
 constexpr double mean_bound = chunk_bound;
-
-transformer_xl_config small_config() {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 16;
-    c.heads = 2;
-    c.key_width = 5;
-    c.value_width = 3;
-    c.inner = 24;
-    c.window = 8;
-    c.vocabulary = 60;
-    c.cutoffs = {12, 32};
-    c.widths = {16, 8, 4};
-    return c;
-}
 
 /// Arrays of the archive, and the cache's scalars from the configuration.
 struct reference_parameters {
@@ -114,7 +100,7 @@ TEST_CASE("evaluation in chunks and online equals the reference") {
     const io::npz_archive weights = testing::golden("hanlab/weights.npz");
     const std::vector<token> stream = words_of(testing::golden("hanlab/tokens.npz"), "valid");
     for (const bool cached : {false, true}) {
-        transformer_xl_config config = small_config();
+        transformer_xl_config config = testing::hanlab_config();
         if (cached) config.cache = {20, false, 0.05, 0.2, false};
         const std::string head = cached ? "cache." : "nocache.";
         CAPTURE(head);
@@ -191,7 +177,7 @@ TEST_CASE("every number of threads gives the same bits, in chunks, online and in
 
 TEST_CASE("a stream takes one position at a time") {
     random_parameters<float> source(5);
-    const packed_model model(source, small_config());
+    const packed_model model(source, testing::hanlab_config());
     transformer_xl_stream state;
     CHECK_THROWS_AS((void)model.hidden(std::vector<token>{1, 2}, 1, state), error);
     CHECK_NOTHROW((void)model.hidden(std::vector<token>{1, 2}, 2, state));
