@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // The champion's size with random weights and no cache: losses of a chunk of 4032 tokens, 64 tokens
-// one at a time with the whole distribution for each, and the gradients of 1152 tokens. Words fall
-// into the bins of the vocabulary as WikiText-103's test split does. The peer is
-// bench/peers_pytorch.py; operations are those of the cost reading of the same calls.
+// one at a time with the whole distribution for each, and a training step on 1152 tokens: forward,
+// backward, clipping, Adam. Words fall into the bins of the vocabulary as WikiText-103's test split
+// does. The peer is bench/peers_pytorch.py; operations are those of the cost reading of the same
+// calls, a backward pass taken as two forward ones.
 #include <memory>
 
 #include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/weigh.hpp>
-#include <tare/ops/mean.hpp>
 #include <tare/ops/prepared_weight.hpp>
+#include <tare/train/trainer.hpp>
 
 #include "bench_support.hpp"
 
@@ -109,22 +110,15 @@ bool register_models() {
                                    micronet::step(*model, all[t], *state, nullptr, hidden));
                        };
                    });
-        bench::add("model_training", "tare", "champion_1152", threads, 3.0 * count_losses(batch),
-                   3.0 * bytes, [=] {
-                       struct learner {
-                           tape record;
-                           transformer_xl_state<variable> state;
-                           tape_parameters<random_parameters<float>, float> source{
-                               record, random_parameters<float>(1)};
-                           transformer_xl<variable> model;
-                           explicit learner(const transformer_xl_config& c) : model(source, c) {}
-                       };
-                       return [=, own = std::make_shared<learner>(config)] {
-                           own->model.visit(
-                               [](std::string_view, variable& p) { p.clear_gradient(); });
-                           own->record.backward(
-                               scale_by(mean(losses(own->model, own->state, batch)), -1.0));
-                       };
+        bench::add("model_step", "tare", "champion_1152", threads, 3.0 * count_losses(batch),
+                   7.0 * bytes, [=] {
+                       using learner = train::trainer<train::adam>;
+                       return
+                           [=, own = std::make_shared<learner>(config, random_parameters<float>(1),
+                                                               train::trainer_options{})] {
+                               benchmark::DoNotOptimize(
+                                   own->step(all.first(batch), all.subspan(1, batch), 1e-4));
+                           };
                    });
     }
     return true;

@@ -217,7 +217,7 @@ def main():
     add("model_chunk", "champion_4032", 4032, evaluate)
     for kernel in ("model_online", "packed_online"):
         add(kernel, "champion_64", 64, online)
-    add("model_training", "champion_1152", 1152, train)
+    add("model_step", "champion_1152", 1152, train)
     short = 0.02
     for kernel in ("layer_token", "layer_token_8_bit"):  # 8 bits are ours alone
         add(kernel, "d256_inner768_H8_D24_W97", 1, layer, short)

@@ -23,6 +23,27 @@ inline transformer_xl_config quantized_case_config() {
     return c;
 }
 
+/// Loss of one word in two float32 computations that see the same codes. A logit is at most 24
+/// products one after the other (16 of the projection, 8 of the table) with sum |x w| < 9, so its
+/// partial sums are 4.5 on average and each addition is off by 4.5 2^-24 / sqrt(3) in the root mean
+/// square: sqrt(24) 4.5 / sqrt(3) = 12.7 units of 2^-24 in all. A loss is the difference of two
+/// such numbers, computed twice: 25 units. Six of these standard deviations.
+inline constexpr double nll_tolerance = 6.0 * 25.0 * 0x1p-24;
+
+/// What an activation on the edge between two codes moves, summed over all losses that see it: the
+/// window of each layer above, and its own. A hidden value moves by one `step` of the last point,
+/// and with it the logits of target and maximum by at most step times the `largest` weight of the
+/// output layers each.
+inline double edge_tolerance(const transformer_xl_config& c, double step, double largest) {
+    return 2.0 * step * largest * static_cast<double>(c.layers * c.window + 1);
+}
+
+/// Mean of `count` losses in which one activation may lie on such an edge.
+inline double mean_tolerance(const transformer_xl_config& c, double step, double largest,
+                             std::size_t count) {
+    return nll_tolerance + edge_tolerance(c, step, largest) / static_cast<double>(count);
+}
+
 /// The reference's module of a quantization point.
 inline std::string point_module(const std::string& label) {
     const auto ends = [&label](std::string_view tail) { return label.ends_with(tail); };

@@ -11,11 +11,12 @@
 
 namespace tare::tool {
 
-/// Exit codes: done, a check failed, usage, bad input.
+/// Exit codes: done, a check failed, usage, bad input, ended by a signal.
 inline constexpr int done = 0;
 inline constexpr int check_failed = 1;
 inline constexpr int usage_error = 2;
 inline constexpr int bad_input = 3;
+inline constexpr int interrupted = 130;
 
 /// Adds a subcommand to the application and returns what runs it.
 struct command {

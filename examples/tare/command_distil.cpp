@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tare distil: a teacher labels the training text softly, a student learns from both labels.
+#include "input_key.hpp"
 #include "labelling.hpp"
 #include "training_run.hpp"
 
@@ -22,28 +23,19 @@ bool label(const options& o, const run_texts& texts, const std::string& path) {
     require(io::load_vocabulary(from.vocabulary()) == texts.words,
             "the teacher's vocabulary is another one; both must be trained on the same words");
     const tool::weights values = load_weights(from.checkpoint());
-    std::uint64_t identity = checksum(texts.train);
-    for (const auto& [name, values_of] : values)
-        identity = identity * 0x100000001B3U ^
-                   io::detail::crc32_of(std::as_bytes(std::span(values_of.values())));
+    const std::uint64_t identity = input_key().add(texts.train).add(values).value();
     transformer_xl_config config = model_config(e);
     config.cache = {};  // soft labels come from the network alone
     return label_text(path, model_of(config, values), texts.train, e.eval_chunk, o.kept, identity);
 }
 
-int run(const options& o) {
-    set_threads(o.training.threads);
-    const io::entry_config e = o.training.entry();
-    if (o.training.dry_run) {
-        print_dry_run(e);
-        return done;
-    }
+int run(const options& o, const io::entry_config& e) {
     require(o.kept <= e.n_vocab, "--kept ", o.kept, " exceeds the vocabulary of ", e.n_vocab);
     training_run training(o.training, e, read_texts(o.training, e, o.teacher), "distil");
     const std::string path = o.labels.empty() ? training.folder().soft_labels() : o.labels;
     if (!label(o, training.texts(), path)) {
         std::cerr << "\ntare: stopped while labelling; run again to go on\n";
-        return training_run::interrupted;
+        return interrupted;
     }
     auto labels = std::make_unique<io::soft_label_reader>(path);
     labels->require_complete();
@@ -63,7 +55,9 @@ const registration distil_verb{
          sub->add_option("--kept", o->kept, "Words kept for each token")
              ->capture_default_str()
              ->check(CLI::Range(1, 65536));
-         return std::function<int()>([o] { return run(*o); });
+         return std::function<int()>([o] {
+             return with_entry(o->training, [&](const io::entry_config& e) { return run(*o, e); });
+         });
      }}};
 
 }  // namespace

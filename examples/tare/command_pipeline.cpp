@@ -54,7 +54,10 @@ int run(const options& o) {
             std::cout << '\n' << to_text(points);
         }
     } catch (const stage_ended& end) {
-        std::cerr << "tare: the same command goes on where this one stopped\n";
+        std::cerr << (end.code == interrupted
+                          ? "tare: the same command goes on where this one stopped\n"
+                          : "tare: change that stage's configuration; the same command then keeps "
+                            "what is done before it\n");
         return end.code;
     }
     return done;

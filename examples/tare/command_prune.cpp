@@ -64,13 +64,7 @@ int scan(const options& o, const io::entry_config& e, training_run& training) {
     return done;
 }
 
-int run(const options& o) {
-    set_threads(o.training.threads);
-    const io::entry_config e = o.training.entry();
-    if (o.training.dry_run) {
-        print_dry_run(e);
-        return done;
-    }
+int run(const options& o, const io::entry_config& e) {
     training_run training(o.training, e, read_texts(o.training, e, o.training.from), "prune");
     if (!o.propose.empty()) return scan(o, e, training);
     std::string plan = o.plan;
@@ -100,7 +94,9 @@ const registration prune_verb{
              ->delimiter(',');
          sub->add_option("--scan-tokens", o->scan_tokens, "Tokens of each measurement")
              ->capture_default_str();
-         return std::function<int()>([o] { return run(*o); });
+         return std::function<int()>([o] {
+             return with_entry(o->training, [&](const io::entry_config& e) { return run(*o, e); });
+         });
      }}};
 
 }  // namespace

@@ -2,6 +2,7 @@
 // tare quantize: a checkpoint becomes a packed model file, with or without training steps in
 // between.
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -81,12 +82,19 @@ std::vector<micronet::tensor_width> widths_of(const options& o,
     return out;
 }
 
+/// The text in the words of the model: those of --vocabulary, of the training run that the
+/// checkpoint lies in, or else the text's own.
 std::vector<token> read_text(const options& o, extent vocabulary_size) {
-    return read_words(
-        o.calibrate,
-        o.vocabulary.empty()
+    const auto beside = std::filesystem::path(o.checkpoint).parent_path() / "vocabulary.txt";
+    std::string named = o.vocabulary;
+    if (named.empty() && std::filesystem::exists(beside)) named = beside.string();
+    const text::vocabulary words =
+        named.empty()
             ? io::build_vocabulary({o.calibrate}, 0, static_cast<std::size_t>(vocabulary_size))
-            : io::load_vocabulary(o.vocabulary));
+            : io::load_vocabulary(named);
+    require(static_cast<extent>(words.size()) <= vocabulary_size, "quantize: the vocabulary has ",
+            words.size(), " words, the model ", vocabulary_size);
+    return read_words(o.calibrate, words);
 }
 
 /// Ranges from a few random chunks, then the training steps.
@@ -111,10 +119,10 @@ int run(const options& o) {
     const io::safetensors_archive checkpoint = io::load_safetensors(o.checkpoint);
     train::quantization_aware<> t(checkpoint_parameters{&checkpoint}, m.config, how,
                                   {0.5, o.published, false});
-    require(how.bits == 32 || !o.calibrate.empty(), "tare quantize: activations of ", how.bits,
+    require(how.bits == 32 || !o.calibrate.empty(), "quantize: activations of ", how.bits,
             " bits need their ranges: give --calibrate FILE");
     require(o.steps == 0 || !o.calibrate.empty(),
-            "tare quantize: --qat-steps needs text: give --calibrate FILE");
+            "quantize: --qat-steps needs text: give --calibrate FILE");
     if (!o.calibrate.empty()) prepare(o, t, read_text(o, m.config.vocabulary));
     io::save_packed(o.out, t.store());
     const io::packed_file file = io::load_packed(o.out);
@@ -129,7 +137,7 @@ const registration quantize{
          auto o = std::make_shared<options>();
          CLI::App* sub =
              app.add_subcommand("quantize", "Turn a checkpoint into a packed model file");
-         o->model.add(*sub);
+         o->model.add_sizes(*sub);
          sub->add_option("--checkpoint", o->checkpoint, "Parameters (safetensors)")
              ->required()
              ->check(CLI::ExistingFile);
@@ -138,7 +146,8 @@ const registration quantize{
                          "Text file (.gz too) for the ranges and the training steps")
              ->check(CLI::ExistingFile);
          sub->add_option("--vocabulary", o->vocabulary,
-                         "Vocabulary file; default: that of the text itself")
+                         "Vocabulary file; default: vocabulary.txt beside the checkpoint, else "
+                         "that of the text itself")
              ->check(CLI::ExistingFile);
          sub->add_option("--tensor", o->exceptions, "REGEX=BITS: a width of their own; repeatable");
          sub->add_option("--qat-steps", o->steps, "Quantization-aware training steps")

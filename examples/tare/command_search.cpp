@@ -8,6 +8,8 @@
 #include <tare/search/cached_hidden_states.hpp>
 
 #include "command.hpp"
+#include "input_key.hpp"
+#include "kept_search.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
@@ -23,6 +25,7 @@ struct options {
     std::string tokens;
     std::string vocabulary;
     std::string out;
+    std::string work;
     extent cache = 2000;
     search::cache_scalars start;
     int threads = 1;
@@ -35,14 +38,24 @@ int run(const options& o) {
     const text::vocabulary words = io::load_vocabulary(o.vocabulary);
     const std::vector<token> stream = read_words(o.tokens, words);
     const tool::weights values = load_weights(o.weights);
-    search::cached_hidden_states states(model_of(config, values), stream, o.cache,
-                                        {entry.eval_chunk});
+    const std::string key = input_key()
+                                .add(io::to_yaml(entry))
+                                .add(values)
+                                .add(stream)
+                                .add(message(o.cache, ' ', o.start.lambda, ' ', o.start.theta))
+                                .text();
+    kept_search search(o.work, key);
+    search::cached_hidden_states states =
+        search.states(o.cache, entry.eval_chunk, [&](search::cached_states_options options) {
+            return search::cached_hidden_states(model_of(config, values), stream, o.cache,
+                                                std::move(options));
+        });
     std::printf("without a cache: perplexity %.6f over %lld tokens\n%5s %12s %12s %14s\n",
                 states.perplexity_without_cache(), static_cast<long long>(states.targets()),
                 "trial", "lambda", "theta", "perplexity");
     int trial = 0;
     const search::cache_search_result found =
-        states.search(o.start, {}, [&trial](const search::cache_trial& t) {
+        search.run(states, o.start, [&trial](const search::cache_trial& t) {
             std::printf("%5d %12.8f %12.8f %14.8f\n", trial++, t.at.lambda, t.at.theta,
                         t.perplexity);
         });
@@ -77,8 +90,20 @@ const registration search_verb{
              ->capture_default_str();
          sub->add_option("--out", o->out, "YAML file for the result; - for standard output")
              ->default_val("-");
+         sub->add_option("--work", o->work,
+                         "Folder for hidden states and evaluations: a search that was killed goes "
+                         "on from there");
          sub->add_option("--threads", o->threads, "Threads; the results do not depend on them");
-         return std::function<int()>([o] { return run(*o); });
+         return std::function<int()>([o] {
+             try {
+                 return run(*o);
+             } catch (const stage_ended& end) {
+                 std::cerr << "\ntare: stopped; "
+                           << (o->work.empty() ? "with --work FOLDER a search goes on later\n"
+                                               : "the same command goes on\n");
+                 return end.code;
+             }
+         });
      }}};
 
 }  // namespace

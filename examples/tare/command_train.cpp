@@ -8,14 +8,10 @@ using namespace tare;
 using namespace tare::tool;
 
 int run(const training_options& o) {
-    set_threads(o.threads);
-    const io::entry_config e = o.entry();
-    if (o.dry_run) {
-        print_dry_run(e);
-        return done;
-    }
-    training_run training(o, e, read_texts(o, e, o.from), "train");
-    return training.run();
+    return with_entry(o, [&](const io::entry_config& e) {
+        training_run training(o, e, read_texts(o, e, o.from), "train");
+        return training.run();
+    });
 }
 
 const registration train_verb{

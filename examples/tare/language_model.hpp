@@ -4,12 +4,14 @@
 // and what a model weighs.
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
@@ -122,12 +124,15 @@ inline void save_weights(const std::string& path, const weights& from,
     return out.str();
 }
 
-/// e^loss over a text, chunk by chunk, memory and cache carried over.
+/// e^loss over a text, chunk by chunk, memory and cache carried over. `progress` is called after
+/// each chunk.
 template <class Weight>
 [[nodiscard]] double perplexity_of(const transformer_xl<tensor, Weight>& model,
-                                   std::span<const token> words, extent chunk) {
+                                   std::span<const token> words, extent chunk,
+                                   std::function<void(extent done, extent of)> progress = {}) {
     train::evaluation_options options;
     options.chunk = chunk;
+    options.progress = std::move(progress);
     return train::evaluate(model, words, options).meter.perplexity();
 }
 

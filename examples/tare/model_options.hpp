@@ -98,15 +98,19 @@ struct described_model {
 class model_options {
   public:
     void add(CLI::App& app) {
-        app.add_option("--config", config_, "YAML configuration of an entry")
-            ->check(CLI::ExistingFile);
-        app.add_option("--preset", preset_, "Named model: champion, champion_dense, tiny")
-            ->capture_default_str();
+        add_sizes(app);
         app.add_option("--plan", plan_, "Pruning plan (YAML), taken at its final sparsity")
             ->check(CLI::ExistingFile);
         app.add_option("--packed", packed_, "Packed model file, weighed as it is")
             ->check(CLI::ExistingFile)
             ->excludes("--config");
+    }
+    /// Those of a model whose zeros are in a checkpoint.
+    void add_sizes(CLI::App& app) {
+        app.add_option("--config", config_, "YAML configuration of an entry")
+            ->check(CLI::ExistingFile);
+        app.add_option("--preset", preset_, "Named model: champion, champion_dense, tiny")
+            ->capture_default_str();
         app.add_option("--bits", bits_, "Width of weights, biases and activations; 32 for none");
         app.add_option("--cache", cache_, "Entries of the cache; 0 for none");
     }

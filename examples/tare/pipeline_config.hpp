@@ -45,12 +45,20 @@ namespace detail {
            a.cutoffs == b.cutoffs && a.n_embeds == b.n_embeds;
 }
 
+/// All stages that train, by their keys. The teacher's model is one of its own; the others are one.
+template <class Config>
+[[nodiscard]] auto trained_stages(Config& c) {
+    return std::vector<std::pair<const char*, decltype(&c.core)>>{
+        {"core", &c.core},        {"cache", &c.cache},   {"hebbian", &c.hebbian},
+        {"teacher", &c.teacher},  {"distil", &c.distil}, {"prune", &c.prune},
+        {"quantize", &c.quantize}};
+}
+
 /// What the file and its stages must agree on. **Throws** tare::file_error naming the key.
 inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
-    const std::pair<const char*, const io::entry_config*> stages[] = {
-        {"core", &c.core},     {"cache", &c.cache}, {"hebbian", &c.hebbian},
-        {"distil", &c.distil}, {"prune", &c.prune}, {"quantize", &c.quantize}};
+    const auto stages = trained_stages(c);
     for (const auto& [key, stage] : stages) {
+        if (stage == &c.teacher) continue;
         if (!same_sizes(*stage, c.core))
             map.refuse(key, "its sizes are not those of core; these stages are one model");
         if (stage->n_vocab != c.core.n_vocab)
@@ -64,7 +72,7 @@ inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
         map.refuse(c.core.use_cache ? "core" : "teacher",
                    "trains without a cache; take use_cache out of its configuration");
     for (const auto& [key, stage] : stages)
-        if (stage->use_cache && !stage->cache_theta_init)
+        if (stage != &c.teacher && stage->use_cache && !stage->cache_theta_init)
             map.refuse(key, "has a cache of constants; give cache_theta_init and "
                             "cache_lambda_init, so that it is trained");
     if (!c.cache.use_cache) map.refuse("cache", "has no cache; set use_cache");
@@ -74,6 +82,9 @@ inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
         map.refuse("prune", "goes on from distil: both need the same use_cache");
     if (!c.prune.compress) map.refuse("prune", "names no plan (key compress)");
     if (!c.quantize.bits) map.refuse("quantize", "names no width (key bits)");
+    if (*c.quantize.bits > 16 && *c.quantize.bits != 32)
+        map.refuse("quantize", "is ", *c.quantize.bits,
+                   " bits wide; 2 to 16 are possible, and 32 for none");
 }
 
 }  // namespace detail
@@ -88,10 +99,7 @@ inline void check_pipeline(const pipeline_config& c, const io::yaml_map& map) {
     };
     pipeline_config out;
     out.path = path;
-    std::vector<std::pair<const char*, io::entry_config*>> stages{
-        {"core", &out.core},        {"cache", &out.cache},   {"hebbian", &out.hebbian},
-        {"teacher", &out.teacher},  {"distil", &out.distil}, {"prune", &out.prune},
-        {"quantize", &out.quantize}};
+    const auto stages = detail::trained_stages(out);
     // First over what may be there, so that a misspelt key is reported as such.
     for (const char* key : {"train", "test", "validation_tokens", "n_cache"})
         static_cast<void>(map.has(key));

@@ -1,7 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The stage that quantizes: ranges from samples, or training steps with quantization in the loop,
-// which go on from their checkpoint.
+// The stage that quantizes: ranges from samples, or training steps with quantization in the loop.
+// Both go on from their checkpoint.
 
 #include <filesystem>
 #include <functional>
@@ -48,30 +48,40 @@ struct quantization_stage {
                 use(std::span<const token>(inputs).subspan(row, chunk),
                     std::span<const token>(targets).subspan(row, chunk));
         };
-        if (steps == 0) {
-            for (extent step = 0; step * how.train_batch < observed_samples; ++step)
-                each_sample(step, [&](auto x, auto y) { trainer.observe(x, y); });
-            return trainer.store();
-        }
+        const bool learns = steps > 0;
+        const extent passes =
+            learns ? steps : (observed_samples + how.train_batch - 1) / how.train_batch;
+        const auto parts =
+            learns ? io::quantization_parts::everything : io::quantization_parts::ranges;
         std::filesystem::create_directories(folder);
         const std::string checkpoint = run_folder{folder}.checkpoint();
         const io::checkpoint_facts facts{{"inputs", key}};
-        if (std::filesystem::exists(checkpoint)) io::load_checkpoint(checkpoint, trainer, facts);
+        if (std::filesystem::exists(checkpoint))
+            io::load_checkpoint(checkpoint, trainer, facts, parts);
         const auto rate = learning_rate(how);
         const interruption stop;
         progress_bar bar("quantize");
-        while (trainer.updates() < steps) {
-            const extent step = trainer.updates();
-            each_sample(step, [&](auto x, auto y) { trainer.accumulate(x, y); });
-            trainer.update(rate(step));
-            bar.show(step + 1, steps);
-            if ((step + 1) % how.step_save == 0 || stop.wanted()) {
-                io::save_checkpoint(checkpoint, trainer, facts);
+        for (extent pass = learns ? trainer.updates() : observed(trainer); pass < passes; ++pass) {
+            if (learns) {
+                each_sample(pass, [&](auto x, auto y) { trainer.accumulate(x, y); });
+                trainer.update(rate(pass));
+            } else {
+                each_sample(pass, [&](auto x, auto y) { trainer.observe(x, y); });
+            }
+            bar.show(pass + 1, passes);
+            if (!learns || (pass + 1) % how.step_save == 0 || stop.wanted()) {
+                io::save_checkpoint(checkpoint, trainer, facts, parts);
                 saved();
             }
-            if (stop.wanted()) throw stage_ended{training_run::interrupted};
+            if (stop.wanted()) throw stage_ended{interrupted};
         }
         return trainer.store();
+    }
+
+  private:
+    /// Passes that the ranges have seen.
+    [[nodiscard]] extent observed(const train::quantization_aware<>& trainer) const {
+        return bits == 32 ? 0 : trainer.range("final").tracker.steps() / how.train_batch;
     }
 };
 

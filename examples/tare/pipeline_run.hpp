@@ -18,46 +18,17 @@
 #include <tare/models/packed_model.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
+#include "input_key.hpp"
+#include "kept_search.hpp"
 #include "labelling.hpp"
 #include "pipeline_config.hpp"
 #include "pipeline_quantize.hpp"
+#include "pipeline_rows.hpp"
 #include "pipeline_stages.hpp"
-#include "pipeline_table.hpp"
+#include "pipeline_texts.hpp"
 #include "training_run.hpp"
 
 namespace tare::tool {
-
-/// Words of what is trained on by frequency, at most n_vocab; all others become <unk>. Words of
-/// the validation part alone are not among them: nothing would train their vectors.
-[[nodiscard]] inline run_texts read_texts(const pipeline_config& config) {
-    const auto size = static_cast<std::size_t>(config.core.n_vocab);
-    const auto held = static_cast<std::uint64_t>(config.validation_tokens);
-    const auto ignore = [](std::string_view, std::uint64_t) {};
-    const std::uint64_t tokens = text::for_each_token(io::text_file(config.train), ignore).tokens;
-    require(held + 2 <= tokens, config.train, ": holds ", tokens, " tokens, of which ", held,
-            " should serve as validation text; nothing is left to train on. Lower "
-            "validation_tokens");
-    text::vocabulary_counter counter;
-    std::uint64_t seen = 0;
-    bool has_unknown = false;
-    text::for_each_token(io::text_file(config.train), [&](std::string_view word, std::uint64_t) {
-        if (seen++ >= tokens - held) return;
-        has_unknown = has_unknown || word == text::unknown_word;
-        counter.add(word);
-    });
-    // Text without <unk> gets one, so that a word seen for the first time in the test has a place.
-    if (!has_unknown) counter.add(text::unknown_word);
-    run_texts out;
-    out.words = counter.finish(size, size);
-    out.train = io::read_corpus(config.train, out.words, text::unknown_words::replace);
-    out.test = io::read_corpus(config.test, out.words, text::unknown_words::replace);
-    require(out.test.size() >= 2, config.test, ": holds ", out.test.size(),
-            " tokens; at least two are needed, for the first is only a context");
-    const auto split = out.train.end() - static_cast<std::ptrdiff_t>(held);
-    out.valid.assign(split, out.train.end());
-    out.train.erase(split, out.train.end());
-    return out;
-}
 
 class pipeline_run {
   public:
@@ -67,7 +38,9 @@ class pipeline_run {
           plan_rules_(rules_of(io::load_pruning_plan(config_.plan), sizes_)),
           plan_share_(final_share(plan_rules_, sizes_)),
           texts_(read_texts(config_)),
-          folder_(folder) {
+          folder_(folder),
+          files_(folder_),
+          table_(folder_, model_config(config_.core), texts_.test) {
         base_ = input_key()
                     .add(texts_.train)
                     .add(texts_.valid)
@@ -81,29 +54,29 @@ class pipeline_run {
     /// loss without value has ended a stage; its last checkpoint stands.
     std::vector<table_row> run() {
         trained("core", config_.core, base_);
-        add_row("core", "base", config_.core, "core", false);
+        table_.add("core", "base", model_config(config_.core), "core", false);
         trained("cache", config_.cache, base_);
-        add_row("core", "+ trained cache", config_.cache, "cache", true);
+        table_.add("core", "+ trained cache", model_config(config_.cache), "cache", true);
         const std::string hebbian = trained("hebbian", config_.hebbian, base_);
-        add_row("core", "+ Hebbian softmax", config_.hebbian, "hebbian", true);
+        table_.add("core", "+ Hebbian softmax", model_config(config_.hebbian), "hebbian", true);
         searched("hebbian_cache", "hebbian", config_.hebbian, hebbian);
-        add_searched_row("core", "hebbian", "hebbian_cache");
+        table_.add_searched("core", "hebbian", "hebbian_cache");
 
         const std::string labels = soft_labels(trained("teacher", config_.teacher, base_));
-        add_row("compressed", "teacher", config_.teacher, "teacher", false);
+        table_.add("compressed", "teacher", model_config(config_.teacher), "teacher", false);
         distil_ = trained("distil", config_.distil, labels);
-        add_row("compressed", "distilled", config_.distil, "distil", false);
+        table_.add("compressed", "distilled", model_config(config_.distil), "distil", false);
         const std::string prune = pruned("prune", plan_rules_);
-        add_row("compressed", message("+ pruned ", formatted("%.3f", plan_share_)), config_.prune,
-                "prune", true);
+        table_.add("compressed", message("+ pruned ", formatted("%.3f", plan_share_)),
+                   model_config(config_.prune), "prune", true);
         search_ = searched("prune_cache", "prune", config_.prune, prune);
-        add_searched_row("compressed", "prune", "prune_cache");
+        table_.add_searched("compressed", "prune", "prune_cache");
         const auto bits = static_cast<int>(*config_.quantize.bits);
         quantized("quantize_after", "prune", search_, bits, 0);
-        add_packed_row(message("+ ", bits, " bits after training"), "quantize_after", true);
+        table_.add_packed(message("+ ", bits, " bits after training"), "quantize_after", true);
         quantized("quantize", "prune", search_, bits, config_.quantize.steps);
-        add_packed_row(message("+ ", bits, " bits in training"), "quantize", false);
-        return rows_;
+        table_.add_packed(message("+ ", bits, " bits in training"), "quantize", false);
+        return table_.rows();
     }
 
     /// Every width at every sparsity, from the distilled model and the searched cache; call run()
@@ -121,7 +94,7 @@ class pipeline_run {
             for (const extent bits : config_.frontier_bits) {
                 const std::string stage = message(name, "_", bits, "_bits");
                 quantized(stage, own ? "prune" : name, key + search_, static_cast<int>(bits), 0);
-                const table_row row = packed_row("", stage, false);
+                const table_row row = table_.packed_row("", stage, false);
                 out.push_back({share, static_cast<int>(bits), row.parameters, row.operations,
                                row.score, row.validation, row.test, false});
             }
@@ -134,24 +107,30 @@ class pipeline_run {
     [[nodiscard]] stage_folder& folder() noexcept { return folder_; }
 
   private:
-    [[nodiscard]] std::string weights_file(const std::string& stage) const {
-        return run_folder{folder_.file(stage)}.checkpoint();
-    }
-    [[nodiscard]] std::string packed_path(const std::string& stage) const {
-        return folder_.file(stage + ".packed.safetensors");
-    }
-    [[nodiscard]] transformer_xl_config with_found_cache(const std::string& stage) const {
-        const io::cache_constants found = io::load_cache_constants(folder_.file(stage + ".yaml"));
-        return with_cache(model_config(config_.core), found.n_cache, found.cache_lambda,
-                          found.cache_theta);
-    }
-    /// Perplexities of a model on both texts.
+    /// Perplexities of a model on both texts, each kept as soon as it is known.
+    /// **Throws** stage_ended on a signal.
     template <class Weight>
-    [[nodiscard]] nlohmann::ordered_json
-    measure(const transformer_xl<tensor, Weight>& model) const {
-        const extent chunk = config_.core.eval_chunk;
-        return {{"validation", perplexity_of(model, texts_.valid, chunk)},
-                {"test", perplexity_of(model, texts_.test, chunk)}};
+    [[nodiscard]] nlohmann::ordered_json measure(const transformer_xl<tensor, Weight>& model) {
+        const auto on = [&](const char* name, std::span<const token> words) {
+            return folder_.part(name, [&]() -> nlohmann::ordered_json {
+                const interruption stop;
+                progress_bar bar(name);
+                const double perplexity =
+                    perplexity_of(model, words, config_.core.eval_chunk, [&](extent at, extent of) {
+                        bar.show(at, of);
+                        if (stop.wanted()) throw stage_ended{interrupted};
+                    });
+                require(std::isfinite(perplexity), folder_.stage(), ": perplexity ", perplexity,
+                        " on the ", name,
+                        " text; this stage's training has lost the model. Lower "
+                        "the learning rate of its configuration");
+                return perplexity;
+            });
+        };
+        nlohmann::ordered_json out;
+        out["validation"] = on("validation", texts_.valid);
+        out["test"] = on("test", texts_.test);
+        return out;
     }
     [[nodiscard]] std::string key_of(const std::string& name, const std::string& inputs,
                                      const io::entry_config& how) const {
@@ -183,11 +162,11 @@ class pipeline_run {
         folder_.run(name, key, [&] {
             train(name, key, how, {}, [&](training_run& training) {
                 if (!how.distill) return;
-                auto labels = std::make_unique<io::soft_label_reader>(labels_path());
+                auto labels = std::make_unique<io::soft_label_reader>(files_.labels());
                 labels->require_complete();
                 training.teach_with(std::move(labels));
             });
-            return measure(model_of(model_config(how), load_weights(weights_file(name))));
+            return measure(model_of(model_config(how), load_weights(files_.weights_of(name))));
         });
         return key;
     }
@@ -203,7 +182,8 @@ class pipeline_run {
             train(name, key, config_.prune, "distil", [&](training_run& training) {
                 if (!rules.empty()) training.prune(rules);
             });
-            return measure(model_of(model_config(config_.prune), load_weights(weights_file(name))));
+            return measure(
+                model_of(model_config(config_.prune), load_weights(files_.weights_of(name))));
         });
         return key;
     }
@@ -213,11 +193,17 @@ class pipeline_run {
                          const io::entry_config& how, const std::string& inputs) {
         const std::string key = input_key().add(name).add(inputs).text();
         folder_.run(name, key, [&] {
-            const weights values = load_weights(weights_file(of));
-            search::cached_hidden_states states(
-                model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
-                config_.n_cache, {config_.core.eval_chunk});
-            const search::cache_search_result found = states.search(start_of(values));
+            const weights values = load_weights(files_.weights_of(of));
+            kept_search search(folder_.file(name), key);
+            const auto without_cache = [&](search::cached_states_options options) {
+                return search::cached_hidden_states(
+                    model_of(with_cache(model_config(how), 0, 0.07, 0.016), values), texts_.valid,
+                    config_.n_cache, std::move(options));
+            };
+            search::cached_hidden_states states =
+                search.states(config_.n_cache, config_.core.eval_chunk, without_cache);
+            const search::cache_search_result found =
+                search.run(states, start_of(values), [](const search::cache_trial&) {});
             const transformer_xl_config config =
                 with_cache(model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
             io::write_text(folder_.file(name + ".yaml"), cache_yaml(config.cache));
@@ -225,6 +211,7 @@ class pipeline_run {
             out["trials"] = found.trace.size();
             out["lambda"] = found.best.lambda;
             out["theta"] = found.best.theta;
+            std::filesystem::remove_all(folder_.file(name));  // as large as a text's hidden states
             return out;
         });
         return key;
@@ -237,13 +224,18 @@ class pipeline_run {
         const std::string key =
             key_of(name, inputs + message(' ', bits, ' ', steps), config_.quantize);
         folder_.run(name, key, [&] {
-            const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
-                                           folder_.file(name), key};
-            const weights values = load_weights(weights_file(of));
-            io::save_packed(packed_path(name),
-                            stage.run(values, with_found_cache("prune_cache"), texts_.train,
-                                      [this] { folder_.keep_time(); }));
-            const io::packed_file packed = io::load_packed(packed_path(name));
+            folder_.part("packed", [&]() -> nlohmann::ordered_json {
+                const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
+                                               folder_.file(name), key};
+                const weights values = load_weights(files_.weights_of(of));
+                io::save_packed(
+                    files_.packed(name),
+                    stage.run(values,
+                              files_.with_found_cache("prune_cache", model_config(config_.core)),
+                              texts_.train, [this] { folder_.keep_time(); }));
+                return true;
+            });
+            const io::packed_file packed = io::load_packed(files_.packed(name));
             nlohmann::ordered_json out = measure(make_packed_model(packed.model));
             out["payload_bits"] = packed.payload_bits;
             return out;
@@ -262,64 +254,19 @@ class pipeline_run {
         return out;
     }
 
-    [[nodiscard]] std::string labels_path() const { return folder_.file("labels/soft_labels.bin"); }
     std::string soft_labels(const std::string& inputs) {
         const std::string key = input_key().add("labels").add(inputs).text();
         folder_.run("labels", key, [&]() -> nlohmann::ordered_json {
             std::filesystem::create_directories(folder_.file("labels"));
             const bool whole = label_text(
-                labels_path(),
-                model_of(model_config(config_.teacher), load_weights(weights_file("teacher"))),
+                files_.labels(),
+                model_of(model_config(config_.teacher), load_weights(files_.weights_of("teacher"))),
                 texts_.train, config_.teacher.eval_chunk, config_.top_k,
                 input_key().add(key).value());
-            if (!whole) throw stage_ended{training_run::interrupted};
+            if (!whole) throw stage_ended{interrupted};
             return {{"kept", config_.top_k}};
         });
         return key;
-    }
-
-    /// Weighs a stage's model at 32 bits and adds its row.
-    void add_row(const std::string& branch, const std::string& step, const io::entry_config& how,
-                 const std::string& of, bool follows) {
-        add_row(branch, step, model_config(how), of, of, follows);
-    }
-    void add_searched_row(const std::string& branch, const std::string& of,
-                          const std::string& search) {
-        add_row(branch, "+ searched cache", with_found_cache(search), of, search, true);
-    }
-    void add_row(const std::string& branch, const std::string& step,
-                 const transformer_xl_config& config, const std::string& of,
-                 const std::string& measured, bool follows) {
-        const micronet::compression how{32, remaining_of(load_weights(weights_file(of)))};
-        rows_.push_back(row_of(branch, step,
-                               micronet::weigh(config, how, count_bins(config, texts_.test)),
-                               measured, follows));
-    }
-    void add_packed_row(const std::string& step, const std::string& stage, bool follows) {
-        rows_.push_back(packed_row(step, stage, follows));
-    }
-    [[nodiscard]] table_row packed_row(const std::string& step, const std::string& stage,
-                                       bool follows) const {
-        const io::packed_file packed = io::load_packed(packed_path(stage));
-        const transformer_xl_config& config = packed.model.config;
-        return row_of("compressed", step,
-                      micronet::weigh(config, packed.model.how, count_bins(config, texts_.test)),
-                      stage, follows);
-    }
-    [[nodiscard]] table_row row_of(const std::string& branch, const std::string& step,
-                                   const ledger& book, const std::string& measured,
-                                   bool follows) const {
-        const micronet::totals sums = micronet::tally(book, micronet::official{});
-        const nlohmann::ordered_json known = folder_.facts(measured);
-        return {branch,
-                step,
-                sums.parameters(),
-                sums.operations(),
-                sums.score(micronet::wikitext103),
-                known.at("validation"),
-                known.at("test"),
-                known.at("seconds"),
-                follows};
     }
 
     pipeline_config config_;
@@ -328,10 +275,11 @@ class pipeline_run {
     double plan_share_;  ///< of all parameters, pruned in the end
     run_texts texts_;
     stage_folder folder_;
+    pipeline_files files_;
+    pipeline_rows table_;
     std::string base_;
     std::string distil_;  ///< keys of stages that others go on from
     std::string search_;
-    std::vector<table_row> rows_;
 };
 
 }  // namespace tare::tool

@@ -12,9 +12,7 @@
 #include <filesystem>
 #include <functional>
 #include <iostream>
-#include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include <fcntl.h>
@@ -26,36 +24,7 @@
 #include <tare/io/input_file.hpp>
 #include <tare/io/json_lines.hpp>
 
-#include "language_model.hpp"
-
 namespace tare::tool {
-
-/// FNV-1a over texts and numbers: names a stage's inputs. Not for use against malice.
-class input_key {
-  public:
-    input_key& add(std::string_view text) {
-        for (const char c : text)
-            mix(static_cast<unsigned char>(c));
-        mix(0xFF);  // no text holds this byte: neighbours stay apart
-        return *this;
-    }
-    input_key& add(std::span<const token> words) {
-        for (const token w : words)
-            for (int byte = 0; byte < 4; ++byte)
-                mix(static_cast<unsigned char>(static_cast<std::uint32_t>(w) >> (8 * byte)));
-        return *this;
-    }
-    [[nodiscard]] std::uint64_t value() const noexcept { return hash_; }
-    [[nodiscard]] std::string text() const {
-        char out[20];
-        std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(hash_));
-        return out;
-    }
-
-  private:
-    void mix(unsigned char byte) { hash_ = (hash_ ^ byte) * 0x100000001B3U; }
-    std::uint64_t hash_ = 0xCBF29CE484222325U;
-};
 
 /// Thrown by a stage that a signal or a loss without value has ended; `code` is the exit code.
 struct stage_ended {
@@ -98,6 +67,8 @@ class stage_folder {
         stage_ = name;
         key_ = key;
         before_ = same ? known.value("seconds", 0.0) : 0.0;
+        parts_ =
+            same && known.contains("parts") ? known["parts"] : nlohmann::ordered_json::object();
         begin_ = std::chrono::steady_clock::now();
         keep_time();
         nlohmann::ordered_json made = make();
@@ -109,10 +80,24 @@ class stage_folder {
         log_.append(made);
         std::cerr << message(name, ": ", made["seconds"].get<double>(), " s\n");
     }
+    /// The stage that is running.
+    [[nodiscard]] const std::string& stage() const noexcept { return stage_; }
+    /// A result within the running stage: what an earlier run has kept, or what `make` returns.
+    nlohmann::ordered_json part(const std::string& name,
+                                const std::function<nlohmann::ordered_json()>& make) {
+        if (!parts_.contains(name)) {
+            parts_[name] = make();
+            keep_time();
+        }
+        return parts_[name];
+    }
     /// Notes the time spent so far, in case this is the last thing the run does.
     void keep_time() {
-        const nlohmann::ordered_json record{
-            {"stage", stage_}, {"key", key_}, {"done", false}, {"seconds", seconds()}};
+        const nlohmann::ordered_json record{{"stage", stage_},
+                                            {"key", key_},
+                                            {"done", false},
+                                            {"seconds", seconds()},
+                                            {"parts", parts_}};
         io::write_text(file(stage_ + ".json"), record.dump(1) + "\n");
     }
 
@@ -148,6 +133,7 @@ class stage_folder {
     std::string stage_;
     std::string key_;
     double before_ = 0.0;
+    nlohmann::ordered_json parts_;  ///< of the running stage
     std::chrono::steady_clock::time_point begin_{};
 };
 

@@ -3,32 +3,11 @@
 # wrong, a loss without value, a disk that is full. Each is refused with a message that says what
 # to do, an exit code other than 0 and without loss of what was there.
 # Usage: test_faults.sh PATH_OF_THE_TOOL
-set -eu
-tool=$1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here"
+. "$(dirname "$0")/script_setup.sh"
 
-awk 'BEGIN { srand(7); for (l = 0; l < 400; ++l) { s = "";
-    for (w = 0; w < 12; ++w) s = s " w" int(60 * rand() * rand()); print s } }' > text
-cat > config.yaml <<'YAML'
-n_vocab: 80
-n_layers: 2
-n_embed: 16
-n_head: 2
-n_k: 8
-n_v: 8
-n_inner: 32
-n_seq: 16
-cutoffs: [20, 40]
-n_embeds: [16, 8, 4]
-lr: 0.01
+{ sizes; echo "lr: 0.01
 steps: 30
-step_save: 10
-train_batch: 2
-train_chunk: 64
-eval_chunk: 64
-YAML
+step_save: 10"; } > config.yaml
 
 # refuses CODE WORDS ARGUMENTS: the tool ends with the code and its message holds the words.
 refuses() {
@@ -105,7 +84,7 @@ refuses 3 "expected (24,16)" eval --config changed.yaml --weights good/checkpoin
 
 echo "-- a loss without value"
 { sed 's/lr: 0.01/lr: 1000/; s/step_save: 10/step_save: 1/' config.yaml
-  printf 'use_cache: true\nn_cache: 50\ncache_theta_init: 0.05\ncache_lambda_init: 0.1\n'; } > wild.yaml
+  echo "$cache"; } > wild.yaml
 train 1 "at step [0-9]*; the parameters are those before it" wild.yaml text wild
 # What stands there is the last good state: the run goes on from it, up to the same step.
 refuses 1 "at step [0-9]*; the parameters" train --config wild.yaml --text text --out wild --resume

@@ -4,11 +4,7 @@
 # same bits, for any number of threads. Then what the tool says of the packed file is compared with
 # the file itself, and every dot of the frontier with the table.
 # Usage: test_pipeline.sh PATH_OF_THE_TOOL
-set -eu
-tool=$1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here"
+. "$(dirname "$0")/script_setup.sh"
 
 text() { awk -v seed="$1" -v lines="$2" 'BEGIN { srand(seed); for (l = 0; l < lines; ++l) { s = "";
     for (i = 0; i < 11; ++i) { k = int(4 * rand()); w = k == 0 ? int(90 * rand()) : (w * 7 + 3 + k) % 40;
@@ -33,10 +29,6 @@ scheduler: cosine
 step_save: 20
 YAML
 }
-cache='use_cache: true
-n_cache: 50
-cache_theta_init: 0.05
-cache_lambda_init: 0.1'
 { sizes; echo "lr: 0.01
 steps: 400
 dropout: 0.1"; } > core.yaml
@@ -78,9 +70,8 @@ frontier_sparsities: [0, 0.2]
 YAML
 pipeline() { "$tool" pipeline pipeline.yaml "$@"; }
 
-began=$(date +%s%N)
-pipeline --out whole --frontier > whole.out 2> whole.log || { cat whole.log; exit 1; }
-took=$((($(date +%s%N) - began) / 1000000))
+whole() { pipeline --out whole --frontier > whole.out 2> whole.log || { cat whole.log; exit 1; }; }
+milliseconds whole
 cat whole.out
 
 # The same files, but for the records of time.

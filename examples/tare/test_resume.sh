@@ -1,39 +1,16 @@
 #!/bin/sh
 # Kills `tare train` twenty times at random moments and resumes it each time: the last checkpoint
 # must have the bits of a run that was never killed, for 1 and 4 threads. Then SIGINT, and bad files.
+# The same with `tare search`, which must not evaluate anything twice.
 # Usage: test_resume.sh PATH_OF_THE_TOOL
-set -eu
-tool=$1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here"
+. "$(dirname "$0")/script_setup.sh"
 
-awk 'BEGIN { srand(7); for (l = 0; l < 400; ++l) { s = "";
-    for (w = 0; w < 12; ++w) s = s " w" int(60 * rand() * rand()); print s } }' > text
-cat > config.yaml <<'YAML'
-n_vocab: 80
-n_layers: 2
-n_embed: 16
-n_head: 2
-n_k: 8
-n_v: 8
-n_inner: 32
-n_seq: 16
-cutoffs: [20, 40]
-n_embeds: [16, 8, 4]
-use_cache: true
-n_cache: 50
-cache_theta_init: 0.05
-cache_lambda_init: 0.1
+{ sizes; echo "$cache
 hebbian: true
 scheduler: cosine
 step_warmup: 10
 steps: 400
-step_save: 7
-train_batch: 2
-train_chunk: 64
-eval_chunk: 64
-YAML
+step_save: 7"; } > config.yaml
 train() { "$tool" train --config config.yaml --text text "$@"; }
 
 train --out whole
@@ -42,9 +19,7 @@ cmp whole/checkpoint.safetensors threads/checkpoint.safetensors
 
 # The tool itself in the background, not a function: $! must be its number, not that of a shell.
 in_background() { "$tool" train --config config.yaml --text text "$@" & child=$!; }
-began=$(date +%s%N)
-train --out timed
-took=$((($(date +%s%N) - began) / 1000000))
+milliseconds train --out timed
 kills=0
 attempt=0
 : > moments
@@ -52,8 +27,7 @@ while [ "$kills" -lt 20 ] && [ "$attempt" -lt 100 ]; do
     attempt=$((attempt + 1))
     in_background --out killed --resume --threads $((attempt % 4 + 1)) 2>/dev/null
     # About a quarter of the whole time each, so that kills fall on all of it.
-    sleep "$(awk -v seed="$attempt" -v took="$took" 'BEGIN { srand(seed);
-        printf "%.3f", 0.005 + took / 1000 * 0.5 * rand() }')"
+    sleep_for "$attempt" 0.5
     if kill -9 "$child" 2>/dev/null; then
         kills=$((kills + 1))
         wait "$child" 2>/dev/null || true
@@ -86,3 +60,38 @@ cp whole/checkpoint.safetensors threads/checkpoint.safetensors
 printf 'x' | dd of=threads/checkpoint.safetensors bs=1 seek=20000 conv=notrunc 2>/dev/null
 refused threads
 refused killed --seed 2
+
+echo "-- a search"
+for i in 1 2 3 4; do cat text; done > long_text
+search() {
+    "$tool" search --config config.yaml --weights whole/checkpoint.safetensors --tokens long_text \
+        --vocabulary whole/vocabulary.txt --cache 500 "$@" > trials
+}
+milliseconds search --out whole.yaml
+trials=$(($(wc -l < trials) - 2))
+kills=0
+attempt=0
+: > moments
+while [ "$kills" -lt 8 ] && [ "$attempt" -lt 60 ]; do
+    attempt=$((attempt + 1))
+    "$tool" search --config config.yaml --weights whole/checkpoint.safetensors --tokens long_text \
+        --vocabulary whole/vocabulary.txt --cache 500 --work work --out killed.yaml > /dev/null &
+    child=$!
+    sleep_for "$attempt" 0.4
+    if kill -9 "$child" 2>/dev/null; then
+        kills=$((kills + 1))
+        wait "$child" 2>/dev/null || true
+        if [ -f work/trials.jsonl ]; then wc -l < work/trials.jsonl >> moments; fi
+    else
+        wait "$child"
+        cmp whole.yaml killed.yaml
+        rm -rf work killed.yaml
+    fi
+done
+echo "killed after evaluations: $(sort -n moments | uniq | tr '\n' ' ')"
+[ "$kills" -eq 8 ] && [ "$(sort -u moments | wc -l)" -ge 3 ] || { echo "kills fell on too few moments"; exit 1; }
+search --work work --out killed.yaml --threads 4
+cmp whole.yaml killed.yaml
+# The first line is the key; the last one of a kill may have been torn and mended.
+[ "$(grep -c '"perplexity"' work/trials.jsonl)" -eq "$trials" ] || { echo "evaluated twice"; exit 1; }
+echo "killed $kills times: same constants, each of $trials evaluations made once"

@@ -74,6 +74,17 @@ struct run_texts {
     return out;
 }
 
+/// What train, distil and prune begin with: threads and configuration. work(entry) is not called
+/// where sizes and memory alone are asked for.
+template <class Work>
+int with_entry(const training_options& o, const Work& work) {
+    set_threads(o.threads);
+    const io::entry_config e = o.entry();
+    if (!o.dry_run) return work(e);
+    print_dry_run(e);
+    return done;
+}
+
 /// One training run from its first step, or from its checkpoint, to its end.
 class training_run {
   public:
@@ -168,9 +179,6 @@ class training_run {
         if (!texts_.test.empty()) evaluate("test", texts_.test);
         return done;
     }
-
-    /// What ends by a signal returns.
-    static constexpr int interrupted = 130;
 
   private:
     /// What decides the numbers of a run beside model and optimizer.

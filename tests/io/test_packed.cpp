@@ -16,23 +16,14 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "io/scratch.hpp"
+#include "small_model.hpp"
 
 using namespace tare;
 
 namespace {
 
 transformer_xl_config small_config(bool trained_cache) {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 20;
-    c.heads = 3;
-    c.key_width = 5;
-    c.value_width = 4;
-    c.inner = 27;
-    c.window = 6;
-    c.vocabulary = 53;
-    c.cutoffs = {11, 29};
-    c.widths = {20, 9, 3};
+    transformer_xl_config c = testing::small_model_config();
     c.cache = {7, trained_cache, 0.05, 0.2, false};
     return c;
 }
@@ -149,15 +140,19 @@ TEST_CASE("tensors keep widths of their own") {
                                                            std::span<const token>(stream))));
 }
 
-TEST_CASE("a mask is written only where it saves bits") {
+TEST_CASE("a mask is written only where it lowers the score") {
     stored_tensor t;
     t.extents = shape{4, 8};
     t.bits = 4;
     t.codes.assign(32, 1);
     t.factors.assign(4, 0.5F);
     CHECK(!io::describe(t).masked);
-    t.codes[3] = 0;  // 31 codes and 32 mask bits are more than 32 codes
+    // A zero of 4 bits saves those and, per token, 4/32 + 1 operations of 16 bits each: 22 in all,
+    // so that two of them pay for 32 bits of mask and one does not.
+    t.codes[3] = 0;
     CHECK(!io::describe(t).masked);
+    t.codes[4] = 0;
+    CHECK(io::describe(t).masked);
     for (std::size_t i = 0; i < 9; ++i)
         t.codes[i] = 0;
     CHECK(io::describe(t).masked);

@@ -34,6 +34,15 @@ struct run {
             t.update(1e-2);
         }
     }
+    /// Samples that only the ranges see.
+    void observe(extent first, extent last) {
+        const std::vector<token> words =
+            testing::tokens_of(testing::golden("hanlab/tokens.npz"), "train");
+        for (extent i = first; i < last; ++i) {
+            const auto at = words.begin() + 24 * i;
+            t.observe(std::vector<token>(at, at + 24), std::vector<token>(at + 1, at + 25));
+        }
+    }
     /// Everything that is stored: codes, scales, ranges.
     [[nodiscard]] std::vector<float> stored() const {
         std::vector<float> all;
@@ -62,6 +71,21 @@ TEST_CASE("a restored training ends with the bits of one that was never stopped"
     CHECK(restored.t.updates() == 2);
     restored.updates(3);
     CHECK(restored.stored() == whole.stored());
+}
+
+TEST_CASE("ranges without training go on where they were saved") {
+    const testing::scratch_folder folder;
+    run whole;
+    whole.observe(0, 2);
+    io::save_checkpoint(folder.file("c"), whole.t, facts, io::quantization_parts::ranges);
+    whole.observe(2, 5);
+    run restored;
+    io::load_checkpoint(folder.file("c"), restored.t, facts, io::quantization_parts::ranges);
+    CHECK(restored.t.range("final").tracker.steps() == 2);
+    restored.observe(2, 5);
+    CHECK(restored.stored() == whole.stored());
+    run learner;  // which needs its moments
+    CHECK_THROWS_AS(io::load_checkpoint(folder.file("c"), learner.t, facts), file_error);
 }
 
 TEST_CASE("another width, run or kind of training is refused by name") {

@@ -79,11 +79,11 @@ double mean_of(const std::vector<float>& x) {
 
 TEST_CASE("evaluation in chunks and online equals the reference") {
     const io::npz_archive golden = testing::golden("hanlab/evaluate.npz");
-    const std::vector<token> stream = testing::tokens_of(testing::golden("hanlab/tokens.npz"), "valid");
+    const std::vector<token> stream =
+        testing::tokens_of(testing::golden("hanlab/tokens.npz"), "valid");
     for (const bool cached : {false, true}) {
-        transformer_xl_config config =
-            cached ? testing::hanlab_cached_config("evaluate.npz", false)
-                   : testing::hanlab_config();
+        transformer_xl_config config = cached ? testing::hanlab_cached_config("evaluate.npz", false)
+                                              : testing::hanlab_config();
         const std::string head = cached ? "cache." : "nocache.";
         CAPTURE(head);
         testing::hanlab_parameters source;
@@ -93,7 +93,8 @@ TEST_CASE("evaluation in chunks and online equals the reference") {
 
         const std::vector<float> want = testing::values<float>(golden, head + "online_nll");
         const std::vector<float> online = losses_online(model, stream);
-        const std::vector<float> chunks = losses_in_chunks(model, stream, 1, stream.size() - 1, chunk);
+        const std::vector<float> chunks =
+            losses_in_chunks(model, stream, 1, stream.size() - 1, chunk);
         REQUIRE(online.size() == want.size());
         REQUIRE(chunks.size() == want.size());
         for (std::size_t t = 0; t < want.size(); ++t) {

@@ -9,25 +9,12 @@
 #include <tare/nn/parameters.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
+#include "small_model.hpp"
+
 using namespace tare;
 using namespace tare::search;
 
 namespace {
-
-transformer_xl_config small_model() {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 20;
-    c.heads = 2;
-    c.key_width = 7;
-    c.value_width = 5;
-    c.inner = 24;
-    c.window = 6;
-    c.vocabulary = 61;
-    c.cutoffs = {11, 30};
-    c.widths = {20, 8, 4};
-    return c;
-}
 
 std::vector<token> stream(extent count) {
     const random_stream random(3, 0);
@@ -35,7 +22,7 @@ std::vector<token> stream(extent count) {
     for (extent i = 0; i < count; ++i) {
         const std::uint32_t kind = random.below(static_cast<std::uint64_t>(2 * i), 3);
         out.push_back(static_cast<token>(
-            random.below(static_cast<std::uint64_t>(2 * i + 1), kind == 0 ? 61 : 9)));
+            random.below(static_cast<std::uint64_t>(2 * i + 1), kind == 0 ? 53 : 9)));
     }
     return out;
 }
@@ -43,7 +30,7 @@ std::vector<token> stream(extent count) {
 /// What the model itself says with a cache of these scalars, chunk by chunk.
 double evaluated(std::span<const token> words, extent chunk, extent capacity,
                  const cache_scalars& at) {
-    transformer_xl_config config = small_model();
+    transformer_xl_config config = testing::small_model_config();
     config.cache = {capacity, false, at.theta, at.lambda, false};
     random_parameters<float> source(5);
     const transformer_xl<tensor> model(source, config);
@@ -66,7 +53,7 @@ double evaluated(std::span<const token> words, extent chunk, extent capacity,
 
 transformer_xl<tensor> plain_model() {
     random_parameters<float> source(5);
-    return transformer_xl<tensor>(source, small_model());
+    return transformer_xl<tensor>(source, testing::small_model_config());
 }
 
 /// The model scores theta h . h' in float: products of 20 terms below 100 with 2^-24 each round to
@@ -150,4 +137,23 @@ TEST_CASE("sizes that do not fit are refused") {
     CHECK_THROWS_AS(cached_hidden_states(tensor(shape{2, 4}, 1.0F), {1, 2}, {-1.0F}, 3), error);
     CHECK_THROWS_AS(cached_hidden_states(tensor(shape{1, 4}, 1.0F), {1}, {-1.0F}, 0), error);
     CHECK_THROWS_AS(cached_hidden_states(plain_model(), stream(1), 3), error);
+}
+
+TEST_CASE("states handed over give the search of those that were computed") {
+    const std::vector<token> words = stream(150);
+    random_parameters<float> source(5);
+    const transformer_xl<tensor> model(source, testing::small_model_config());
+    extent chunks = 0;
+    cached_hidden_states computed(model, words, 20,
+                                  {.chunk = 64, .progress = [&](extent, extent) { ++chunks; }});
+    CHECK(chunks == 3);
+    const auto seen = computed.words();
+    const auto logp = computed.log_probability();
+    cached_hidden_states handed(computed.hidden(), {seen.begin(), seen.end()},
+                                {logp.begin(), logp.end()}, 20);
+    const cache_search_result a = computed.search({});
+    const cache_search_result b = handed.search({});
+    CHECK(a.best == b.best);
+    CHECK(a.perplexity == b.perplexity);
+    CHECK(a.trace.size() == b.trace.size());
 }

@@ -3,7 +3,7 @@
 // A quantized model in a file whose payload is its counted parameter storage, bit for bit. A
 // safetensors file with, for each parameter (a tied table once) and each quantization point,
 //     NAME         the kept values, `bits` bits each without gaps (32: floats)
-//     NAME.mask    one bit for each element, where storing it and dropping zeros takes fewer bits
+//     NAME.mask    one bit for each element, where dropping zeros behind it lowers the score
 //     NAME.scale   matrix: 32 - bits bits for each row, the upper bits of its step, whose others
 //                  are zero; vector: one 32-bit scale
 //     POINT.range  max_abs in 32 bits, the upper 32 - bits bits of the step
@@ -228,7 +228,8 @@ inline stored_point read_point(packed_reader& from, const std::string& path,
 
 }  // namespace detail
 
-/// Writes a stored model, atomically. Zeros are dropped behind a mask where that saves bits.
+/// Writes a stored model, atomically. Zeros are dropped behind a mask where that lowers the
+/// score (see describe).
 /// **Throws** tare::error on a model without one of its parts, tare::file_error when the disk
 /// refuses.
 inline void save_packed(const std::string& path, const stored_model& model) {

@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <tare/micronet/rules.hpp>
 #include <tare/models/stored_model.hpp>
 
 namespace tare::io {
@@ -40,11 +41,21 @@ struct packed_header {
     std::vector<std::string> points;
 };
 
-/// How a tensor is stored: behind a mask exactly where that takes fewer bits.
+/// What one 32-bit operation per token is worth in bits of storage: 16 at WikiText-103's baseline.
+inline constexpr double operation_worth_bits =
+    32.0 * micronet::wikitext103.parameters / micronet::wikitext103.operations;
+
+/// How a tensor is stored: behind a mask exactly where that lowers the score. The mask costs a bit
+/// for each element; each zero saves its own bits and, per token, an addition and in a matrix a
+/// multiplication `bits` wide. A tensor without a mask counts as dense in both halves of the score.
 [[nodiscard]] inline packed_entry describe(const stored_tensor& t) {
     const extent size = t.extents.size();
     const extent left = t.nonzeros();
-    const bool masked = left * t.bits + size < size * t.bits;
+    const double width = static_cast<double>(t.bits);
+    const double operations = 1.0 + (t.by_row() ? width / 32.0 : 0.0);
+    const bool masked =
+        static_cast<double>(size - left) * (width + operation_worth_bits * operations) >
+        static_cast<double>(size);
     return {t.extents, t.bits, masked ? left : size, masked};
 }
 

@@ -40,12 +40,17 @@ checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer, V
 
 }  // namespace detail
 
+/// What a checkpoint holds: everything a later update depends on, or the ranges alone, which is all
+/// that passes without an update change.
+enum class quantization_parts { everything, ranges };
+
 /// Writes everything a later update depends on; call it between update() and the next sample.
 /// `facts` as in save_checkpoint of a trainer. **Throws** tare::file_error when the disk refuses;
 /// the old checkpoint then stays.
 template <class Optimizer, class Variable>
 void save_checkpoint(const std::string& path, train::quantization_aware<Optimizer, Variable>& t,
-                     const checkpoint_facts& facts) {
+                     const checkpoint_facts& facts,
+                     quantization_parts parts = quantization_parts::everything) {
     struct range_record {
         std::array<float, 2> biased;
         std::array<std::int64_t, 1> steps;
@@ -54,6 +59,7 @@ void save_checkpoint(const std::string& path, train::quantization_aware<Optimize
     std::deque<range_record> records;  // a deque: references into it stay
     t.visit_state(
         [&](const std::string& name, tensor& values) {
+            if (parts == quantization_parts::ranges) return;
             tensors.push_back(tensor_ref::of(name, values.shape(),
                                              std::span<const float>(values.mutable_values())));
         },
@@ -74,12 +80,14 @@ void save_checkpoint(const std::string& path, train::quantization_aware<Optimize
 /// checkpoint of another model or run (naming what differs) and on missing tensors.
 template <class Optimizer, class Variable>
 void load_checkpoint(const std::string& path, train::quantization_aware<Optimizer, Variable>& t,
-                     const checkpoint_facts& facts) {
+                     const checkpoint_facts& facts,
+                     quantization_parts parts = quantization_parts::everything) {
     const safetensors_archive archive = load_safetensors(path);
     detail::require_same_run(archive, detail::quantization_facts(t, facts));
     const extent updates = detail::count_in(archive, "steps");
     t.visit_state(
         [&](const std::string& name, tensor& values) {
+            if (parts == quantization_parts::ranges) return;
             const auto from = archive.view<float>(name, values.shape());
             std::copy(from.begin(), from.end(), values.mutable_values().begin());
         },

@@ -13,6 +13,7 @@ namespace op {
 
 struct add {
     static constexpr std::string_view name = "add";
+    static constexpr bool starts_gradients = true;
 
     constexpr shape result_shape(std::span<const shape> in) const {
         require(in.size() == 2 && in[0] == in[1], "add: shapes ", in[0], " and ", in[1],
@@ -30,8 +31,8 @@ struct add {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        for (const array_view<Scalar>& grad : grad_in)
-            if (grad) accumulate<Scalar>(grad.span(), grad_out.span());
+        for (const gradient_view<Scalar>& grad : grad_in)
+            add_to(grad, grad_out.span());
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         return price{}.additions("sum", out.extents.size());

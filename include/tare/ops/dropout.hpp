@@ -15,6 +15,7 @@ namespace tare::op {
 
 struct dropout {
     static constexpr std::string_view name = "dropout";
+    static constexpr bool starts_gradients = true;
     float probability = 0.0F;  ///< of being set to zero, 0 <= p < 1
     random_stream stream{0, 0};
 
@@ -26,9 +27,8 @@ struct dropout {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        basic_tensor<Scalar> turned(grad_in[0].extents);
-        drop<Scalar>(grad_out.span(), turned.mutable_values());
-        add_to(grad_in[0], turned);
+        add_written(grad_in[0], grad_out.extents,
+                    [&](array_view<Scalar> dx) { drop<Scalar>(grad_out.span(), dx.span()); });
     }
     /// Never executed by a finished model; a ledger that meets it charges the product.
     constexpr price cost(std::span<const operand>, const operand& out) const {

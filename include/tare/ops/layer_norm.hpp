@@ -18,6 +18,7 @@ namespace op {
 /// Inputs x (..., d), gamma (d), beta (d).
 struct layer_norm {
     static constexpr std::string_view name = "layer_norm";
+    static constexpr bool starts_gradients = true;
     double epsilon = 1e-5;
 
     constexpr shape result_shape(std::span<const shape> in) const {
@@ -47,18 +48,18 @@ struct layer_norm {
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>& kept,
                   gradient_views<Scalar> grad_in) const {
-        basic_tensor<Scalar> dx(in[0].extents);
-        const auto run = [&](auto kernel) {
-            kernel(in[0].matrix(), in[1].span(), kept.tensors[0].values(), kept.tensors[1].values(),
-                   grad_out.matrix(), dx.mutable_view().matrix(), grad_in[1].span(),
-                   grad_in[2].span());
-        };
-        if constexpr (std::is_same_v<Scalar, float>) {
-            run([](auto&&... a) { kernels::layer_norm_backward(a...); });
-        } else {
-            run([](auto&&... a) { kernels::plain::layer_norm_backward<Scalar>(a...); });
-        }
-        add_to(grad_in[0], dx);
+        add_written(grad_in[0], in[0].extents, [&](array_view<Scalar> dx) {
+            const auto run = [&](auto kernel) {
+                kernel(in[0].matrix(), in[1].span(), kept.tensors[0].values(),
+                       kept.tensors[1].values(), grad_out.matrix(), dx.matrix(),
+                       grad_in[1].or_zeros().span(), grad_in[2].or_zeros().span());
+            };
+            if constexpr (std::is_same_v<Scalar, float>) {
+                run([](auto&&... a) { kernels::layer_norm_backward(a...); });
+            } else {
+                run([](auto&&... a) { kernels::plain::layer_norm_backward<Scalar>(a...); });
+            }
+        });
     }
     /// 7 d + 2 a row: d - 1 additions and a division for the mean, d subtractions, d squares,
     /// d - 1 additions and a division for the variance, epsilon, the inverse root, and d

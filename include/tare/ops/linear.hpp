@@ -17,6 +17,7 @@ namespace op {
 /// Inputs x (..., in), W (out, in) and, optionally, b (out). Result (..., out).
 struct linear {
     static constexpr std::string_view name = "linear";
+    static constexpr bool starts_gradients = true;
 
     constexpr shape result_shape(std::span<const shape> in) const {
         require(in.size() == 2 || in.size() == 3, "linear: expected x, W and perhaps b");
@@ -48,15 +49,16 @@ struct linear {
                   gradient_views<Scalar> grad_in) const {
         const matrix_view<const Scalar> dy = grad_out.matrix();
         if (grad_in[0])
-            product<Scalar>(dy, in[1].matrix(), grad_in[0].matrix(), {.accumulate = true});
+            product<Scalar>(dy, in[1].matrix(), grad_in[0].matrix(),
+                            {.accumulate = !grad_in[0].empty});
         if (grad_in[1])
             product<Scalar>(dy, in[0].matrix(), grad_in[1].matrix(),
-                            {.transpose_a = true, .accumulate = true});
+                            {.transpose_a = true, .accumulate = !grad_in[1].empty});
         if (grad_in.size() < 3 || !grad_in[2]) return;
         if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::column_sums(dy, grad_in[2].span(), true);
+            kernels::column_sums(dy, grad_in[2].span(), !grad_in[2].empty);
         } else {
-            kernels::plain::column_sums<Scalar>(dy, grad_in[2].span(), true);
+            kernels::plain::column_sums<Scalar>(dy, grad_in[2].span(), !grad_in[2].empty);
         }
     }
     /// One multiplication for each non-zero weight, one addition less than that for each row that

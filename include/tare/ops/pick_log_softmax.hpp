@@ -4,10 +4,12 @@
 // side: what a cross-entropy needs of a softmax, without writing the whole of it.
 //     out[r] = z[r, target[r]] - max - log(sum_c exp(z[r, c] - max))
 
+#include <algorithm>
 #include <span>
 #include <type_traits>
 #include <vector>
 
+#include <tare/core/parallel.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/gather.hpp>
@@ -21,6 +23,7 @@ namespace op {
 /// Inputs: blocks (N, n_i) of logits; columns are numbered through. Result (N).
 struct pick_log_softmax {
     static constexpr std::string_view name = "pick_log_softmax";
+    static constexpr bool starts_gradients = true;
     std::vector<token> target;
 
     constexpr shape result_shape(std::span<const shape> in) const {
@@ -67,9 +70,10 @@ struct pick_log_softmax {
         const kernels::softmax_statistics<const Scalar> statistics{kept.tensors[0].values(),
                                                                    kept.tensors[1].values()};
         if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::pick_log_softmax_backward(blocks, target, statistics, grad_out.span(),
-                                               gradients);
+            backward_by_rows(blocks, statistics, grad_out.span(), grad_in, gradients);
         } else {
+            for (const gradient_view<Scalar>& gradient : grad_in)
+                static_cast<void>(gradient.or_zeros());
             kernels::plain::pick_log_softmax_backward<Scalar>(blocks, target, statistics,
                                                               grad_out.span(), gradients);
         }
@@ -82,6 +86,36 @@ struct pick_log_softmax {
         price p;
         charge_exponentials(p, rows, columns);
         return p.others("logarithm", rows).additions("difference", rows);
+    }
+
+  private:
+    /// Rows that hold nothing yet become zeros just before the kernel adds to them: they are then
+    /// in cache, and logits of a vocabulary are not passed over twice.
+    void backward_by_rows(std::span<const matrix_view<const float>> blocks,
+                          const kernels::softmax_statistics<const float>& statistics,
+                          std::span<const float> d_out, gradient_views<float> grad_in,
+                          std::span<const matrix_view<float>> gradients) const {
+        extent columns = 0;
+        for (const matrix_view<const float>& block : blocks)
+            columns += block.columns;
+        parallel_for(static_cast<extent>(d_out.size()), 1, 6 * columns,
+                     [&](extent begin, extent end) {
+                         std::vector<matrix_view<const float>> z(blocks.size());
+                         std::vector<matrix_view<float>> dz(blocks.size());
+                         for (extent r = begin; r < end; ++r) {
+                             const auto at = static_cast<std::size_t>(r);
+                             for (std::size_t b = 0; b < blocks.size(); ++b) {
+                                 z[b] = blocks[b].rows_between(r, r + 1);
+                                 if (!grad_in[b]) continue;
+                                 dz[b] = gradients[b].rows_between(r, r + 1);
+                                 if (grad_in[b].empty) std::ranges::fill(dz[b].row(0), 0.0F);
+                             }
+                             kernels::pick_log_softmax_backward(
+                                 z, std::span(target).subspan(at, 1),
+                                 {statistics.maximum.subspan(at, 1), statistics.sum.subspan(at, 1)},
+                                 d_out.subspan(at, 1), dz);
+                         }
+                     });
     }
 };
 

@@ -15,6 +15,7 @@ namespace op {
 
 struct relu {
     static constexpr std::string_view name = "relu";
+    static constexpr bool starts_gradients = true;
 
     constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
     template <class Scalar>
@@ -30,15 +31,14 @@ struct relu {
                   array_view<const Scalar> grad_out, const saved<Scalar>&,
                   gradient_views<Scalar> grad_in) const {
         // By the input: a compressed result need not be zero where the function is.
-        basic_tensor<Scalar> dx(in[0].extents);
-        if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::activate_backward<kernels::relu>(in[0].span(), grad_out.span(),
-                                                      dx.mutable_values());
-        } else {
-            kernels::plain::activate_backward<kernels::relu, Scalar>(in[0].span(), grad_out.span(),
-                                                                     dx.mutable_values());
-        }
-        add_to(grad_in[0], dx);
+        add_written(grad_in[0], in[0].extents, [&](array_view<Scalar> dx) {
+            if constexpr (std::is_same_v<Scalar, float>) {
+                kernels::activate_backward<kernels::relu>(in[0].span(), grad_out.span(), dx.span());
+            } else {
+                kernels::plain::activate_backward<kernels::relu, Scalar>(
+                    in[0].span(), grad_out.span(), dx.span());
+            }
+        });
     }
     constexpr price cost(std::span<const operand> in, const operand& out) const {
         return price{}.others("comparison", out.extents.size(), in[0].bits);

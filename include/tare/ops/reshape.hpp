@@ -15,6 +15,7 @@ namespace op {
 
 struct reshape {
     static constexpr std::string_view name = "reshape";
+    static constexpr bool starts_gradients = true;
     shape extents;
 
     constexpr shape result_shape(std::span<const shape> in) const {
@@ -29,7 +30,7 @@ struct reshape {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        accumulate<Scalar>(grad_in[0].span(), grad_out.span());
+        add_to(grad_in[0], grad_out.span());
     }
     constexpr price cost(std::span<const operand>, const operand&) const {
         return free_of_charge();

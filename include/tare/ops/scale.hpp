@@ -34,6 +34,7 @@ void add_multiple(const Scalar& factor, std::span<const Scalar> x, std::span<Sca
 /// x * factor, the factor a constant.
 struct scale_by {
     static constexpr std::string_view name = "scale";
+    static constexpr bool starts_gradients = true;
     double factor = 1.0;
 
     constexpr shape result_shape(std::span<const shape> in) const { return in[0]; }
@@ -44,7 +45,10 @@ struct scale_by {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
-        add_multiple<Scalar>(constant<Scalar>(factor), grad_out.span(), grad_in[0].span());
+        if (grad_in[0].empty)
+            multiply_all<Scalar>(grad_out.span(), constant<Scalar>(factor), grad_in[0].span());
+        else
+            add_multiple<Scalar>(constant<Scalar>(factor), grad_out.span(), grad_in[0].span());
     }
     constexpr price cost(std::span<const operand>, const operand& out) const {
         return price{}.multiplications("scale", out.extents.size());

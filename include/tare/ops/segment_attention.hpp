@@ -28,6 +28,7 @@ namespace op {
 template <class Points = kernels::no_attention_points>
 struct segment_attention {
     static constexpr std::string_view name = "segment_attention";
+    static constexpr bool starts_gradients = true;
     extent heads = 1;
     extent key_width = 1;
     extent value_width = 1;
@@ -65,20 +66,20 @@ struct segment_attention {
     void backward(input_views<Scalar> in, array_view<const Scalar>,
                   array_view<const Scalar> grad_out, const saved<Scalar>& kept,
                   gradient_views<Scalar> grad_in) const {
-        basic_tensor<Scalar> d_qkv(in[0].extents);
         basic_tensor<Scalar> d_positions(in[1].extents);
         const matrix_view<const Scalar> probabilities = kept.tensors[0].view().matrix();
-        const kernels::segment_gradients<Scalar> gradients{
-            d_qkv.mutable_view().matrix(), d_positions.mutable_view().matrix(), {}};
-        if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::segment_attention_backward(layout_of(in), views(in), probabilities,
-                                                grad_out.matrix(), gradients, points);
-        } else {
-            kernels::segment_attention_backward_plain(layout_of(in), views(in), probabilities,
-                                                      grad_out.matrix(), gradients, points);
-        }
-        add_to(grad_in[0], d_qkv);
-        add_to(grad_in[1], d_positions);
+        add_written(grad_in[0], in[0].extents, [&](array_view<Scalar> d_qkv) {
+            const kernels::segment_gradients<Scalar> gradients{
+                d_qkv.matrix(), d_positions.mutable_view().matrix(), {}};
+            if constexpr (std::is_same_v<Scalar, float>) {
+                kernels::segment_attention_backward(layout_of(in), views(in), probabilities,
+                                                    grad_out.matrix(), gradients, points);
+            } else {
+                kernels::segment_attention_backward_plain(layout_of(in), views(in), probabilities,
+                                                          grad_out.matrix(), gradients, points);
+            }
+        });
+        add_to(grad_in[1], std::as_const(d_positions).values());
         require(grad_in.size() < 3 || !grad_in[2], name,
                 ": no gradient reaches the memory of another chunk; pass it detached");
     }

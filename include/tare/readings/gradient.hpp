@@ -167,16 +167,18 @@ class basic_tape {
             if constexpr (requires { precision.activation_gradient(op, this->out->gradient); })
                 precision.activation_gradient(op, this->out->gradient);
             std::vector<array_view<const Scalar>> in;
-            std::vector<array_view<Scalar>> grad_in;
+            std::vector<gradient_view<Scalar>> grad_in;
             for (const std::shared_ptr<node>& input : this->inputs) {
                 in.push_back(input->value.view());
                 if (!input->wanted) {
                     grad_in.emplace_back();
                     continue;
                 }
-                if (!input->gradient.exists())
-                    input->gradient = basic_tensor<Scalar>(input->value.shape(), Scalar(0));
-                grad_in.push_back(input->gradient.mutable_view());
+                const bool empty = !input->gradient.exists();
+                if (empty) input->gradient = basic_tensor<Scalar>(input->value.shape());
+                grad_in.emplace_back(input->gradient.mutable_view(), empty);
+                if constexpr (!starts_gradients<Op>)
+                    grad_in.back() = {grad_in.back().or_zeros(), false};
             }
             op.backward(input_views<Scalar>(in), array_view<const Scalar>(this->out->value.view()),
                         array_view<const Scalar>(this->out->gradient.view()), kept,

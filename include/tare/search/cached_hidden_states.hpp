@@ -13,6 +13,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
 #include <utility>
@@ -30,8 +31,9 @@
 namespace tare::search {
 
 struct cached_states_options {
-    extent chunk = 4032;                               ///< tokens of each call of the network
-    std::size_t product_bytes = std::size_t{3} << 30;  ///< most memory for kept products
+    extent chunk = 4032;                                     ///< tokens of each call of the network
+    std::size_t product_bytes = std::size_t{3} << 30;        ///< most memory for kept products
+    std::function<void(extent done, extent of)> progress{};  ///< called after each chunk
 };
 
 /// Not for use by several threads at once; inside, loops use threads() of them.
@@ -60,6 +62,7 @@ class cached_hidden_states {
                           static_cast<std::ptrdiff_t>(words_.size()) * width_);
             model_.insert(model_.end(), logp.values().begin(), logp.values().end());
             words_.insert(words_.end(), labels.begin(), labels.end());
+            if (options.progress) options.progress(i + 1, batches.chunks());
         }
         prepare(options.product_bytes);
     }
@@ -131,6 +134,10 @@ class cached_hidden_states {
     [[nodiscard]] extent targets() const noexcept { return static_cast<extent>(words_.size()); }
     /// Predictions whose word stands in the cache.
     [[nodiscard]] extent matching() const noexcept { return static_cast<extent>(rows_.size()); }
+    /// What the second constructor takes: another run need not compute it again.
+    [[nodiscard]] const tensor& hidden() const noexcept { return hidden_; }
+    [[nodiscard]] std::span<const token> words() const noexcept { return words_; }
+    [[nodiscard]] std::span<const float> log_probability() const noexcept { return model_; }
     [[nodiscard]] bool keeps_products() const noexcept { return kept_; }
 
   private:

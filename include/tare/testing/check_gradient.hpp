@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,16 +49,34 @@ template <class Op>
 
     std::vector<basic_tensor<double>> gradients;
     std::vector<array_view<const double>> views;
-    std::vector<array_view<double>> grad_views;
+    std::vector<gradient_view<double>> grad_views;
     for (const basic_tensor<double>& input : inputs) {
         gradients.emplace_back(input.shape(), 0.0);
         views.push_back(input.view());
     }
     for (std::size_t i = 0; i < inputs.size(); ++i)
-        grad_views.push_back(i < differentiated ? gradients[i].mutable_view()
-                                                : array_view<double>{});
+        if (i < differentiated)
+            grad_views.emplace_back(gradients[i].mutable_view());
+        else
+            grad_views.emplace_back();
     op.backward(input_views<double>(views), array_view<const double>(out.view()),
                 array_view<const double>(weights.view()), keep, gradient_views<double>(grad_views));
+    if constexpr (starts_gradients<Op>) {
+        // Started on elements that hold nothing, they must be what adding to zeros gives.
+        std::vector<basic_tensor<double>> started;
+        std::vector<gradient_view<double>> start_views(grad_views.size());
+        for (std::size_t i = 0; i < differentiated; ++i) {
+            started.emplace_back(inputs[i].shape(), std::numeric_limits<double>::quiet_NaN());
+            start_views[i] = {started[i].mutable_view(), true};
+        }
+        op.backward(input_views<double>(views), array_view<const double>(out.view()),
+                    array_view<const double>(weights.view()), keep,
+                    gradient_views<double>(start_views));
+        for (std::size_t i = 0; i < differentiated; ++i)
+            for (std::size_t e = 0; e < started[i].values().size(); ++e)
+                if (!(started[i].values()[e] == gradients[i].values()[e]))
+                    return std::numeric_limits<double>::infinity();
+    }
 
     double worst = 0.0;
     for (std::size_t i = 0; i < differentiated; ++i)

@@ -4,7 +4,7 @@
 // float copies (matrices by output row, vectors as a whole, an embedding table as embedding as a
 // whole and as output layer by row), the points track ranges and quantize activations; gradients go
 // straight through to the float copies, where a tied table receives both of its gradients. After
-// the update, matrix elements that were 0 before are 0 again.
+// the update, what was 0 before, that is pruned, is 0 again.
 // Calibration without training is the same pass without the update.
 // Source: the MIT-HAN-Lab entry's quantization driver; Jacob et al. 2018, section 3.
 
@@ -36,6 +36,9 @@ struct quantization_options {
     /// True: a sample finds the cache as the sample or evaluation before left it, as in the
     /// published code. False: samples are unrelated, each starts with an empty cache.
     bool keep_cache = false;
+    /// True: only matrices stay pruned, and pruned biases are learned again, as in the published
+    /// code. False: every zero of a quantized parameter stays.
+    bool biases_come_back = false;
 };
 
 /// Float copies, ranges and moments. One object serves calibration, training and storing.
@@ -100,7 +103,7 @@ class quantization_aware {
             if (!one.learned) continue;
             const std::span<float> values = one.leaf.mutable_value().mutable_values();
             std::vector<std::size_t> zeros;
-            if (one.leaf.shape().rank() == 2)
+            if (stays_pruned(label, one.leaf.shape()))
                 for (std::size_t i = 0; i < values.size(); ++i)
                     if (values[i] == 0.0F) zeros.push_back(i);
             std::vector<std::span<float>> moments;
@@ -263,6 +266,11 @@ class quantization_aware {
         quantization_aware& owner_;
     };
 
+    /// Layer norms start at zero and are never pruned.
+    [[nodiscard]] bool stays_pruned(std::string_view label, const shape& extents) const {
+        return extents.rank() == 2 ||
+               !(options_.biases_come_back || micronet::stays_at_32_bits(label));
+    }
     static void check_width(std::string_view what, int bits) {
         require((bits >= 2 && bits <= 16) || bits == 32, "quantization_aware: ", bits, " bits for ",
                 what, "; choose 2 to 16, or 32 for no quantization");
