@@ -8,7 +8,7 @@
 #   -o  where report.md and the raw CSV go, default BUILD_DIR/report
 #   -f  benches whose name kernel/who/size/threads matches the regular expression, `.` for all;
 #       default: those that bench/goals.tsv judges, about six minutes
-#   -r  repetitions of each bench, default 7; they run in random order, all peers interleaved
+#   -r  repetitions of each bench, default 5; they run in random order, all peers interleaved
 #   -t  least seconds of one repetition, default 0.02
 #   -s  skip configuring and building
 #
@@ -21,7 +21,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/report
 out=
 filter=
-repetitions=7
+repetitions=5
 seconds=0.02
 skip=
 while getopts b:o:f:r:t:s option; do

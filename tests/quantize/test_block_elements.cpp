@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -21,7 +24,6 @@ struct thirds {
     using code_type = std::uint8_t;
     static constexpr std::string_view name = "thirds";
     static constexpr int bits = 3;
-    static constexpr int mantissa_bits = 0;
     static constexpr bool exact_in_fp32 = true;
     static constexpr bool standalone_sign = false;
     static code_type encode(float x) {
