@@ -11,6 +11,7 @@
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/core/root.hpp>
@@ -22,7 +23,9 @@
 #include <tare/core/simd_int_avx2.hpp>
 #include <tare/core/simd_int_avx512.hpp>
 #include <tare/core/simd_int_plain.hpp>
+#include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_transpose.hpp>
 #include <tare/core/tensor.hpp>
 #include <tare/core/thread_team.hpp>
 #include <tare/core/unroll.hpp>

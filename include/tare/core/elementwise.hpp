@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>

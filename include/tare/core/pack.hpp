@@ -11,6 +11,7 @@
 #include <limits>
 
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_masks.hpp>
 
 namespace tare::simd {
 

@@ -1,9 +1,10 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The only file that includes xsimd, and the home of the few intrinsics that xsimd 8.1 lacks
-// (masked loads and stores, transposes, streaming stores, scaling by powers of two, estimates of
-// 1/x). Kernels are written once against the names below; with TARE_NO_SIMD they shrink to one lane
-// of plain C++. Kernels whose result must not depend on the register width use core/pack.hpp.
+// (masked loads and stores, streaming stores, scaling by powers of two). Masks beyond comparisons,
+// transposes and prefetching are in simd_masks.hpp, simd_transpose.hpp and prefetch.hpp. Kernels
+// are written once against the names below; with TARE_NO_SIMD they shrink to one lane of plain C++.
+// Kernels whose result must not depend on the register width use core/pack.hpp.
 //
 // Traps of xsimd 8.1 kept out of the kernels: rsqrt does not compile for AVX-512, != is false on
 // NaN, round() is half away from zero (use nearbyint), bitwise_andnot negates its first operand,
@@ -285,69 +286,6 @@ inline void store_partial(float* p, floats v, std::size_t count) {
 #endif
 }
 
-/// Transposes lanes x 4 floats: to[c * to_stride + r] = from[r * from_stride + c], r < lanes, c
-/// < 4.
-inline void transpose_columns(const float* from, std::ptrdiff_t from_stride, float* to,
-                              std::ptrdiff_t to_stride) {
-#if defined(TARE_SIMD_512)
-    // Quarter q of row 4 g + q comes in through a load, not a shuffle: port 5 would be the limit.
-    const auto gather_quarters = [&](int r) {
-        const float* p = from + r * from_stride;
-        __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-        v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 4 * from_stride), 1);
-        v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 8 * from_stride), 2);
-        return _mm512_insertf32x4(v, _mm_loadu_ps(p + 12 * from_stride), 3);
-    };
-    const __m512 r0 = gather_quarters(0);
-    const __m512 r1 = gather_quarters(1);
-    const __m512 r2 = gather_quarters(2);
-    const __m512 r3 = gather_quarters(3);
-    const __m512d t0 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
-    const __m512d t1 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
-    const __m512d t2 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
-    const __m512d t3 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
-    _mm512_storeu_ps(to, _mm512_castpd_ps(_mm512_unpacklo_pd(t0, t2)));
-    _mm512_storeu_ps(to + to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(t0, t2)));
-    _mm512_storeu_ps(to + 2 * to_stride, _mm512_castpd_ps(_mm512_unpacklo_pd(t1, t3)));
-    _mm512_storeu_ps(to + 3 * to_stride, _mm512_castpd_ps(_mm512_unpackhi_pd(t1, t3)));
-#elif defined(TARE_SIMD_256)
-    const auto gather_halves = [&](int r) {
-        const float* p = from + r * from_stride;
-        return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)),
-                                    _mm_loadu_ps(p + 4 * from_stride), 1);
-    };
-    const __m256 r0 = gather_halves(0);
-    const __m256 r1 = gather_halves(1);
-    const __m256 r2 = gather_halves(2);
-    const __m256 r3 = gather_halves(3);
-    const __m256d t0 = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1));
-    const __m256d t1 = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1));
-    const __m256d t2 = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
-    const __m256d t3 = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
-    _mm256_storeu_ps(to, _mm256_castpd_ps(_mm256_unpacklo_pd(t0, t2)));
-    _mm256_storeu_ps(to + to_stride, _mm256_castpd_ps(_mm256_unpackhi_pd(t0, t2)));
-    _mm256_storeu_ps(to + 2 * to_stride, _mm256_castpd_ps(_mm256_unpacklo_pd(t1, t3)));
-    _mm256_storeu_ps(to + 3 * to_stride, _mm256_castpd_ps(_mm256_unpackhi_pd(t1, t3)));
-#else
-    for (std::ptrdiff_t c = 0; c < 4; ++c)
-        for (std::ptrdiff_t r = 0; r < static_cast<std::ptrdiff_t>(lanes); ++r)
-            to[c * to_stride + r] = from[r * from_stride + c];
-#endif
-}
-
-/// Transposes a block of lanes x lanes floats: to[c * to_stride + r] = from[r * from_stride + c].
-inline void transpose_block(const float* from, std::ptrdiff_t from_stride, float* to,
-                            std::ptrdiff_t to_stride) {
-#if defined(TARE_NO_SIMD)
-    static_cast<void>(from_stride);
-    static_cast<void>(to_stride);
-    *to = *from;
-#else
-    for (std::ptrdiff_t c = 0; c < static_cast<std::ptrdiff_t>(lanes); c += 4)
-        transpose_columns(from + c, from_stride, to + c * to_stride, to_stride);
-#endif
-}
-
 /// Writes past the caches; p must be a multiple of the register size. Call stream_fence() after.
 inline void stream(float* p, floats v) {
 #if defined(TARE_SIMD_512)
@@ -363,95 +301,6 @@ inline void stream(float* p, floats v) {
 inline void stream_fence() {
 #if defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
     _mm_sfence();
-#endif
-}
-
-/// Asks for the line `ahead` floats behind p, to be written soon. Any address is harmless.
-[[gnu::always_inline]] inline void prefetch_for_write(const float* p, std::size_t ahead) {
-    // As an integer: the place may lie past the end of the array. Always inline: GCC drops calls of
-    // functions that only prefetch, for want of an effect.
-    const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
-    __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
-}
-/// Asks for the lines of `Floats` floats from the place `ahead` floats behind p, to be read soon.
-/// Any address is harmless.
-template <std::size_t Floats>
-[[gnu::always_inline]] inline void prefetch_for_read(const float* p, std::size_t ahead) {
-    const std::uintptr_t line = reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(float);
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < Floats; i += 16)
-        __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
-}
-
-/// Asks for the line `ahead` floats behind p (before it, if negative), to be read soon. Any address
-/// is harmless.
-[[gnu::always_inline]] inline void prefetch(const float* p, std::ptrdiff_t ahead) {
-    const std::uintptr_t line =
-        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
-    __builtin_prefetch(reinterpret_cast<const void*>(line));
-}
-
-/// One bit a lane, lane 0 lowest.
-inline std::uint32_t mask_bits(masks m) {
-#if defined(TARE_NO_SIMD)
-    return m ? 1U : 0U;
-#elif defined(TARE_SIMD_512)
-    return static_cast<__mmask16>(m);
-#elif defined(TARE_SIMD_256)
-    return static_cast<std::uint32_t>(_mm256_movemask_ps(m));
-#else
-    alignas(64) bool lane[lanes];
-    m.store_aligned(lane);
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < lanes; ++i)
-        bits |= static_cast<std::uint32_t>(lane[i]) << i;
-    return bits;
-#endif
-}
-
-/// Lanes where a or b is NaN.
-inline masks unordered(floats a, floats b) {
-#if defined(TARE_NO_SIMD)
-    return std::isunordered(a, b);
-#elif defined(TARE_SIMD_512)
-    return masks(_mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q));
-#elif defined(TARE_SIMD_256)
-    return masks(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
-#else
-    return xsimd::isnan(a) | xsimd::isnan(b);
-#endif
-}
-
-/// m without the lanes where a or b is NaN.
-inline masks keep_ordered(masks m, floats a, floats b) {
-#if defined(TARE_SIMD_512)
-    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_ORD_Q));
-#elif defined(TARE_NO_SIMD)
-    return m && !unordered(a, b);
-#else
-    return m & !unordered(a, b);
-#endif
-}
-
-/// m without the lanes where a <= b does not hold, as it does not with a NaN.
-inline masks keep_at_most(masks m, floats a, floats b) {
-#if defined(TARE_SIMD_512)
-    return masks(_mm512_mask_cmp_ps_mask(m, a, b, _CMP_LE_OQ));
-#elif defined(TARE_NO_SIMD)
-    return m && a <= b;
-#else
-    return m & (a <= b);
-#endif
-}
-
-/// Lanes where a < b does not hold: also those with a NaN.
-inline masks not_less(floats a, floats b) {
-#if defined(TARE_SIMD_512)
-    return masks(_mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ));
-#elif defined(TARE_SIMD_256)
-    return masks(_mm256_cmp_ps(a, b, _CMP_NLT_UQ));
-#else
-    return !(a < b);
 #endif
 }
 
@@ -500,15 +349,6 @@ inline floats multiply_near_power(masks m, floats v, floats shifted) {
     return _mm512_maskz_scalef_ps(m, v, shifted - broadcast(0x1.8p23F));
 #else
     return keep(m, multiply_near_power(v, shifted));
-#endif
-}
-
-/// min(a, |b|) for a >= 0; anything where b is NaN.
-inline floats min_magnitude(floats a, floats b) {
-#if defined(TARE_SIMD_512)
-    return _mm512_range_ps(a, b, 2);
-#else
-    return min(a, abs(b));
 #endif
 }
 

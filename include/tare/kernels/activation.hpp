@@ -10,6 +10,7 @@
 #include <span>
 #include <type_traits>
 
+#include <tare/core/simd_masks.hpp>
 #include <tare/kernels/map.hpp>
 #include <tare/kernels/vector_math.hpp>
 

@@ -17,6 +17,7 @@
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
+#include <tare/core/simd_transpose.hpp>
 #include <tare/core/view.hpp>
 
 namespace tare::kernels::detail {

@@ -10,6 +10,8 @@
 #include <limits>
 #include <span>
 
+#include <tare/core/prefetch.hpp>
+#include <tare/core/simd_masks.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/reduce_tree.hpp>
@@ -100,7 +102,7 @@ struct lane_range {
         for (int u = 0; u < 4; ++u) {
             v[u] = held(simd::load_pack(p + 16 * u));
             // A page further on, where the hardware's own look-ahead starts anew.
-            simd::prefetch_for_read<16>(p, static_cast<std::size_t>(16 * u + 1024));
+            simd::prefetch(p, 16 * u + 1024);
             feed(u, v[u]);
         }
         // One instruction looks for a NaN in two packs.

@@ -19,6 +19,7 @@
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/simd_transpose.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
 

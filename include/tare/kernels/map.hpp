@@ -11,6 +11,7 @@
 
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/kernels/arguments.hpp>
 

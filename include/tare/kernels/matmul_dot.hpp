@@ -7,6 +7,7 @@
 // One output is the sum of `lanes` chains of fma, chain l over k = l, l + lanes, ..., added from
 // lane 0 up. Its bits depend on K alone.
 
+#include <tare/core/simd_transpose.hpp>
 #include <tare/kernels/matmul_block.hpp>
 
 namespace tare::kernels::detail {

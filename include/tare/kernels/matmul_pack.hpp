@@ -5,6 +5,7 @@
 //      registers from one contiguous stream;
 //   A: panels [tile][k][row of the tile], for an A stored transposed, whose rows lie a page apart.
 
+#include <tare/core/simd_transpose.hpp>
 #include <tare/kernels/matmul_tile.hpp>
 
 namespace tare::kernels::detail {

@@ -17,6 +17,7 @@
 
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/row.hpp>
@@ -111,7 +112,7 @@ inline std::size_t list_groups(const float* x, std::size_t count, float bound,
     for (std::size_t g = 0; g < count; ++g) {
         const float* const from = x + g * candidate_group;
         // A page further on, where the hardware's own look-ahead starts anew.
-        simd::prefetch_for_read<candidate_group>(from, 1024);
+        simd::prefetch<candidate_group>(from, 1024);
         auto low = load_pack(from) <= limit;
 #pragma GCC unroll 4
         for (std::size_t u = 1; u < 4; ++u)

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string_view>
 
+#include <tare/core/prefetch.hpp>
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
@@ -129,9 +130,9 @@ class prepared_logits {
     /// Asks for a part of what the columns from `first` on are made of: what memory brings while
     /// the exponentials of a wide pack are taken, after those of `done` columns.
     [[gnu::always_inline]] void ahead(extent first, extent done) const {
-        simd::prefetch_for_read<floats_ahead * simd::wide_lanes>(
+        simd::prefetch<floats_ahead * simd::wide_lanes>(
             weight_->packed().strips_of_columns(first, 0),
-            static_cast<std::size_t>(done) * floats_ahead);
+            static_cast<std::ptrdiff_t>(static_cast<std::size_t>(done) * floats_ahead));
     }
     /// Cost of one logit, in units of parallel_for.
     [[nodiscard]] extent work() const { return weight_->packed().depth() / 8; }

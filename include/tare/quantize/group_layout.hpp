@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <tare/core/elementwise.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/shape.hpp>
 
 namespace tare::detail {

@@ -20,6 +20,7 @@
 
 #include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {

@@ -22,6 +22,7 @@
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/lanes.hpp>

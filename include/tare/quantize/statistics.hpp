@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/core/simd.hpp>
 

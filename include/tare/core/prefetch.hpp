@@ -1,0 +1,30 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Asking for memory ahead of its use. Any address is harmless: places are computed as integers, for
+// they may lie outside the array. All are inlined always: GCC drops calls of functions that only
+// prefetch, for want of an effect.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tare::simd {
+
+/// Asks for the lines of `Floats` floats from the place `ahead` floats behind p (before it, if
+/// negative), to be read soon.
+template <std::size_t Floats = 1>
+[[gnu::always_inline]] inline void prefetch(const float* p, std::ptrdiff_t ahead) {
+    const std::uintptr_t line =
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Floats; i += 16)
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
+}
+
+/// The same for one line to be written soon.
+[[gnu::always_inline]] inline void prefetch_for_write(const float* p, std::ptrdiff_t ahead) {
+    const std::uintptr_t line =
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
+    __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
+}
+
+}  // namespace tare::simd
