@@ -1,15 +1,17 @@
-# Every header but those of io/ and testing/ is included by tare/tare.hpp or by tare/train.hpp.
-foreach(name IN ITEMS tare train)
-    file(READ ${INCLUDE}/tare/${name}.hpp text)
+# Every header but those of io/ and testing/ is included by one of the umbrella headers, which are
+# the files directly in include/tare.
+file(GLOB umbrella_files ${INCLUDE}/tare/*.hpp)
+foreach(file IN LISTS umbrella_files)
+    file(READ ${file} text)
     string(APPEND umbrellas "${text}")
 endforeach()
-file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/tare/*.hpp)
+file(GLOB_RECURSE headers RELATIVE ${INCLUDE} ${INCLUDE}/tare/*/*.hpp)
 foreach(header IN LISTS headers)
-    if(header MATCHES "tare/(io|testing)/|tare/(tare|train).hpp")
+    if(header MATCHES "tare/(io|testing)/")
         continue()
     endif()
     string(FIND "${umbrellas}" "#include <${header}>" found)
     if(found EQUAL -1)
-        message(SEND_ERROR "neither tare/tare.hpp nor tare/train.hpp includes <${header}>")
+        message(SEND_ERROR "no umbrella header in include/tare includes <${header}>")
     endif()
 endforeach()

@@ -1,7 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The engine: everything that computes, compresses and weighs. What makes a model out of text is in
-// tare/train.hpp, files are in tare/io/.
+// Models: what they are made of, their three readings, and what they weigh. Numeric formats and
+// quantizers are in tare/formats.hpp, what makes a model out of text in tare/train.hpp, files in
+// tare/io/: who needs one does not compile the others.
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/bits.hpp>
@@ -30,23 +31,6 @@
 #include <tare/core/thread_team.hpp>
 #include <tare/core/unroll.hpp>
 #include <tare/core/view.hpp>
-#include <tare/formats/bf16.hpp>
-#include <tare/formats/binary.hpp>
-#include <tare/formats/builtin.hpp>
-#include <tare/formats/concept.hpp>
-#include <tare/formats/convert.hpp>
-#include <tare/formats/e8m0.hpp>
-#include <tare/formats/fp16.hpp>
-#include <tare/formats/fp32.hpp>
-#include <tare/formats/fp6.hpp>
-#include <tare/formats/fp8.hpp>
-#include <tare/formats/historical.hpp>
-#include <tare/formats/int_n.hpp>
-#include <tare/formats/minifloat.hpp>
-#include <tare/formats/nf4.hpp>
-#include <tare/formats/posit8.hpp>
-#include <tare/formats/rounding.hpp>
-#include <tare/formats/ternary.hpp>
 #include <tare/kernels/activation.hpp>
 #include <tare/kernels/adaptive_row.hpp>
 #include <tare/kernels/arguments.hpp>
@@ -113,24 +97,8 @@
 #include <tare/kernels/weighted_layer_norm.hpp>
 #include <tare/kernels/word_strips.hpp>
 #include <tare/kernels/word_tile.hpp>
-#include <tare/lossless/bdi.hpp>
-#include <tare/lossless/bdi_typescript.hpp>
-#include <tare/lossless/bit_mask.hpp>
-#include <tare/lossless/bit_pack.hpp>
-#include <tare/lossless/bit_pack_blocks.hpp>
-#include <tare/lossless/bit_stream.hpp>
-#include <tare/lossless/block_mask.hpp>
-#include <tare/lossless/entropy.hpp>
-#include <tare/lossless/lanes.hpp>
-#include <tare/lossless/nnw_bdi.hpp>
-#include <tare/lossless/nnw_bdi_chunk.hpp>
-#include <tare/lossless/nnw_bdi_decoder.hpp>
-#include <tare/lossless/nnw_bdi_encoder.hpp>
-#include <tare/lossless/nnw_bdi_layout.hpp>
-#include <tare/lossless/nnw_bdi_options.hpp>
-#include <tare/lossless/nnw_bdi_planner.hpp>
-#include <tare/lossless/nnw_bdi_reference.hpp>
 #include <tare/micronet/audit_hanlab.hpp>
+#include <tare/micronet/baseline.hpp>
 #include <tare/micronet/compressed_parameters.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/micronet/ledger.hpp>
@@ -172,6 +140,7 @@
 #include <tare/ops/cache_log_probability.hpp>
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/ops/concept.hpp>
+#include <tare/ops/conversion_price.hpp>
 #include <tare/ops/convolution.hpp>
 #include <tare/ops/dropout.hpp>
 #include <tare/ops/fake_quantize.hpp>
@@ -195,42 +164,6 @@
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
-#include <tare/quantize/activation.hpp>
-#include <tare/quantize/block_elements.hpp>
-#include <tare/quantize/block_float.hpp>
-#include <tare/quantize/builtin.hpp>
-#include <tare/quantize/concept.hpp>
-#include <tare/quantize/ggml_blocks.hpp>
-#include <tare/quantize/granularity.hpp>
-#include <tare/quantize/group_hooks.hpp>
-#include <tare/quantize/group_layout.hpp>
-#include <tare/quantize/grouped.hpp>
-#include <tare/quantize/linear.hpp>
-#include <tare/quantize/llm_int8.hpp>
-#include <tare/quantize/log_statistics.hpp>
-#include <tare/quantize/mean_magnitude.hpp>
-#include <tare/quantize/mx.hpp>
-#include <tare/quantize/nf4.hpp>
-#include <tare/quantize/nf4_elements.hpp>
-#include <tare/quantize/nvfp4.hpp>
-#include <tare/quantize/packed.hpp>
-#include <tare/quantize/range.hpp>
-#include <tare/quantize/s2fp8.hpp>
-#include <tare/quantize/s2fp8_levels.hpp>
-#include <tare/quantize/s2fp8_reference.hpp>
-#include <tare/quantize/smaq.hpp>
-#include <tare/quantize/smaq_fold.hpp>
-#include <tare/quantize/smaq_fpga.hpp>
-#include <tare/quantize/smaq_kernel.hpp>
-#include <tare/quantize/smaq_simulation.hpp>
-#include <tare/quantize/smaq_size.hpp>
-#include <tare/quantize/smaq_statistics.hpp>
-#include <tare/quantize/smaq_stream.hpp>
-#include <tare/quantize/smaq_stream_decode.hpp>
-#include <tare/quantize/statistics.hpp>
-#include <tare/quantize/storage.hpp>
-#include <tare/quantize/ternary.hpp>
-#include <tare/quantize/xnor.hpp>
 #include <tare/readings/apply.hpp>
 #include <tare/readings/cost.hpp>
 #include <tare/readings/gradient.hpp>

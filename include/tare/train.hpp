@@ -1,7 +1,6 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// What makes a model out of text: training, pruning, search. Apart from tare/tare.hpp, so that who
-// weighs or runs models does not compile it.
+// What makes a model out of text: training, pruning, search.
 
 #include <tare/prune/gradual.hpp>
 #include <tare/prune/mask.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstdio>
 
+#include <tare/formats.hpp>
 #include <tare/tare.hpp>
 #include <tare/train.hpp>
 

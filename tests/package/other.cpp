@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <tare/formats.hpp>
 #include <tare/tare.hpp>
 #include <tare/train.hpp>
 

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include <tare/micronet/rules.hpp>
+#include <tare/micronet/baseline.hpp>
 #include <tare/models/stored_model.hpp>
 
 namespace tare::io {

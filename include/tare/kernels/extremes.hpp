@@ -127,12 +127,12 @@ struct lane_range {
 
 template <bool Absolute, bool Minimum>
 block_range range_of(const float* x, extent n) {
-    lane_range<Absolute, Minimum> lanes;
+    lane_range<Absolute, Minimum> running;
     extent i = 0;
     for (; i + 64 <= n; i += 64)
-        lanes.feed64(x + i);
+        running.feed64(x + i);
     for (; i + 16 <= n; i += 16)
-        lanes.feed16(x + i);
+        running.feed16(x + i);
     block_range out;
     for (; i < n; ++i) {
         const float v = Absolute ? std::fabs(x[i]) : x[i];
@@ -140,9 +140,9 @@ block_range range_of(const float* x, extent n) {
         out.minimum = v < out.minimum ? v : out.minimum;
         out.maximum = out.maximum < v ? v : out.maximum;
     }
-    out.has_nan = out.has_nan || lanes.has_nan();
-    out.maximum = std::max(out.maximum, reduce_max(lanes.highest()));
-    if constexpr (Minimum) out.minimum = std::min(out.minimum, reduce_min(lanes.lowest()));
+    out.has_nan = out.has_nan || running.has_nan();
+    out.maximum = std::max(out.maximum, reduce_max(running.highest()));
+    if constexpr (Minimum) out.minimum = std::min(out.minimum, reduce_min(running.lowest()));
     return out;
 }
 inline block_range join_ranges(const block_range& a, const block_range& b) {
@@ -163,12 +163,12 @@ inline leading_stretch leader_of(const float* x, extent begin, extent end) {
     leading_stretch out{.begin = begin};
     extent i = begin;
     for (; i + stretch_values <= end; i += stretch_values) {
-        lane_range<false, false> lanes;
+        lane_range<false, false> running;
         for (extent j = i; j < i + stretch_values; j += 64)
-            lanes.feed64(x + j);
-        if (lanes.has_nan()) return {quiet_nan, true, i};
+            running.feed64(x + j);
+        if (running.has_nan()) return {quiet_nan, true, i};
         // Folding lanes takes long and is seldom needed.
-        const simd::pack highest = lanes.highest();
+        const simd::pack highest = running.highest();
         if (mask_bits(simd::pack_of(out.maximum) < highest) != 0)
             out = {reduce_max(highest), false, i};
     }

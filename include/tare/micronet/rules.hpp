@@ -11,21 +11,12 @@
 #include <concepts>
 #include <string_view>
 
+#include <tare/micronet/baseline.hpp>
 #include <tare/micronet/ledger.hpp>
-#include <tare/ops/fake_quantize.hpp>
+#include <tare/ops/conversion_price.hpp>
 #include <tare/ops/softmax_price.hpp>
 
 namespace tare::micronet {
-
-/// What a task's score is divided by.
-struct baseline {
-    std::string_view task;
-    double parameters;
-    double operations;
-};
-inline constexpr baseline wikitext103{"wikitext103", 159e6, 318e6};
-inline constexpr baseline imagenet{"imagenet", 6.9e6, 1170e6};
-inline constexpr baseline cifar100{"cifar100", 36.5e6, 10.49e9};
 
 /// A rule set says what one line is worth, in bits: count times width for operations, bits for
 /// stored items. Division by 32 and by the tokens happens once, at the end.

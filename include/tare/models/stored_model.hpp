@@ -21,7 +21,7 @@
 #include <tare/core/tensor.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/models/transformer_xl_config.hpp>
-#include <tare/quantize/linear.hpp>
+#include <tare/quantize/linear_levels.hpp>
 
 namespace tare {
 
@@ -80,7 +80,7 @@ struct stored_tensor {
         out.values.assign(w.begin(), w.end());
         return out;
     }
-    const linear_quantizer<symmetric_levels, per_tensor> quantizer(bits);
+    require(bits >= 2 && bits <= 16, "store_tensor: ", bits, " bits; choose 2 to 16, or 32");
     const extent rows = out.by_row() ? out.extents[0] : 1;
     const auto width = static_cast<std::size_t>(rows == 0 ? 0 : out.extents.size() / rows);
     out.codes.resize(w.size());
@@ -92,7 +92,7 @@ struct stored_tensor {
             const linear_group group = by_row ? symmetric_levels::fit(row, bits) : whole;
             for (std::size_t i = 0; i < width; ++i)
                 out.codes[r * width + i] =
-                    static_cast<std::int16_t>(quantizer.quantize(row[i], group));
+                    static_cast<std::int16_t>(integer_of<symmetric_levels>(row[i], group, bits));
             out.factors[r] = out.by_row() ? cut(1.0F / group.scale, bits) : group.scale;
         }
     });

@@ -17,7 +17,7 @@
 #include <tare/kernels/attention_points.hpp>
 #include <tare/nn/dropout_place.hpp>
 #include <tare/ops/clamp_quantize.hpp>
-#include <tare/quantize/linear.hpp>
+#include <tare/quantize/linear_levels.hpp>
 #include <tare/quantize/range.hpp>
 #include <tare/readings/gradient.hpp>
 

@@ -11,17 +11,10 @@
 
 #include <tare/kernels/round_to_steps.hpp>
 #include <tare/ops/concept.hpp>
+#include <tare/ops/conversion_price.hpp>
 #include <tare/readings/apply.hpp>
 
 namespace tare {
-
-/// Conversions between widths that float32 represents exactly are free under the MicroNet rules.
-inline constexpr std::string_view conversion_role = "conversion";
-
-/// Clamp (two comparisons), division, rounding, multiplication, `elements` times.
-constexpr price& charge_conversion(price& p, extent elements) {
-    return p.others(conversion_role, 4 * elements).multiplications(conversion_role, elements);
-}
 
 /// The gradient of a clamp to [-max_abs, max_abs] and of the rounding behind it: straight through
 /// inside the range, nothing outside. Source: Bengio, Leonard, Courville 2013.
