@@ -91,8 +91,8 @@ void check_chunks(const std::string& file, const std::vector<std::string>& chunk
     const auto fixture = tare::testing::golden(file);
     const extent batch = tare::testing::array(fixture, "chunk0.inputs").extents[1];
     const tare::transformer_xl_config model = tare::testing::hanlab_config();
-    const segment_layout sizes{
-        1, batch, model.heads, model.key_width, model.value_width, model.window};
+    const segment_layout sizes{1,           batch, model.heads, model.key_width, model.value_width,
+                               model.window};
     const extent qkv_width = sizes.heads * sizes.head_width();
     const extent out_width = sizes.heads * sizes.value_width;
     const extent memory_width = sizes.heads * sizes.memory_width();
