@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # goals.tsv and the CSV of Google Benchmark, one line a repetition, to markdown: first the goals, one
 # row each, then one table a kernel, one row a size and thread count, one column for each `who` of
-# kernel/who/size/threads.
+# kernel/who/size/threads. A ratio is the median of the ratios of single repetitions, whose two sides
+# ran within a second of each other: neighbours on the machine, who come and go more slowly, cancel.
 
 function sort(v, n,    i, j, x) {  # insertion sort: a few repetitions
     for (i = 2; i <= n; ++i) {
@@ -35,7 +36,7 @@ function padded(text,    out) {
     return out text
 }
 
-# Sorts list[prefix, 1..n]: the interleaved runs come in random order.
+# Sorts list[prefix, 1..n]: sizes in their order, programs come in theirs.
 function sort_names(list, prefix, n,    i, j, x) {
     for (i = 2; i <= n; ++i) {
         x = list[prefix, i]
@@ -56,21 +57,28 @@ function rate(amount) {
     return amount > 0 ? sprintf("%.1f", amount / mine / 1e9) : "-"
 }
 
-# Ours against the fastest of the peers of a goal, or 0 where one side was not run.
-function ratio_of(key, who, peers,    n, i, all, best, theirs) {
-    n = collect(key, who)
+# Median over the repetitions of a peer's time divided by ours, or 0 where one side was not run.
+function paired(key, ours, peer,    n, i) {
+    n = count[key, ours] < count[key, peer] ? count[key, ours] : count[key, peer]
     if (n == 0) return 0
-    mine = quantile(times, n, 0.5)
-    if (peers == "items") return per_call[key, who, "items"] / mine
-    all = split(peers, peer, ",")
-    best = 0
-    for (i = 1; i <= all; ++i) {
-        n = collect(key, peer[i])
-        if (n == 0) continue
-        theirs = quantile(times, n, 0.5)
-        if (best == 0 || theirs < best) best = theirs
+    for (i = 1; i <= n; ++i) times[i] = time[key, peer, i] / time[key, ours, i]
+    sort(times, n)
+    return quantile(times, n, 0.5)
+}
+
+# Ours against the fastest of the peers of a goal, or 0 where one side was not run.
+function ratio_of(key, who, peers,    n, i, all, least, ratio) {
+    if (peers == "items") {
+        n = collect(key, who)
+        return n == 0 ? 0 : per_call[key, who, "items"] / quantile(times, n, 0.5)
     }
-    return best / mine
+    all = split(peers, peer, ",")
+    least = 0
+    for (i = 1; i <= all; ++i) {
+        ratio = paired(key, who, peer[i])
+        if (ratio > 0 && (least == 0 || ratio < least)) least = ratio
+    }
+    return least
 }
 
 # (a|b) as "a, b": a bar would end the cell.
@@ -193,7 +201,7 @@ END {
                 if (who == ours) continue
                 n = collect(key, who)
                 if (n == 0) printf " - |"
-                else if (mine > 0) printf " %.2f |", quantile(times, n, 0.5) / mine
+                else if (mine > 0) printf " %.2f |", paired(key, ours, who)
                 else printf " %s |", human(quantile(times, n, 0.5))
             }
             print ""

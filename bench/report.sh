@@ -7,8 +7,8 @@
 #   -b  build folder, default build/report (made, with the peers where Debian's packages are there)
 #   -o  where report.md and the raw CSV go, default BUILD_DIR/report
 #   -f  benches whose name kernel/who/size/threads matches the regular expression, `.` for all;
-#       default: those that bench/goals.tsv judges, about six minutes
-#   -r  repetitions of each bench, default 5; they run in random order, all peers interleaved
+#       default: those that bench/goals.tsv judges, about nine minutes
+#   -r  repetitions, default 5; each runs everything once, a kernel's peers one after another
 #   -t  least seconds of one repetition, default 0.02
 #   -s  skip configuring and building
 #
@@ -73,32 +73,31 @@ if [ -n "$core" ] && grep -qm1 avx512f /proc/cpuinfo; then
     esac
 fi
 
-rm -f "$out"/*.csv
-for program in "$build"/bench/bench_*; do
-    [ -x "$program" ] && [ -f "$program" ] || continue
-    name=$(basename "$program")
-    echo "report.sh: $name" >&2
-    "$program" --benchmark_filter="$filter" --benchmark_repetitions="$repetitions" \
-        --benchmark_min_time="$seconds" --benchmark_enable_random_interleaving=true \
-        --benchmark_out="$out/$name.json" --benchmark_out_format=json \
-        --benchmark_format=csv >"$out/$name.csv" 2>"$out/$name.log" || {
-        # A filter that matches nothing is no failure.
-        grep -q 'Failed to match' "$out/$name.log" && { rm -f "$out/$name.csv"; continue; }
-        cat "$out/$name.log" >&2
-        exit 1
-    }
-done
-
-# PyTorch with the OpenMP flavour of OpenBLAS: one pool of threads, not two.
-if /usr/bin/python3 -c 'import torch' 2>/dev/null; then
+rm -f "$out"/*.csv "$out"/*.json
+for repetition in $(seq "$repetitions"); do
+    for program in "$build"/bench/bench_*; do
+        [ -x "$program" ] && [ -f "$program" ] || continue
+        name=$(basename "$program")
+        echo "report.sh: $repetition of $repetitions, $name" >&2
+        "$program" --benchmark_filter="$filter" --benchmark_min_time="$seconds" \
+            --benchmark_out="$out/$name.$repetition.json" --benchmark_out_format=json \
+            --benchmark_format=csv >>"$out/$name.csv" 2>"$out/$name.log" || {
+            # A filter that matches nothing is no failure.
+            grep -q 'Failed to match' "$out/$name.log" && continue
+            cat "$out/$name.log" >&2
+            exit 1
+        }
+    done
+    # PyTorch with the OpenMP flavour of OpenBLAS: one pool of threads, not two.
+    /usr/bin/python3 -c 'import torch' 2>/dev/null || continue
     for threads in 1 4; do
         [ "$threads" -le "$(nproc)" ] || continue
-        echo "report.sh: peers_pytorch.py, $threads threads" >&2
+        echo "report.sh: $repetition of $repetitions, peers_pytorch.py, $threads threads" >&2
         LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/openblas-openmp OMP_WAIT_POLICY=passive \
             /usr/bin/python3 "$root/bench/peers_pytorch.py" --threads "$threads" \
-            --repetitions "$repetitions" --filter "$filter" >>"$out/peers_pytorch.csv"
+            --repetitions 1 --filter "$filter" >>"$out/peers_pytorch.csv"
     done
-fi
+done
 
 value() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt" | head -n 1; }
 compiler=$(value CMAKE_CXX_COMPILER)
@@ -111,10 +110,11 @@ compiler=$(value CMAKE_CXX_COMPILER)
     echo "- flags: $(value CMAKE_CXX_FLAGS) $(value CMAKE_CXX_FLAGS_RELEASE)" \
         "-march=$(value TARE_MARCH) -ffp-contract=off -fopenmp"
     [ -z "$core" ] || echo "- OpenBLAS kernels: $core"
-    echo "- median of $repetitions repetitions of at least $seconds s, all in random order;" \
+    echo "- median of $repetitions repetitions of at least $seconds s;" \
         "spread: (90th - 10th percentile) / median"
-    echo "- ratio: a peer's time divided by ours (above 1: we are faster); of several peers the" \
-        "fastest counts. A \`_peak\` is a limit of the machine, measured in the same run"
+    echo "- ratio: a peer's time divided by ours in the same repetition (above 1: we are faster)," \
+        "median of the repetitions; of several peers the fastest counts. A \`_peak\` is a limit of" \
+        "the machine, measured in the same run"
     echo
     awk -f "$root/bench/report.awk" "$goals" "$out"/*.csv
 } >"$out/report.md"
