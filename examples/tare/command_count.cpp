@@ -45,14 +45,14 @@ micronet::bin_counts bin_counts_of(const options& o, const transformer_xl_config
 }
 
 ledger weigh(const options& o, const described_model& m) {
-    if (o.tokens.empty()) return micronet::weigh(m.config, m.how, bin_counts_of(o, m.config));
+    if (o.tokens.empty()) return tool::weigh(m.config, m.how, bin_counts_of(o, m.config));
     const text::vocabulary words =
         o.vocabulary.empty()
             ? io::build_vocabulary({o.tokens}, 0, static_cast<std::size_t>(m.config.vocabulary))
             : io::load_vocabulary(o.vocabulary);
     const std::vector<token> stream = read_words(o.tokens, words);
     const auto begin = std::chrono::steady_clock::now();
-    ledger book = micronet::weigh(m.config, m.how, std::span<const token>(stream));
+    ledger book = tool::weigh(m.config, m.how, std::span<const token>(stream));
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
     std::cerr << message("counted ", stream.size(), " tokens one at a time in ", time.count(),
                          " s\n");

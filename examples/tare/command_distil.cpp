@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MIT
 // tare distil: a teacher labels the training text softly, a student learns from both labels.
+#include <iostream>
+#include <memory>
+
+#include <tare/io/text_corpus.hpp>
+
+#include "command.hpp"
 #include "input_key.hpp"
 #include "labelling.hpp"
 #include "training_run.hpp"

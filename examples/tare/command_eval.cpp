@@ -211,7 +211,7 @@ int run(const options& o) {
                                                .n_vocab = m.config.vocabulary,
                                                .chunk = o.online ? 1 : o.chunk};
 
-    const ledger book = micronet::weigh(m.config, m.how, std::span<const token>(stream));
+    const ledger book = tool::weigh(m.config, m.how, std::span<const token>(stream));
     const micronet::report weight =
         micronet::make_report(book, micronet::official{}, micronet::wikitext103);
     if (!o.json.empty())

@@ -10,6 +10,7 @@
 
 #include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
+#include <tare/io/yaml_pruning.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/models/stored_parameters.hpp>
 

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
 // tare prune: gradual pruning of a trained model along a plan, or a plan from a sensitivity scan.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
 #include <tare/prune/sensitivity.hpp>
 
+#include "command.hpp"
+#include "pruning_rules.hpp"
 #include "training_run.hpp"
 
 namespace {

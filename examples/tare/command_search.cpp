@@ -46,10 +46,7 @@ int run(const options& o) {
                                 .text();
     kept_search search(o.work, key);
     search::cached_hidden_states states =
-        search.states(o.cache, entry.eval_chunk, [&](search::cached_states_options options) {
-            return search::cached_hidden_states(model_of(config, values), stream, o.cache,
-                                                std::move(options));
-        });
+        search.states(model_of(config, values), stream, o.cache, entry.eval_chunk);
     std::printf("without a cache: perplexity %.6f over %lld tokens\n%5s %12s %12s %14s\n",
                 states.perplexity_without_cache(), static_cast<long long>(states.targets()),
                 "trial", "lambda", "theta", "perplexity");

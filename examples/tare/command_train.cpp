@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // tare train: a language model from text.
+#include <memory>
+
+#include "command.hpp"
 #include "training_run.hpp"
 
 namespace {

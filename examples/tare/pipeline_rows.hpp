@@ -8,10 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <tare/io/packed.hpp>
 #include <tare/io/yaml_config.hpp>
-#include <tare/micronet/rules.hpp>
-#include <tare/micronet/weigh.hpp>
+#include <tare/io/yaml_pruning.hpp>
 
 #include "language_model.hpp"
 #include "pipeline_stages.hpp"
@@ -66,36 +64,17 @@ class pipeline_rows {
     }
     /// A packed file as it weighs.
     [[nodiscard]] table_row packed_row(const std::string& step, const std::string& stage,
-                                       bool follows) const {
-        const io::packed_file packed = io::load_packed(files_.packed(stage));
-        return row_of("compressed", step, packed.model.config, packed.model.how, stage, follows);
-    }
+                                       bool follows) const;
     [[nodiscard]] const std::vector<table_row>& rows() const noexcept { return rows_; }
 
   private:
     void add_measured(const std::string& branch, const std::string& step,
                       const transformer_xl_config& config, const std::string& of,
-                      const std::string& measured, bool follows) {
-        const micronet::compression how{32, remaining_of(load_weights(files_.weights_of(of)))};
-        rows_.push_back(row_of(branch, step, config, how, measured, follows));
-    }
+                      const std::string& measured, bool follows);
     [[nodiscard]] table_row row_of(const std::string& branch, const std::string& step,
                                    const transformer_xl_config& config,
                                    const micronet::compression& how, const std::string& measured,
-                                   bool follows) const {
-        const micronet::totals sums = micronet::tally(
-            micronet::weigh(config, how, count_bins(config, test_)), micronet::official{});
-        const nlohmann::ordered_json known = folder_->facts(measured);
-        return {branch,
-                step,
-                sums.parameters(),
-                sums.operations(),
-                sums.score(micronet::wikitext103),
-                known.at("validation"),
-                known.at("test"),
-                known.at("seconds"),
-                follows};
-    }
+                                   bool follows) const;
 
     const stage_folder* folder_;
     pipeline_files files_;

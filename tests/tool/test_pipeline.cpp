@@ -8,8 +8,12 @@
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
+#include <tare/io/packed.hpp>
+#include <tare/io/text_corpus.hpp>
+#include <tare/micronet/rules.hpp>
 
 #include "../../examples/tare/pipeline_run.hpp"
+#include "../../examples/tare/pruning_rules.hpp"
 #include "../io/scratch.hpp"
 
 using namespace tare;
@@ -91,8 +95,8 @@ TEST_CASE("the miniature ends with a file as large as its model is counted") {
     const io::packed_file packed = io::load_packed(out + "/quantize.packed.safetensors");
     const std::vector<token> test = io::read_corpus(
         config.test, io::load_vocabulary(out + "/vocabulary.txt"), text::unknown_words::replace);
-    const ledger book = micronet::weigh(packed.model.config, packed.model.how,
-                                        count_bins(packed.model.config, test));
+    const ledger book =
+        weigh(packed.model.config, packed.model.how, count_bins(packed.model.config, test));
     const micronet::totals sums = micronet::tally(book, micronet::official{});
     CHECK(static_cast<std::int64_t>(sums.storage_bits) == packed.payload_bits);
     const double from_file =

@@ -19,11 +19,6 @@
 
 namespace tare {
 
-template <>
-struct bias_beside<tensor, packed_weight> {
-    using type = packed_vector;
-};
-
 /// Only the cost reading accounts by module.
 [[nodiscard]] inline no_scope scope(const packed_weight&, std::string_view) {
     return {};

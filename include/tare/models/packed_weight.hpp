@@ -49,6 +49,7 @@ class packed_weight {
   public:
     /// Rows of x from which on a matrix is unpacked before it is multiplied.
     static constexpr extent many_rows = 9;
+    using bias_type = packed_vector;  ///< of layers with such a weight (nn/linear_layer.hpp)
 
     packed_weight() = default;
     /// **Throws** tare::error unless `t` is a matrix.

@@ -11,18 +11,34 @@
 
 namespace tare {
 
-/// What a bias is held as beside a weight: a T, unless the weight's header says otherwise.
+namespace detail {
+
 template <class T, class Weight>
 struct bias_beside {
     using type = T;
 };
+template <class T, class Weight>
+    requires requires {
+        typename Weight::bias_type;
+    }
+struct bias_beside<T, Weight> {
+    using type = typename Weight::bias_type;
+};
+
+}  // namespace detail
+
+/// What a bias is held as beside a weight: what the weight's type says, or a T. A member of the
+/// type and no specialization elsewhere: two files that see one but not the other would disagree
+/// on the size of a layer.
+template <class T, class Weight>
+using bias_beside = typename detail::bias_beside<T, Weight>::type;
 
 /// y = x W^T (+ b), W (out, in). `Weight` is what W is held as; T itself unless it is packed.
 template <class T, class Weight = T>
 struct linear_layer {
     short_text label;
     Weight weight;
-    typename bias_beside<T, Weight>::type bias;
+    bias_beside<T, Weight> bias;
 
     linear_layer() = default;
 

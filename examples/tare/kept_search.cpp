@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#include "kept_search.hpp"
+
+#include <filesystem>
+#include <limits>
+#include <sstream>
+#include <utility>
+
+#include <tare/io/safetensors.hpp>
+
+namespace tare::tool {
+
+kept_search::kept_search(std::string folder, std::string key)
+    : folder_(std::move(folder)), key_(std::move(key)) {
+    if (folder_.empty()) return;
+    std::filesystem::create_directories(folder_);
+    if (!read_trials()) {
+        std::filesystem::remove(states_path());
+        std::filesystem::remove(trials_path());
+    }
+    log_ = std::make_unique<io::json_lines>(trials_path());
+    if (std::filesystem::file_size(trials_path()) == 0) log_->append({{"key", key_}});
+}
+
+search::cached_hidden_states kept_search::states(const transformer_xl<tensor>& model,
+                                                 std::span<const token> words, extent capacity,
+                                                 extent chunk) const {
+    if (!folder_.empty() && std::filesystem::exists(states_path())) return load(capacity);
+    progress_bar bar("hidden");
+    search::cached_hidden_states out(model, words, capacity,
+                                     {.chunk = chunk, .progress = [&](extent at, extent of) {
+                                          bar.show(at, of);
+                                          end_if_wanted();
+                                      }});
+    if (!folder_.empty()) save(out);
+    return out;
+}
+
+search::cache_search_result
+kept_search::run(search::cached_hidden_states& states, const search::cache_scalars& start,
+                 const std::function<void(const search::cache_trial&)>& watch) {
+    std::size_t next = 0;
+    const auto evaluate = [&](const search::cache_scalars& at) {
+        if (next < known_.size()) {
+            const search::cache_trial& trial = known_[next++];
+            if (!(trial.at == at))
+                throw file_error(message(trials_path(), ": evaluation ", next,
+                                         " is of another search; delete the folder"));
+            return trial.perplexity;
+        }
+        end_if_wanted();
+        const double perplexity = states.perplexity(at);
+        if (log_ != nullptr)
+            log_->append({{"lambda", at.lambda}, {"theta", at.theta}, {"perplexity", perplexity}});
+        return perplexity;
+    };
+    return search::search_cache(evaluate, start, {}, watch);
+}
+
+bool kept_search::read_trials() {
+    if (!std::filesystem::exists(trials_path())) return false;
+    std::istringstream text(io::read_text(trials_path(), std::uint64_t{1} << 26));
+    std::string line;
+    bool first = true;
+    while (std::getline(text, line)) {
+        const auto record = nlohmann::ordered_json::parse(line, nullptr, false);
+        if (!record.is_object()) break;
+        if (std::exchange(first, false)) {
+            if (record.value("key", "") != key_) return false;
+            continue;
+        }
+        const auto number = [&](const char* name) {
+            const auto found = record.find(name);
+            return found != record.end() && found->is_number()
+                       ? found->get<double>()
+                       : std::numeric_limits<double>::quiet_NaN();  // JSON has none
+        };
+        known_.push_back({{number("lambda"), number("theta")}, number("perplexity")});
+    }
+    return !first;
+}
+
+void kept_search::save(const search::cached_hidden_states& states) const {
+    const shape size{states.targets()};
+    const std::vector<io::tensor_ref> all{
+        io::tensor_ref::of("hidden", states.hidden().shape(), states.hidden().values()),
+        io::tensor_ref::of("words", size, states.words()),
+        io::tensor_ref::of("log_probability", size, states.log_probability())};
+    io::save_safetensors(states_path(), all);
+}
+
+search::cached_hidden_states kept_search::load(extent capacity) const {
+    const io::safetensors_archive archive = io::load_safetensors(states_path());
+    const shape extents = archive.at("hidden").extents;
+    const shape size{extents.rank() == 2 ? extents[0] : 0};
+    const auto words = archive.view<token>("words", size);
+    const auto model = archive.view<float>("log_probability", size);
+    return search::cached_hidden_states(tensor(extents, archive.view<float>("hidden", extents)),
+                                        {words.begin(), words.end()}, {model.begin(), model.end()},
+                                        capacity);
+}
+
+}  // namespace tare::tool
