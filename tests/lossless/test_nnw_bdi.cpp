@@ -214,7 +214,7 @@ TEST_CASE("chunks that wander, leave zeros far away or fit no base have the pred
         for (const std::uint32_t spread : {5U, 40U, 256U, 257U}) {
             check(std::uint32_t{0}, 0, spread, step);
             check(std::uint32_t{0}, 1000, spread, step);
-            check(std::uint32_t{0}, 0xFFFFFFFF - 40 * step - 257, spread, step);
+            check(std::uint32_t{0}, std::int64_t{0xFFFFFFFF} - 40 * step - 257, spread, step);
             check(std::int32_t{0}, -120, spread, step);
             check(std::int32_t{0}, -60'000, spread, step);
             check(std::int32_t{0}, std::numeric_limits<std::int32_t>::min(), spread, step);

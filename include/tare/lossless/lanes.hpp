@@ -37,9 +37,10 @@ inline constexpr std::size_t mask_block = 64;  ///< values under one mask word
     return mask;
 }
 
-/// Marks the values that are not zero. NaN is marked, both zeros are not.
+/// Marks the values that are not zero. NaN is marked, both zeros are not. The plain reference of
+/// nonzero_64.
 template <class T>
-[[nodiscard]] std::uint64_t nonzero_64(const T* values) noexcept {
+[[nodiscard]] std::uint64_t nonzero_64_plain(const T* values) noexcept {
     std::uint8_t flags[mask_block];
     for (std::size_t i = 0; i < mask_block; ++i)
         flags[i] = !(values[i] == T{});
@@ -129,6 +130,24 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
 }
 
 #endif
+
+/// As nonzero_64_plain.
+template <class T>
+[[nodiscard]] std::uint64_t nonzero_64(const T* values) noexcept {
+#if TARE_LANES_AVX512
+    if constexpr (sizeof(T) == 4 && std::is_arithmetic_v<T>) {
+        // Doubled, -0 is 0 like the other zero: the sign of a float leaves at the top.
+        const int sign = std::is_floating_point_v<T> ? 1 : 0;
+        std::uint64_t mask = 0;
+        for (int part = 0; part < 4; ++part) {
+            const __m512i v = _mm512_slli_epi32(_mm512_loadu_si512(values + 16 * part), sign);
+            mask |= std::uint64_t{_mm512_test_epi32_mask(v, v)} << (16 * part);
+        }
+        return mask;
+    }
+#endif
+    return nonzero_64_plain(values);
+}
 
 /// As extremes_64_plain.
 template <std::integral T>
