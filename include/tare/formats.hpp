@@ -18,6 +18,7 @@
 #include <tare/formats/nf4.hpp>
 #include <tare/formats/posit8.hpp>
 #include <tare/formats/rounding.hpp>
+#include <tare/formats/specials.hpp>
 #include <tare/formats/ternary.hpp>
 #include <tare/lossless/bdi.hpp>
 #include <tare/lossless/bdi_typescript.hpp>
