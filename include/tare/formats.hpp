@@ -18,6 +18,7 @@
 #include <tare/formats/nf4.hpp>
 #include <tare/formats/posit8.hpp>
 #include <tare/formats/rounding.hpp>
+#include <tare/formats/specials.hpp>
 #include <tare/formats/ternary.hpp>
 #include <tare/lossless/bdi.hpp>
 #include <tare/lossless/bdi_typescript.hpp>
@@ -26,15 +27,19 @@
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/block_mask.hpp>
+#include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/entropy.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
+#include <tare/lossless/nnw_bdi_bytes.hpp>
 #include <tare/lossless/nnw_bdi_chunk.hpp>
 #include <tare/lossless/nnw_bdi_decoder.hpp>
 #include <tare/lossless/nnw_bdi_encoder.hpp>
+#include <tare/lossless/nnw_bdi_families.hpp>
 #include <tare/lossless/nnw_bdi_layout.hpp>
 #include <tare/lossless/nnw_bdi_options.hpp>
 #include <tare/lossless/nnw_bdi_planner.hpp>
+#include <tare/lossless/nnw_bdi_prices.hpp>
 #include <tare/lossless/nnw_bdi_reference.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_elements.hpp>

@@ -10,6 +10,7 @@
 #include <tare/core/error.hpp>
 #include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
+#include <tare/core/pack_group.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/core/prefetch.hpp>

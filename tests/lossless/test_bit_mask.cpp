@@ -68,10 +68,21 @@ TEST_CASE("the fast blocks of 64 agree with their plain forms") {
             std::uint64_t{draws.bits(128 * round + 66)} << 32 | draws.bits(128 * round + 67);
         if (round < 2) mask = round - 1;  // all and none
         REQUIRE(tare::within_64(words, origin, span) == tare::within_64_plain(words, origin, span));
-        const auto origin8 = static_cast<std::uint8_t>(origin);
-        const auto span8 = static_cast<std::uint8_t>(span);
-        REQUIRE(tare::within_64(bytes, origin8, span8) ==
-                tare::within_64_plain(bytes, origin8, span8));
+
+        // Zeros of both signs, NaN and denormals among the values.
+        float floats[64];
+        std::int32_t signs[64];
+        for (std::size_t i = 0; i < 64; ++i) {
+            const float some[] = {0.0F, -0.0F, std::numeric_limits<float>::quiet_NaN(), -1e-45F,
+                                  static_cast<float>(words[i])};
+            floats[i] = some[bytes[i] % 5];
+            const std::int32_t whole[] = {0, std::numeric_limits<std::int32_t>::min(), 1, -1, 0};
+            signs[i] = whole[bytes[i] % 5];
+        }
+        REQUIRE(tare::nonzero_64(floats) == tare::nonzero_64_plain(floats));
+        REQUIRE(tare::nonzero_64(signs) == tare::nonzero_64_plain(signs));
+        REQUIRE(tare::nonzero_64(words) == tare::nonzero_64_plain(words));
+        REQUIRE(tare::nonzero_64(bytes) == tare::nonzero_64_plain(bytes));
 
         const auto check_moves = [&](const auto* values, auto zero) {
             using value = decltype(zero);

@@ -189,6 +189,41 @@ TEST_CASE("the stream has the size that the element-wise reference predicts") {
     }
 }
 
+TEST_CASE("chunks that wander, leave zeros far away or fit no base have the predicted size") {
+    const tare::random_stream draws(81, 0);
+    // Bases of 8 bits fit some values only; deltas of 9 bits need more than a byte; 4 immediates
+    // and 3 bases are as many sources as the fast path takes.
+    const std::vector<nnw_bdi_config> few{{1, 8, 3}, {3, 14, 4}, {2, 14, 6}, {0, 14, 9}, {2, 9, 8}};
+    const auto check = [&](auto zero, std::int64_t centre, std::uint32_t spread, int step) {
+        using value = decltype(zero);
+        std::vector<value> values(64 * 40 + 17);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const auto away = static_cast<std::int64_t>(i / 64) * step + draws.below(i, spread);
+            const bool gone = draws.below(i + values.size(), 6) == 0;
+            values[i] = gone ? value{0} : static_cast<value>(centre + away);
+        }
+        for (const bool zeros : {true, false}) {
+            nnw_bdi_options o = with(few, {0, 120, 140, 1000});
+            o.zero_compression = zeros;
+            const auto stream = tare::nnw_bdi_encode<value>(values, o);
+            CHECK(8 * static_cast<std::int64_t>(stream.bytes.size()) == priced(values, o));
+            check_exact(values, o);
+        }
+    };
+    for (const int step : {0, 3, 100}) {
+        for (const std::uint32_t spread : {5U, 40U, 256U, 257U}) {
+            check(std::uint32_t{0}, 0, spread, step);
+            check(std::uint32_t{0}, 1000, spread, step);
+            check(std::uint32_t{0}, std::int64_t{0xFFFFFFFF} - 40 * step - 257, spread, step);
+            check(std::int32_t{0}, -120, spread, step);
+            check(std::int32_t{0}, -60'000, spread, step);
+            check(std::int32_t{0}, std::numeric_limits<std::int32_t>::min(), spread, step);
+            check(std::int32_t{0}, std::numeric_limits<std::int32_t>::max() - 40 * step - 257,
+                  spread, step);
+        }
+    }
+}
+
 TEST_CASE("the golden inputs decode exactly") {
     for (const char* name : {"u8", "u32", "near_zero", "increasing"}) {
         std::vector<std::uint32_t> values;

@@ -68,6 +68,35 @@ TEST_CASE("bounded, nearest_away_integer and floor_log2 are what their names say
     CHECK(tare::detail::largest_pattern(all.data(), 16) > tare::detail::infinity_pattern);
 }
 
+TEST_CASE("bounds hold at the ends of float32 and for every NaN") {
+    constexpr float most = std::numeric_limits<float>::max();
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    CHECK(tare::detail::within_float(infinity) == most);
+    CHECK(tare::detail::within_float(-infinity) == -most);
+    CHECK(std::isnan(tare::detail::within_float(std::numeric_limits<float>::quiet_NaN())));
+    for (const float x : {most, -most, 0.0F, 1.5F, -1e-45F})
+        CHECK(tare::detail::within_float(x) == x);
+    // The first and the last pattern of a NaN, of both signs; infinity is none.
+    for (const std::uint32_t pattern : {0x7F800001U, 0x7FFFFFFFU, 0xFF800001U, 0xFFFFFFFFU})
+        CHECK(tare::detail::bounded(std::bit_cast<float>(pattern), 127.0F) == 0.0F);
+    CHECK(tare::detail::bounded(infinity, 127.0F) == 127.0F);
+    CHECK(tare::detail::bounded(-infinity, 127.0F) == -127.0F);
+
+    // A block whose values leave float32 on the way out.
+    using elements = tare::detail::block_elements<tare::fp6_e2m3, true>;
+    const float x[] = {7.5F, -7.5F, 1.0F, 0.0F};
+    float values[4];
+    float rounded[4];
+    elements::scale(x, 4, 1e38F, values);
+    elements::round(x, rounded, 4, 1.0F, 1e38F);
+    for (const float* got : {values, rounded}) {
+        CHECK(got[0] == most);
+        CHECK(got[1] == -most);
+        CHECK(got[2] == 1e38F);
+        CHECK(got[3] == 0.0F);
+    }
+}
+
 TEST_CASE("loops over a block are the element functions, for every length") {
     const std::vector<float> x = inputs();
     const auto run = [&]<class F>(F) {

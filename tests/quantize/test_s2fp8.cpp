@@ -229,3 +229,82 @@ TEST_CASE("codes are those of E5M2 on the squeezed magnitudes") {
         CHECK(double(y[i]) == doctest::Approx(double(expected[i])).epsilon(1e-6));
     }
 }
+
+TEST_CASE("zero has one code, and both codes of zero decode to +0") {
+    const tare::s2fp8 q;
+    const tare::s2fp8::params_type p{{q.group_of(1.0F, 0.0F)}, {}};
+    // -0 and magnitudes below half of the least one, 2^-16; then a negative number that stays one.
+    const std::vector<float> x{-0.0F, -0x1p-17F, -1e-30F, 0.0F, -0x1p-16F};
+    tare::packed_tensor packed = q.encode(x, p);
+    REQUIRE(packed.bytes.size() == 8 + x.size());  // alpha and beta behind the codes
+    const int codes[] = {0, 0, 0, 0, 0x81};
+    for (std::size_t i = 0; i < x.size(); ++i)
+        CHECK(std::to_integer<int>(packed.bytes[i]) == codes[i]);
+    packed.bytes[0] = std::byte{0x80};  // no encoder of ours writes it
+    std::vector<float> y(x.size(), 1.0F);
+    q.decode(packed, y);
+    for (std::size_t i = 0; i < 4; ++i)
+        CHECK(std::bit_cast<std::uint32_t>(y[i]) == 0U);
+    CHECK(y[4] == -0x1p-16F);
+}
+
+TEST_CASE("a stream whose alpha or beta no encoder writes is refused") {
+    const tare::s2fp8 q;
+    const std::vector<float> x{1.0F, -2.0F, 0.5F, 3.0F};
+    const tare::packed_tensor sound = q.encode(x, q.fit(x));
+    const auto refused = [&](std::size_t at, float number) {
+        tare::packed_tensor damaged = sound;
+        const auto bits = std::bit_cast<std::uint32_t>(number);
+        for (std::size_t i = 0; i < 4; ++i)
+            damaged.bytes[x.size() + at + i] = static_cast<std::byte>(bits >> (8 * i));
+        std::vector<float> y(x.size());
+        std::string what;
+        try {
+            q.decode(damaged, y);
+        } catch (const tare::error& e) {
+            what = e.what();
+        }
+        return what.find("alpha") != std::string::npos && what.find("beta") != std::string::npos;
+    };
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    for (const float bad : {-1.0F, -1e-30F, infinity, -infinity, nan})
+        CHECK(refused(0, bad));
+    for (const float bad : {infinity, -infinity, nan})
+        CHECK(refused(4, bad));
+    CHECK_FALSE(refused(0, 2.0F));
+    CHECK_FALSE(refused(4, -3.0F));
+}
+
+TEST_CASE("the values of a group grow with the level and stay finite") {
+    constexpr float most = std::numeric_limits<float>::max();
+    // Beyond float32 above, below, and on both sides: one octave of t is 1000 of x in the last.
+    const std::pair<float, float> groups[] = {
+        {1.0F, -130.0F}, {1.0F, 160.0F}, {0.1F, 0.0F}, {1e-3F, 0.0F}, {1e-3F, -1.0F}};
+    for (const auto& [a, b] : groups) {
+        const float alpha = a;
+        const float beta = b;
+        CAPTURE(alpha);
+        CAPTURE(beta);
+        const auto group = tare::s2fp8::group_of(alpha, beta);
+        for (int level = 0; level <= tare::detail::s2fp8_top_level; ++level) {
+            CAPTURE(level);
+            const float value = group.levels.value(level);
+            CHECK(value >= (level > 0 ? group.levels.value(level - 1) : 0.0F));
+            CHECK(value <= most);
+            if (level == 0) continue;
+            // 2^((log2 T - beta) / alpha), bounded: float32 overflows from 2^128 on.
+            const int code = tare::detail::s2fp8_code(level);
+            const double t = code > 3 ? std::ldexp(4 + code % 4, code / 4 - 17) : code * 0x1p-16;
+            const double exponent =
+                (std::log2(t) - static_cast<double>(beta)) / static_cast<double>(alpha);
+            if (exponent > 128.0) CHECK(value == most);
+            if (exponent < -150.0) CHECK(value == 0.0F);
+        }
+    }
+    std::vector<float> y(2);
+    const tare::s2fp8 q;
+    q.fake_quantize(std::vector<float>{most, -most}, {{q.group_of(1.0F, -130.0F)}, {}}, y);
+    CHECK(y[0] == most);
+    CHECK(y[1] == -most);
+}

@@ -64,4 +64,16 @@ static_assert(std::endian::native == std::endian::little,
 }
 #endif
 
+/// The lowest `bits` (1 to 8) bits of each of the 8 bytes, moved together at the low end in order.
+[[nodiscard]] inline std::uint64_t squeeze_bytes(std::uint64_t word, int bits) noexcept {
+#if TARE_HAS_BMI2
+    return _pext_u64(word, low_mask(bits) * 0x0101010101010101U);
+#else
+    std::uint64_t out = 0;
+    for (int byte = 0; byte < 8; ++byte)
+        out |= (word >> (8 * byte) & low_mask(bits)) << (byte * bits);
+    return out;
+#endif
+}
+
 }  // namespace tare

@@ -89,17 +89,16 @@ void compress(std::span<const T> values, const bit_mask& mask, std::span<T> out)
     const std::span<const std::uint64_t> words = mask.words();
     parallel_for(static_cast<extent>(words.size()), 8, 64, [&](extent begin, extent end) {
         std::size_t at = mask.count(0, static_cast<std::size_t>(begin) * mask_block);
+        // A block may be written whole, stored values and what follows, where this thread writes.
+        const std::size_t stop =
+            at + mask.count(static_cast<std::size_t>(begin) * mask_block,
+                            std::min(mask.size(), static_cast<std::size_t>(end) * mask_block));
         for (auto w = static_cast<std::size_t>(begin); w < static_cast<std::size_t>(end); ++w) {
             const T* from = values.data() + mask_block * w;
-            const auto ones = static_cast<std::size_t>(std::popcount(words[w]));
-            if (values.size() - mask_block * w >= mask_block) {
-                T dense[mask_block];
-                compress_64(from, words[w], dense);
-                std::copy_n(dense, ones, out.data() + at);
-            } else {
-                compress_64_plain(from, words[w], out.data() + at);
-            }
-            at += ones;
+            if (stop - at >= mask_block && values.size() - mask_block * w >= mask_block)
+                at += compress_64(from, words[w], out.data() + at);
+            else
+                at += compress_64_plain(from, words[w], out.data() + at);
         }
     });
 }
@@ -116,15 +115,15 @@ void expand(std::span<const T> stored, const bit_mask& mask, std::span<T> out) {
     parallel_for(static_cast<extent>(words.size()), 8, 64, [&](extent begin, extent end) {
         std::size_t at = mask.count(0, static_cast<std::size_t>(begin) * mask_block);
         for (auto w = static_cast<std::size_t>(begin); w < static_cast<std::size_t>(end); ++w) {
-            T block[mask_block];
-            if (stored.size() - at >= mask_block) {
-                expand_64(stored.data() + at, words[w], block);
+            T* const to = out.data() + mask_block * w;
+            if (stored.size() - at >= mask_block && out.size() - mask_block * w >= mask_block) {
+                expand_64(stored.data() + at, words[w], to);
             } else {
+                T block[mask_block];
                 expand_64_plain(stored.data() + at, words[w], block);
+                std::copy_n(block, std::min(mask_block, out.size() - mask_block * w), to);
             }
             at += static_cast<std::size_t>(std::popcount(words[w]));
-            const std::size_t first = mask_block * w;
-            std::copy_n(block, std::min(mask_block, out.size() - first), out.data() + first);
         }
     });
 }

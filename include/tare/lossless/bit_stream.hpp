@@ -15,20 +15,64 @@
 
 namespace tare {
 
-/// Writes fields into memory that has room for them and for 8 bytes more (words are stored whole).
-/// No branch depends on how full the current byte is.
+/// Writes fields into memory that has room for them and for 8 bytes more (words are stored whole),
+/// or `room` bytes more if put_codes() is used. No branch depends on how full the current byte is.
 class bit_writer {
   public:
+    /// Bytes from the current one on that put_codes() writes: 64 codes of 8 bits, a word behind.
+    static constexpr std::size_t room = 80;
+
     explicit bit_writer(std::byte* out) noexcept : begin_(out), out_(out) {}
 
     /// Appends the lowest `bits` (0 to 56) bits of `field`; its other bits must be zero.
     void put(std::uint64_t field, int bits) noexcept {
         pending_ |= field << fill_;
         std::memcpy(out_, &pending_, sizeof pending_);
-        const int whole = (fill_ + bits) / 8;  // bytes, at most 7
-        pending_ >>= 8 * whole;
-        out_ += whole;
-        fill_ = (fill_ + bits) % 8;
+        const unsigned end = fill_ + static_cast<unsigned>(bits);  // at most 63
+        pending_ >>= end / 8 * 8;
+        advance(end);
+    }
+
+    /// The same for 0 to 64 bits, a few steps more.
+    void put_wide(std::uint64_t field, int bits) noexcept {
+        const std::uint64_t low = pending_ | field << fill_;
+        std::memcpy(out_, &low, sizeof low);
+        const unsigned end = fill_ + static_cast<unsigned>(bits);  // at most 71
+        // Two shifts, because by 64 there is none; and no branch on what cannot be foreseen.
+        const std::uint64_t high = field >> 1 >> (63 - fill_);
+        const std::uint64_t full = 0 - std::uint64_t{end / 64};
+        pending_ = (low >> (end / 8 * 8 % 64) & ~full) | (high & full);
+        advance(end);
+    }
+
+    /// Appends the first `count` (0 to 64) codes of `bits` (1 to 8) bits each. `codes` are 64 bytes
+    /// without bits beyond those, zero behind the last code. May write all of the next `room` bytes
+    /// whatever the count, so that nothing branches on it.
+    void put_codes(const std::uint8_t* codes, std::size_t count, int bits) noexcept {
+        // Eight codes take `bits` whole bytes: all eights begin at the same bit of a byte. Each is
+        // stored together with what the one before it left over.
+        std::byte* at = out_;
+        std::uint64_t left = pending_;
+        const auto width = static_cast<unsigned>(bits);
+        for (int eight = 0; eight < 8; ++eight, at += width) {
+            std::uint64_t word;
+            std::memcpy(&word, codes + 8 * eight, sizeof word);
+            const std::uint64_t dense = squeeze_bytes(word, bits);
+            const std::uint64_t whole = left | dense << fill_;
+            std::memcpy(at, &whole, sizeof whole);
+            left = dense >> (8 * width - 1 - fill_) >> 1;
+        }
+        std::memcpy(at, &left, sizeof left);
+        advance(fill_ + static_cast<unsigned>(count) * width);
+        pending_ = std::to_integer<std::uint64_t>(*out_) & low_mask(static_cast<int>(fill_));
+    }
+
+    /// Appends 64 bits.
+    void put_64(std::uint64_t field) noexcept {
+        const std::uint64_t low = pending_ | field << fill_;
+        std::memcpy(out_, &low, sizeof low);
+        pending_ = field >> 1 >> (63 - fill_);  // two shifts: by 64 there is none
+        out_ += 8;
     }
 
     /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
@@ -36,20 +80,17 @@ class bit_writer {
         // Locals, because a store through a pointer to bytes may alias every member.
         std::byte* out = out_;
         std::uint64_t pending = pending_;
-        const int fill = fill_;
+        const unsigned fill = fill_;
         for (; bits >= 64; bits -= 64, ++words, out += 8) {
-            const std::uint64_t word = *words;
-            const std::uint64_t whole = pending | word << fill;
+            const std::uint64_t whole = pending | *words << fill;
+            pending = *words >> 1 >> (63 - fill);
             std::memcpy(out, &whole, sizeof whole);
-            pending = word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
         }
         out_ = out;
         pending_ = pending;
         if (bits == 0) return;
-        const std::uint64_t rest = *words & low_mask(static_cast<int>(bits));
-        const int half = static_cast<int>(bits) / 2;
-        put(rest & low_mask(half), half);
-        put(rest >> half, static_cast<int>(bits) - half);
+        const int rest = static_cast<int>(bits);
+        put_wide(*words & low_mask(rest), rest);
     }
 
     /// Bits written so far.
@@ -62,10 +103,15 @@ class bit_writer {
     }
 
   private:
+    void advance(unsigned end) noexcept {
+        out_ += end / 8;
+        fill_ = end % 8;
+    }
+
     std::byte* begin_;
     std::byte* out_;
     std::uint64_t pending_ = 0;
-    int fill_ = 0;  // bits in pending_, 0 to 7
+    unsigned fill_ = 0;  // bits in pending_, 0 to 7
 };
 
 /// Reads fields from `in`. `reader` opens the messages; `offset` is the place of in[0] in the whole

@@ -37,22 +37,23 @@ inline constexpr std::size_t mask_block = 64;  ///< values under one mask word
     return mask;
 }
 
-/// Marks the values that are not zero. NaN is marked, both zeros are not.
+/// Marks the values that are not zero. NaN is marked, both zeros are not. The plain reference of
+/// nonzero_64.
 template <class T>
-[[nodiscard]] std::uint64_t nonzero_64(const T* values) noexcept {
+[[nodiscard]] std::uint64_t nonzero_64_plain(const T* values) noexcept {
     std::uint8_t flags[mask_block];
     for (std::size_t i = 0; i < mask_block; ++i)
         flags[i] = !(values[i] == T{});
     return mask_of_flags(flags);
 }
 
-/// Marks the values v with v - origin <= span modulo 2^8 or 2^32: a signed or unsigned interval, in
-/// one comparison. The plain reference of within_64.
-template <class T>
-[[nodiscard]] std::uint64_t within_64_plain(const T* values, T origin, T span) noexcept {
+/// Marks the values v with v - origin <= span modulo 2^32: a signed or unsigned interval, in one
+/// comparison. The plain reference of within_64.
+[[nodiscard]] inline std::uint64_t
+within_64_plain(const std::uint32_t* values, std::uint32_t origin, std::uint32_t span) noexcept {
     std::uint8_t flags[mask_block];
     for (std::size_t i = 0; i < mask_block; ++i)
-        flags[i] = static_cast<T>(values[i] - origin) <= span;
+        flags[i] = values[i] - origin <= span;
     return mask_of_flags(flags);
 }
 
@@ -101,14 +102,6 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
     return mask;
 }
 
-/// As within_64_plain, on bytes.
-[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
-                                             std::uint8_t span) noexcept {
-    const __m512i v = _mm512_loadu_si512(values);
-    const __m512i d = _mm512_sub_epi8(v, _mm512_set1_epi8(static_cast<char>(origin)));
-    return _mm512_cmple_epu8_mask(d, _mm512_set1_epi8(static_cast<char>(span)));
-}
-
 #elif TARE_LANES_AVX2
 
 /// As within_64_plain.
@@ -128,22 +121,6 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
     return mask;
 }
 
-/// As within_64_plain, on bytes.
-[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
-                                             std::uint8_t span) noexcept {
-    const __m256i low = _mm256_set1_epi8(static_cast<char>(origin));
-    const __m256i most = _mm256_set1_epi8(static_cast<char>(span));
-    std::uint64_t mask = 0;
-    for (int part = 0; part < 2; ++part) {
-        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + 32 * part));
-        const __m256i d = _mm256_sub_epi8(v, low);
-        const __m256i hit = _mm256_cmpeq_epi8(_mm256_min_epu8(d, most), d);
-        const auto bits = static_cast<std::uint32_t>(_mm256_movemask_epi8(hit));
-        mask |= std::uint64_t{bits} << (32 * part);
-    }
-    return mask;
-}
-
 #else
 
 /// As within_64_plain.
@@ -151,13 +128,26 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
                                              std::uint32_t span) noexcept {
     return within_64_plain(values, origin, span);
 }
-/// As within_64_plain, on bytes.
-[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
-                                             std::uint8_t span) noexcept {
-    return within_64_plain(values, origin, span);
-}
 
 #endif
+
+/// As nonzero_64_plain.
+template <class T>
+[[nodiscard]] std::uint64_t nonzero_64(const T* values) noexcept {
+#if TARE_LANES_AVX512
+    if constexpr (sizeof(T) == 4 && std::is_arithmetic_v<T>) {
+        // Doubled, -0 is 0 like the other zero: the sign of a float leaves at the top.
+        const int sign = std::is_floating_point_v<T> ? 1 : 0;
+        std::uint64_t mask = 0;
+        for (int part = 0; part < 4; ++part) {
+            const __m512i v = _mm512_slli_epi32(_mm512_loadu_si512(values + 16 * part), sign);
+            mask |= std::uint64_t{_mm512_test_epi32_mask(v, v)} << (16 * part);
+        }
+        return mask;
+    }
+#endif
+    return nonzero_64_plain(values);
+}
 
 /// As extremes_64_plain.
 template <std::integral T>

@@ -77,11 +77,40 @@ std::size_t encode_group(nnw_bdi_encoder<Value>& encoder, const nnw_bdi_layout& 
                          storage_cost& cost) {
     const std::size_t first = group * layout.group_elements();
     const std::size_t last = std::min(values.size(), first + layout.group_elements());
-    const std::size_t chunk = layout.options.chunk;
     bit_writer writer(out);
-    for (std::size_t at = first; at < last; at += chunk)
-        encoder.encode(values.subspan(at, std::min(chunk, last - at)), at, writer, cost);
+    encoder.encode(values.subspan(first, last - first), first, writer, cost);
     return writer.finish();
+}
+
+// A group as bytes of its own.
+struct nnw_bdi_part {
+    std::vector<std::byte> bytes;
+    storage_cost cost;
+};
+
+// All groups, several threads at once.
+template <bdi_value Value>
+std::vector<nnw_bdi_part> encode_groups(const nnw_bdi_layout& layout,
+                                        std::span<const Value> values) {
+    std::vector<nnw_bdi_part> parts(layout.groups());
+    first_failure failure;
+    const auto elements = static_cast<extent>(layout.group_elements());
+    parallel_for(static_cast<extent>(parts.size()), 1, 4 * elements, [&](extent b, extent e) {
+        auto g = static_cast<std::size_t>(b);
+        try {
+            nnw_bdi_encoder<Value> encoder(layout);
+            std::vector<std::byte> scratch(layout.most_group_bytes() + bit_writer::room);
+            for (; g < static_cast<std::size_t>(e); ++g) {
+                const std::size_t length =
+                    encode_group(encoder, layout, values, g, scratch.data(), parts[g].cost);
+                parts[g].bytes.assign(scratch.data(), scratch.data() + length);
+            }
+        } catch (...) {  // no memory
+            failure.record(g);
+        }
+    });
+    failure.rethrow();
+    return parts;
 }
 
 }  // namespace detail
@@ -98,49 +127,42 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
     check_options<Value>(options, "nnw_bdi_encode");
     const auto layout = detail::nnw_bdi_layout::of<Value>(values.size(), options);
     const std::size_t groups = layout.groups();
-    // A part is a group as bytes. One thread keeps few of them, so that they stay in the cache
-    // until they are appended; several threads want a single parallel region, whatever its memory.
-    const std::size_t wave = std::min(groups, threads() == 1 ? std::size_t{16} : groups);
-    std::vector<std::vector<std::byte>> parts(wave);
-    std::vector<storage_cost> costs(wave);
-    detail::first_failure failure;
-
+    const std::size_t directory = layout.header_bytes();
+    std::size_t end = directory + 4 * groups;
+    // Old bytes stay until they are overwritten: a vector clears new ones first.
+    const auto make_room = [&](std::size_t bytes) {
+        const std::size_t size = end + bytes + bit_writer::room;
+        if (out.bytes.size() < size) out.bytes.resize(size);
+    };
+    const auto finish_group = [&](std::size_t group, std::size_t bytes) {
+        const auto length = static_cast<std::uint32_t>(bytes);
+        std::memcpy(out.bytes.data() + directory + 4 * group, &length, sizeof length);
+        end += bytes;
+    };
     out.cost = {};
-    out.bytes.assign(layout.header_bytes() + 4 * groups + 8, std::byte{0});
+    make_room(0);
     bit_writer header(out.bytes.data());
     layout.write(header);
     (void)header.finish();
-    out.bytes.resize(layout.header_bytes() + 4 * groups);
-
-    for (std::size_t begin = 0; begin < groups; begin += wave) {
-        const std::size_t end = std::min(groups, begin + wave);
-        const auto elements = static_cast<extent>(layout.group_elements());
-        parallel_for(static_cast<extent>(end - begin), 1, 4 * elements, [&](extent b, extent e) {
-            auto g = static_cast<std::size_t>(b);
-            try {
-                detail::nnw_bdi_encoder<Value> encoder(layout);
-                // The writer stores whole words: 8 bytes of room behind the last one.
-                std::vector<std::byte> scratch(layout.most_group_bytes() + 8);
-                for (; g < static_cast<std::size_t>(e); ++g) {
-                    costs[g] = {};
-                    const std::size_t length = detail::encode_group(
-                        encoder, layout, values, begin + g, scratch.data(), costs[g]);
-                    parts[g].assign(scratch.data(), scratch.data() + length);
-                }
-            } catch (...) {  // no memory
-                failure.record(g);
-            }
-        });
-        failure.rethrow();
-        for (std::size_t g = 0; g < end - begin; ++g) {
-            const auto length = static_cast<std::uint32_t>(parts[g].size());
-            std::memcpy(out.bytes.data() + layout.header_bytes() + 4 * (begin + g), &length, 4);
-            out.bytes.insert(out.bytes.end(), parts[g].begin(), parts[g].end());
-            out.cost.value_bits += costs[g].value_bits;
-            out.cost.mask_bits += costs[g].mask_bits;
-            out.cost.scale_bits += costs[g].scale_bits;
+    if (threads() == 1) {
+        detail::nnw_bdi_encoder<Value> encoder(layout);
+        for (std::size_t g = 0; g < groups; ++g) {
+            make_room(layout.most_group_bytes());
+            std::byte* const at = out.bytes.data() + end;
+            finish_group(g, detail::encode_group(encoder, layout, values, g, at, out.cost));
+        }
+    } else {
+        const auto parts = detail::encode_groups(layout, values);
+        for (std::size_t g = 0; g < groups; ++g) {
+            make_room(parts[g].bytes.size());
+            std::ranges::copy(parts[g].bytes, out.bytes.data() + end);
+            finish_group(g, parts[g].bytes.size());
+            out.cost.value_bits += parts[g].cost.value_bits;
+            out.cost.mask_bits += parts[g].cost.mask_bits;
+            out.cost.scale_bits += parts[g].cost.scale_bits;
         }
     }
+    out.bytes.resize(end);
     out.cost.codebook_bits =
         8 * static_cast<std::int64_t>(out.bytes.size()) - out.cost.total_bits();
 }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include <tare/lossless/bit_pack_blocks.hpp>
@@ -58,16 +59,24 @@ class nnw_bdi_decoder {
             alignas(64) std::uint32_t value[mask_block];
             unpack(reinterpret_cast<const std::byte*>(packed), codes);
             const int unused = 32 - delta_bits;
-            for (std::uint32_t& code : codes)  // sign extension, nothing for unsigned values
-                code = static_cast<std::uint32_t>(static_cast<Value>(code << unused) >> unused)
-                       << shift;
+            if (std::is_signed_v<Value> || shift != 0)
+                for (std::uint32_t& code : codes)  // sign extension
+                    code = static_cast<std::uint32_t>(static_cast<Value>(code << unused) >> unused)
+                           << shift;
             expand_64(codes, stored_[w], value);
             if (!raw && stored_[w] != 0)
                 for (std::size_t i = 0; i < mask_block; ++i)
                     value[i] += base[i];
-            const std::size_t count = std::min<std::size_t>(mask_block, chunk.size() - 64 * w);
-            for (std::size_t i = 0; i < count; ++i)
-                chunk[64 * w + i] = static_cast<Value>(value[i] << options_.init_shift);
+            const int back = options_.init_shift;
+            Value* const to = chunk.data() + mask_block * w;
+            const std::size_t left = chunk.size() - mask_block * w;
+            if (left >= mask_block) {  // the usual length as a constant
+                for (std::size_t i = 0; i < mask_block; ++i)
+                    to[i] = static_cast<Value>(value[i] << back);
+            } else {
+                for (std::size_t i = 0; i < left; ++i)
+                    to[i] = static_cast<Value>(value[i] << back);
+            }
         }
     }
 

@@ -14,6 +14,7 @@
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/lanes.hpp>
+#include <tare/lossless/nnw_bdi_bytes.hpp>
 #include <tare/lossless/nnw_bdi_layout.hpp>
 #include <tare/lossless/nnw_bdi_planner.hpp>
 #include <tare/quantize/storage.hpp>
@@ -24,11 +25,30 @@ template <bdi_value Value>
 class nnw_bdi_encoder {
   public:
     explicit nnw_bdi_encoder(const nnw_bdi_layout& layout)
-        : layout_(layout), options_(layout.options), planner_(layout) {}
+        : layout_(layout), options_(layout.options), bytes_(layout), planner_(layout) {}
 
-    // Appends the chunk that starts at element `first` of the tensor (draws are taken by element).
-    void encode(std::span<const Value> chunk, std::uint64_t first, bit_writer& out,
+    // Appends the chunks of `values`, which start at element `first` of the tensor (draws are taken
+    // by element).
+    void encode(std::span<const Value> values, std::uint64_t first, bit_writer& out,
                 storage_cost& cost) {
+        const std::size_t chunk = options_.chunk;
+        const std::size_t batch = nnw_bdi_byte_encoder<Value>::batch * chunk;
+        const std::int64_t before = out.bits() - cost.total_bits();
+        for (std::size_t begin = 0; begin < values.size(); begin += batch) {
+            const auto some = values.subspan(begin, std::min(batch, values.size() - begin));
+            bytes_.encode(some, out, cost, [&](std::size_t which) {
+                const std::size_t at = which * chunk;
+                const std::size_t count = std::min(chunk, some.size() - at);
+                encode_one(some.subspan(at, count), first + begin + at, out, cost);
+            });
+        }
+        // Configurations, masks and selectors are the rest.
+        cost.mask_bits += out.bits() - before - cost.total_bits();
+    }
+
+  private:
+    void encode_one(std::span<const Value> chunk, std::uint64_t first, bit_writer& out,
+                    storage_cost& cost) {
         const nnw_bdi_plan& plan = planner_.choose(chunk, first);
         const bool raw = plan.config == layout_.raw_config();
         out.put(plan.config, layout_.config_bits());
@@ -45,13 +65,10 @@ class nnw_bdi_encoder {
             write_selectors(plan, out);
         }
         write_deltas(plan, first, raw ? 0 : options_.delta_shift, out);
-        const std::int64_t value_bits = planner_.chunk().stored_count() * plan.delta_bits;
-        cost.value_bits += value_bits;
+        cost.value_bits += planner_.chunk().stored_count() * plan.delta_bits;
         cost.scale_bits += base_bits;
-        cost.mask_bits += plan.bits - value_bits - base_bits;
     }
 
-  private:
     void write_selectors(const nnw_bdi_plan& plan, bit_writer& out) const {
         const nnw_bdi_chunk_data<Value>& chunk = planner_.chunk();
         const int planes = nnw_bdi_layout::selector_bits(plan.sources);
@@ -148,6 +165,7 @@ class nnw_bdi_encoder {
 
     const nnw_bdi_layout& layout_;
     const nnw_bdi_options& options_;
+    nnw_bdi_byte_encoder<Value> bytes_;
     nnw_bdi_planner<Value> planner_;
 };
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <tare/core/random.hpp>
+#include <tare/lossless/bit_stream.hpp>
+
+namespace {
+
+// The definition: bit k of the stream is bit k % 8 of byte k / 8.
+class bits_one_by_one {
+  public:
+    void put(std::uint64_t field, int bits) {
+        for (int b = 0; b < bits; ++b, ++count_) {
+            if (count_ % 8 == 0) bytes_.push_back(std::byte{0});
+            bytes_.back() |= static_cast<std::byte>((field >> b & 1) << (count_ % 8));
+        }
+    }
+    [[nodiscard]] std::int64_t count() const { return count_; }
+    [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
+
+  private:
+    std::vector<std::byte> bytes_;
+    std::int64_t count_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("every way to write fields gives the bits one by one") {
+    const tare::random_stream draws(8, 1);
+    std::uint64_t at = 0;
+    const auto below = [&](std::uint32_t n) { return draws.below(at++, n); };
+    const auto word = [&] {
+        at += 2;
+        return std::uint64_t{draws.bits(at)} << 32 | draws.bits(at + 1);
+    };
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::byte> memory(40 * 320 + tare::bit_writer::room, std::byte{0xA5});
+        tare::bit_writer fast(memory.data());
+        bits_one_by_one plain;
+        for (int step = 0; step < 40; ++step) {
+            const std::uint32_t way = below(5);
+            if (way == 0) {
+                const int bits = static_cast<int>(below(57));
+                const std::uint64_t field = word() & tare::low_mask(bits);
+                fast.put(field, bits);
+                plain.put(field, bits);
+            } else if (way == 1) {
+                const int bits = static_cast<int>(below(65));
+                const std::uint64_t field = word() & tare::low_mask(bits);
+                fast.put_wide(field, bits);
+                plain.put(field, bits);
+            } else if (way == 2) {
+                const std::uint64_t field = word();
+                fast.put_64(field);
+                plain.put(field, 64);
+            } else if (way == 3) {
+                const std::uint64_t words[4] = {word(), word(), word(), word()};
+                const auto bits = below(257);
+                fast.put(words, bits);
+                for (std::uint32_t b = 0; b < bits; ++b)
+                    plain.put(words[b / 64] >> (b % 64), 1);
+            } else {
+                const int bits = static_cast<int>(1 + below(8));
+                const auto count = below(65);
+                std::uint8_t codes[64] = {};
+                for (std::uint32_t i = 0; i < count; ++i)
+                    codes[i] = static_cast<std::uint8_t>(word() & tare::low_mask(bits));
+                fast.put_codes(codes, count, bits);
+                for (std::uint32_t i = 0; i < count; ++i)
+                    plain.put(codes[i], bits);
+            }
+            REQUIRE(fast.bits() == plain.count());
+        }
+        const std::size_t bytes = fast.finish();
+        REQUIRE(std::vector<std::byte>(memory.begin(),
+                                       memory.begin() + static_cast<std::ptrdiff_t>(bytes)) ==
+                plain.bytes());
+    }
+}
+
+TEST_CASE("what is read is what was written, and nothing behind the end") {
+    std::vector<std::byte> memory(64);
+    tare::bit_writer out(memory.data());
+    out.put(5, 3);
+    out.put_wide(0x0123456789ABCDEFU, 64);
+    out.put_64(0xFEDCBA9876543210U);
+    out.put(1, 1);
+    const std::size_t bytes = out.finish();
+    CHECK(bytes == 17);
+    tare::bit_reader in(std::span<const std::byte>(memory).first(bytes), "test", 100);
+    CHECK(in.take(3) == 5);
+    CHECK(in.take(64) == 0x0123456789ABCDEFU);
+    std::uint64_t word[1];
+    in.take(word, 64);
+    CHECK(word[0] == 0xFEDCBA9876543210U);
+    CHECK(in.byte() == 116);
+    in.skip(1);
+    CHECK_NOTHROW(in.finish());
+    std::string what;
+    try {
+        tare::bit_reader again(std::span<const std::byte>(memory).first(bytes), "test", 100);
+        again.skip(130);
+        (void)again.take(7);
+    } catch (const tare::error& e) {
+        what = e.what();
+    }
+    CHECK(what.find("test: byte 116: the stream ends at byte 117 where 7 more") == 0);
+}
