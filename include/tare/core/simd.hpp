@@ -241,6 +241,22 @@ inline words64 high_to_low(words64 a) {
 #endif
 }
 
+/// v, at this place in the order of instructions: the compiler moves nothing that is in_order past
+/// something else that is.
+[[gnu::always_inline]] inline floats in_order(floats v) {
+#if defined(TARE_SIMD_512)
+    __m512 bits = v;
+    asm volatile("" : "+v"(bits));
+    return bits;
+#elif defined(TARE_SIMD_256)
+    __m256 bits = v;
+    asm volatile("" : "+x"(bits));
+    return bits;
+#else
+    return v;
+#endif
+}
+
 /// a * b + c, rounded once where `fused`.
 inline floats fma(floats a, floats b, floats c) {
 #if defined(TARE_SIMD_512)
