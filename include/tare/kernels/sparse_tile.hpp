@@ -148,7 +148,7 @@ void sparse_rows_tile(int rows, matrix_view<const float> x, extent row, extent s
 
 /// Strips of masks that share a panel of dense strips: as many as a tile of many rows takes.
 inline constexpr extent panel_strips =
-    std::max<extent>(1, strips_at_once(many_rows) * strip_columns / sparse_strip);
+    std::max<extent>(1, strips_at_once(tile_rows / 2) * strip_columns / sparse_strip);
 
 /// Where a panel of `depth` inputs holds output `column` of input k.
 constexpr extent panel_place(extent column, extent k, extent depth) {
