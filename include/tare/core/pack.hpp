@@ -11,7 +11,9 @@
 #include <limits>
 
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_fold.hpp>
 #include <tare/core/simd_masks.hpp>
+#include <tare/core/simd_power.hpp>
 
 namespace tare::simd {
 
