@@ -25,6 +25,7 @@
 #include <tare/core/simd_int_avx2.hpp>
 #include <tare/core/simd_int_avx512.hpp>
 #include <tare/core/simd_int_plain.hpp>
+#include <tare/core/simd_int_words.hpp>
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
 #include <tare/core/simd_power.hpp>
