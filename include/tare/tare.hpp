@@ -21,13 +21,17 @@
 #include <tare/core/shape.hpp>
 #include <tare/core/short_text.hpp>
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_fold.hpp>
 #include <tare/core/simd_int.hpp>
 #include <tare/core/simd_int_avx2.hpp>
 #include <tare/core/simd_int_avx512.hpp>
 #include <tare/core/simd_int_plain.hpp>
+#include <tare/core/simd_int_words.hpp>
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_power.hpp>
 #include <tare/core/simd_transpose.hpp>
+#include <tare/core/simd_words64.hpp>
 #include <tare/core/tensor.hpp>
 #include <tare/core/thread_team.hpp>
 #include <tare/core/unroll.hpp>
@@ -85,6 +89,7 @@
 #include <tare/kernels/segment_attention_plain.hpp>
 #include <tare/kernels/segment_layout.hpp>
 #include <tare/kernels/signed_decode.hpp>
+#include <tare/kernels/signed_digits.hpp>
 #include <tare/kernels/signed_product.hpp>
 #include <tare/kernels/signed_weights.hpp>
 #include <tare/kernels/softmax.hpp>

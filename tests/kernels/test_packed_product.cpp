@@ -162,4 +162,14 @@ TEST_CASE("packed products refuse what does not fit") {
     matrix<float> f(2, 6);
     CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(), {scale, 1.0F}),
                     tare::error);
+    // y over x, and y over the scales.
+    const kernels::packed_weights one(w.view().rows_between(0, 1), 5);
+    CHECK_THROWS_AS(
+        kernels::packed_product(x.view(), one,
+                                tare::matrix_view<std::int32_t>(
+                                    reinterpret_cast<std::int32_t*>(x.memory.data()), 2, 1)),
+        tare::error);
+    CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(),
+                                            {std::span<const float>(f.memory.data(), 6), 1.0F}),
+                    tare::error);
 }

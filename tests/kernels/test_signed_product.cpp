@@ -235,3 +235,28 @@ TEST_CASE("codes and shapes that do not fit are refused") {
     CHECK_THROWS_AS(signed_product(three, w, scales, matrix_view<float>(y.data(), 1, 1)), error);
     CHECK_THROWS_AS(signed_digits(matrix_view<const float>(x.data(), 1, 3), 16, 1.0F), error);
 }
+
+TEST_CASE("memory that is not there, too much of it, and memory written while read are refused") {
+    CHECK_THROWS_AS(signed_weights(matrix_view<const std::int16_t>(nullptr, 1, 2)), error);
+    CHECK_THROWS_AS(signed_digits(matrix_view<const float>(nullptr, 1, 2)), error);
+    const std::vector<float> x(3, 1.0F);
+    // A view that 64 bits reach, of values whose three digits, each in a word, they do not count.
+    CHECK_THROWS_AS(signed_digits(matrix_view<const float>(x.data(), extent{1} << 60, 1)), error);
+    const signed_weights w(view_of(codes_of(6, 9, 0.0F, 1), 2, 3));
+    const signed_digits digits(matrix_view<const float>(x.data(), 1, 3));
+    std::vector<float> scales(2, 1.0F);
+    std::vector<float> y(2);
+    CHECK_THROWS_AS(signed_product(digits, w, scales, matrix_view<float>(nullptr, 1, 2)), error);
+    CHECK_THROWS_AS(signed_product(digits, w, scales, matrix_view<float>(scales.data(), 1, 2)),
+                    error);
+    CHECK_THROWS_AS(signed_product(digits, w, std::span<const float>(scales).first(1),
+                                   matrix_view<float>(y.data(), 1, 2)),
+                    error);
+    for (const extent row : {-1, 1})
+        CHECK_THROWS_AS(signed_columns(digits, row, w, scales, 0, std::span<float>(y),
+                                       tare::kernels::no_epilogue{}),
+                        error);
+    CHECK_THROWS_AS(signed_columns(digits, 0, w, scales, 1, std::span<float>(y).first(1),
+                                   tare::kernels::no_epilogue{}),
+                    error);
+}

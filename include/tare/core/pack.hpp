@@ -12,7 +12,9 @@
 
 #include <tare/core/pack_group.hpp>
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_fold.hpp>
 #include <tare/core/simd_masks.hpp>
+#include <tare/core/simd_power.hpp>
 
 namespace tare::simd {
 

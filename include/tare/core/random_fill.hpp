@@ -13,7 +13,7 @@
 #include <span>
 
 #include <tare/core/random.hpp>
-#include <tare/core/simd.hpp>
+#include <tare/core/simd_words64.hpp>
 
 namespace tare {
 

@@ -1,10 +1,10 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The only file that includes xsimd, and the home of the few intrinsics that xsimd 8.1 lacks
-// (masked loads and stores, streaming stores, scaling by powers of two). Masks beyond comparisons,
-// transposes and prefetching are in simd_masks.hpp, simd_transpose.hpp and prefetch.hpp. Kernels
-// are written once against the names below; with TARE_NO_SIMD they shrink to one lane of plain C++.
-// Kernels whose result must not depend on the register width use core/pack.hpp.
+// (masked loads and stores, streaming stores). More is in simd_masks.hpp, simd_transpose.hpp,
+// simd_power.hpp, simd_fold.hpp, simd_words64.hpp and prefetch.hpp. Kernels are written once
+// against the names below; with TARE_NO_SIMD they shrink to one lane of plain C++. Kernels whose
+// result must not depend on the register width use core/pack.hpp.
 //
 // Traps of xsimd 8.1 kept out of the kernels: rsqrt does not compile for AVX-512, != is false on
 // NaN, round() is half away from zero (use nearbyint), bitwise_andnot negates its first operand,
@@ -50,8 +50,6 @@ inline constexpr std::size_t lanes = 1;
 using floats = float;
 using ints = std::int32_t;
 using masks = bool;
-using words64 = std::uint64_t;
-inline constexpr std::size_t lanes64 = 1;
 
 inline floats load(const float* p) {
     return *p;
@@ -103,31 +101,13 @@ inline ints shift_right(ints v, int bits) {
 inline ints add(ints a, ints b) {
     return static_cast<ints>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
 }
-inline words64 load(const std::uint64_t* p) {
-    return *p;
-}
-/// Stores a0 b0 a1 b1 ... to unaligned memory of any type.
-inline void store_in_turns(void* p, words64 a, words64 b) {
-    const words64 both[2] = {a, b};
-    std::memcpy(p, both, sizeof both);
-}
-/// Product of the low 32 bits of each lane, 64 bits wide.
-inline words64 mul_low(words64 a, words64 b) {
-    return (a & 0xFFFF'FFFFU) * (b & 0xFFFF'FFFFU);
-}
-/// The high 32 bits of each lane moved down; what is left above is not specified.
-inline words64 high_to_low(words64 a) {
-    return a >> 32;
-}
 
 #else
 
 using floats = xsimd::batch<float>;
 using ints = xsimd::batch<std::int32_t>;
 using masks = xsimd::batch_bool<float>;
-using words64 = xsimd::batch<std::uint64_t>;
 inline constexpr std::size_t lanes = floats::size;
-inline constexpr std::size_t lanes64 = words64::size;
 
 inline floats load(const float* p) {
     return floats::load_unaligned(p);
@@ -179,49 +159,6 @@ inline ints shift_right(ints v, int bits) {
 inline ints add(ints a, ints b) {
     return a + b;
 }
-inline words64 load(const std::uint64_t* p) {
-    return words64::load_unaligned(p);
-}
-/// Stores a0 b0 a1 b1 ... to unaligned memory of any type.
-inline void store_in_turns(void* p, words64 a, words64 b) {
-    char* const at = static_cast<char*>(p);
-#if defined(__AVX512F__)
-    const __m512i first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
-    const __m512i second = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
-    _mm512_storeu_si512(at, _mm512_permutex2var_epi64(a, first, b));
-    _mm512_storeu_si512(at + 64, _mm512_permutex2var_epi64(a, second, b));
-#elif defined(__AVX2__)
-    const __m256i even = _mm256_unpacklo_epi64(a, b);
-    const __m256i odd = _mm256_unpackhi_epi64(a, b);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), _mm256_permute2x128_si256(even, odd, 0x20));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + 32),
-                        _mm256_permute2x128_si256(even, odd, 0x31));
-#else
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_unpacklo_epi64(a, b));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(at + 16), _mm_unpackhi_epi64(a, b));
-#endif
-}
-/// Product of the low 32 bits of each lane, 64 bits wide.
-inline words64 mul_low(words64 a, words64 b) {
-#if defined(__AVX512F__)
-    return _mm512_mul_epu32(a, b);
-#elif defined(__AVX2__)
-    return _mm256_mul_epu32(a, b);
-#else
-    return _mm_mul_epu32(a, b);
-#endif
-}
-/// The high 32 bits of each lane moved down; what is left above is not specified. A shuffle, since
-/// AVX-512 shifts share their only port with the multiplications.
-inline words64 high_to_low(words64 a) {
-#if defined(__AVX512F__)
-    return _mm512_shuffle_epi32(a, _MM_PERM_CDAB);
-#elif defined(__AVX2__)
-    return _mm256_shuffle_epi32(a, 0xB1);
-#else
-    return _mm_shuffle_epi32(a, 0xB1);
-#endif
-}
 
 #endif
 
@@ -235,6 +172,22 @@ inline words64 high_to_low(words64 a) {
 #elif defined(TARE_SIMD_256)
     __m256 bits = v;
     asm("" : "+x"(bits));
+    return bits;
+#else
+    return v;
+#endif
+}
+
+/// v, at this place in the order of instructions: the compiler moves nothing that is in_order past
+/// something else that is.
+[[gnu::always_inline]] inline floats in_order(floats v) {
+#if defined(TARE_SIMD_512)
+    __m512 bits = v;
+    asm volatile("" : "+v"(bits));
+    return bits;
+#elif defined(TARE_SIMD_256)
+    __m256 bits = v;
+    asm volatile("" : "+x"(bits));
     return bits;
 #else
     return v;
@@ -310,76 +263,6 @@ inline floats keep(masks m, floats v) {
     return _mm512_maskz_mov_ps(m, v);
 #else
     return select(m, v, broadcast(0.0F));
-#endif
-}
-
-/// v * 2^n for integral n of any size up to 2^22, rounded once (subnormal results included). |v|
-/// must lie in [1/4, 4).
-inline floats multiply_power(floats v, floats n) {
-#if defined(TARE_SIMD_512)
-    return _mm512_scalef_ps(v, n);
-#else
-    // Two normal factors, clamped where the result is 0 or infinite anyway. The first product
-    // is exact, so rounding happens once, in the second.
-    const floats bounded = max(min(n, broadcast(252.0F)), broadcast(-252.0F));
-    const floats magic = broadcast(0x1.8p23F);
-    const ints whole = add(as_ints(bounded + magic), as_ints(broadcast(0.0F)) - as_ints(magic));
-    const ints half = shift_right(whole, 1);
-    const ints one = as_ints(broadcast(1.0F));
-    const floats first = as_floats(add(shift_left(half, 23), one));
-    const floats second = as_floats(add(shift_left(whole - half, 23), one));
-    return v * first * second;
-#endif
-}
-
-/// v * 2^n for shifted = n + 1.5 * 2^23 and integral -126 <= n <= 127; cheaper than multiply_power
-/// where the machine has no instruction for it. NaN in v stays.
-inline floats multiply_near_power(floats v, floats shifted) {
-#if defined(TARE_SIMD_512)
-    return _mm512_scalef_ps(v, shifted - broadcast(0x1.8p23F));
-#else
-    // The low bits of `shifted` are n: moved onto the exponent of 1 they make 2^n.
-    return v * as_floats(add(shift_left(as_ints(shifted), 23), as_ints(broadcast(1.0F))));
-#endif
-}
-
-/// The same where m, zero elsewhere.
-inline floats multiply_near_power(masks m, floats v, floats shifted) {
-#if defined(TARE_SIMD_512)
-    return _mm512_maskz_scalef_ps(m, v, shifted - broadcast(0x1.8p23F));
-#else
-    return keep(m, multiply_near_power(v, shifted));
-#endif
-}
-
-/// Folds the lanes of one register by halves: lane i joins lane i + n/2, then i + n/4, and so on to
-/// lane 0. `join` must serve registers of every width.
-template <class Join>
-inline float fold(floats v, Join join) {
-#if defined(TARE_NO_SIMD)
-    static_cast<void>(join);
-    return v;
-#elif defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
-    using quarter = xsimd::batch<float, xsimd::sse2>;
-#if defined(TARE_SIMD_512)
-    using half = xsimd::batch<float, xsimd::avx>;
-    const half eight = join(half(_mm512_castps512_ps256(v)), half(_mm512_extractf32x8_ps(v, 1)));
-#else
-    const __m256 eight = v;
-#endif
-    const quarter four =
-        join(quarter(_mm256_castps256_ps128(eight)), quarter(_mm256_extractf128_ps(eight, 1)));
-    const quarter two = join(four, quarter(_mm_movehl_ps(four, four)));
-    const quarter one = join(two, quarter(_mm_shuffle_ps(two, two, 1)));
-    return _mm_cvtss_f32(one);
-#else
-    alignas(64) float lane[lanes];
-    store(lane, v);
-    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
-        for (std::size_t i = 0; i < half; ++i)
-            lane[i] = join(floats(lane[i]), floats(lane[i + half])).get(0);
-    }
-    return lane[0];
 #endif
 }
 

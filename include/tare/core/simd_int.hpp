@@ -29,6 +29,21 @@ inline constexpr int word_lanes = static_cast<int>(word_lane_count);
 /// Registers of simd::floats that hold as many values as one register of words.
 inline constexpr int word_parts = static_cast<int>(word_lane_count / lanes);
 
+/// Rows of a tile of integer sums where there are several, for tiles of at most Most rows: 6 rows
+/// of 64 outputs take fewer loads than 12 of 32 (kernels/matmul_tile.hpp).
+template <int Most>
+inline constexpr int many_tile_rows = word_lane_count == 16 ? Most / 2 : Most;
+
+/// v, at this place in the order of instructions (see the one of floats).
+[[gnu::always_inline]] inline words in_order(words v) {
+#if defined(TARE_SIMD_512)
+    asm volatile("" : "+v"(v));
+#elif defined(TARE_SIMD_256)
+    asm volatile("" : "+x"(v));
+#endif
+    return v;
+}
+
 /// Lane by lane x + y, modulo 2^32, without the overflow that signed addition must not have.
 [[nodiscard]] constexpr std::int32_t wrapping_add(std::int32_t x, std::int32_t y) noexcept {
     return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) + static_cast<std::uint32_t>(y));

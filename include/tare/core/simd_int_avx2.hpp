@@ -9,14 +9,12 @@
 #include <cstring>
 
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_int_words.hpp>
 
-#if !defined(TARE_NO_SIMD) && defined(__AVX2__) && defined(__FMA__) &&                             \
-    !(defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) &&                    \
-      defined(__AVX512VL__))
+#if defined(TARE_SIMD_256)
 
 namespace tare::simd {
 
-inline constexpr std::size_t word_lane_count = 8;
 /// Sums that a tile may keep in registers, of 16; byte products need four more registers for the
 /// widened halves.
 inline constexpr int word_sums = 12;
@@ -27,9 +25,6 @@ inline constexpr int byte_tile_rows = 4;
 /// Fields of a byte are moved down, so that they stay small enough for vpmaddubsw.
 inline constexpr bool any_byte_is_small = false;
 
-// Vectors of 32-bit integers, not __m256i (of 64-bit ones) and not a struct around it: GCC 12 keeps
-// a sum in two registers, one of either type, and arrays of structs in memory.
-using words [[gnu::vector_size(32)]] = std::int32_t;
 /// Eight float sums.
 using reals = __m256;
 
@@ -37,51 +32,12 @@ using reals = __m256;
 [[gnu::always_inline]] inline __m256i raw(words a) {
     return (__m256i)a;
 }
-[[gnu::always_inline]] inline words words_of(std::int32_t value) {
-    return words(_mm256_set1_epi32(value));
-}
-[[gnu::always_inline]] inline words load_words(const void* p) {
-    return words(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
-}
-/// The four bytes at p in every lane.
-[[gnu::always_inline]] inline words broadcast_word(const void* p) {
-    std::int32_t value;
-    std::memcpy(&value, p, sizeof value);
-    return words_of(value);
-}
-[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), raw(a));
-}
 /// Writes the first `count` <= 8 words.
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
     alignas(32) std::int32_t block[word_lane_count];
     store_words(block, a);
     std::memcpy(p, block, count * sizeof(std::int32_t));
 }
-[[gnu::always_inline]] inline words add(words a, words b) {
-    return words(_mm256_add_epi32(raw(a), raw(b)));
-}
-[[gnu::always_inline]] inline words subtract(words a, words b) {
-    return words(_mm256_sub_epi32(raw(a), raw(b)));
-}
-[[gnu::always_inline]] inline words bitwise_and(words a, words b) {
-    return words(_mm256_and_si256(raw(a), raw(b)));
-}
-template <int Bits>
-[[gnu::always_inline]] inline words shift_left(words a) {
-    return words(_mm256_slli_epi32(raw(a), Bits));
-}
-/// Arithmetic: the sign moves in.
-template <int Bits>
-[[gnu::always_inline]] inline words shift_right(words a) {
-    return words(_mm256_srai_epi32(raw(a), Bits));
-}
-/// Each 16-bit half on its own, zeros move in.
-template <int Bits>
-[[gnu::always_inline]] inline words shift_halves_right(words a) {
-    return words(_mm256_srli_epi16(raw(a), Bits));
-}
-
 [[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
     return words(_mm256_add_epi32(raw(acc), _mm256_madd_epi16(raw(a), raw(b))));
 }

@@ -5,12 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_int_words.hpp>
 
-#if !defined(TARE_NO_SIMD) && defined(__AVX512F__) && defined(__AVX512DQ__) &&                     \
-    defined(__AVX512BW__) && defined(__AVX512VL__)
+#if defined(TARE_SIMD_512)
 
 // GCC 12 warns falsely about undefined registers inside its own intrinsics; the pragmas have to
 // stand around the functions that use them.
@@ -22,7 +21,6 @@
 
 namespace tare::simd {
 
-inline constexpr std::size_t word_lane_count = 16;
 /// Sums that a tile may keep in registers, of 32.
 inline constexpr int word_sums = 24;
 inline constexpr int byte_sums = 24;
@@ -32,9 +30,6 @@ inline constexpr int byte_tile_rows = 12;
 /// Fields of a byte may stay where they are: the dot product takes any unsigned byte.
 inline constexpr bool any_byte_is_small = true;
 
-// Vectors of 32-bit integers, not __m512i (of 64-bit ones) and not a struct around it: GCC 12 keeps
-// a sum in two registers, one of either type, and arrays of structs in memory.
-using words [[gnu::vector_size(64)]] = std::int32_t;
 /// Sixteen float sums.
 using reals = __m512;
 
@@ -42,49 +37,10 @@ using reals = __m512;
 [[gnu::always_inline]] inline __m512i raw(words a) {
     return (__m512i)a;
 }
-[[gnu::always_inline]] inline words words_of(std::int32_t value) {
-    return words(_mm512_set1_epi32(value));
-}
-[[gnu::always_inline]] inline words load_words(const void* p) {
-    return words(_mm512_loadu_si512(p));
-}
-/// The four bytes at p in every lane.
-[[gnu::always_inline]] inline words broadcast_word(const void* p) {
-    std::int32_t value;
-    std::memcpy(&value, p, sizeof value);
-    return words_of(value);
-}
-[[gnu::always_inline]] inline void store_words(std::int32_t* p, words a) {
-    _mm512_storeu_si512(p, raw(a));
-}
 /// Writes the first `count` <= 16 words.
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
     _mm512_mask_storeu_epi32(p, static_cast<__mmask16>((1U << count) - 1U), raw(a));
 }
-[[gnu::always_inline]] inline words add(words a, words b) {
-    return words(_mm512_add_epi32(raw(a), raw(b)));
-}
-[[gnu::always_inline]] inline words subtract(words a, words b) {
-    return words(_mm512_sub_epi32(raw(a), raw(b)));
-}
-[[gnu::always_inline]] inline words bitwise_and(words a, words b) {
-    return words(_mm512_and_si512(raw(a), raw(b)));
-}
-template <int Bits>
-[[gnu::always_inline]] inline words shift_left(words a) {
-    return words(_mm512_slli_epi32(raw(a), Bits));
-}
-/// Arithmetic: the sign moves in.
-template <int Bits>
-[[gnu::always_inline]] inline words shift_right(words a) {
-    return words(_mm512_srai_epi32(raw(a), Bits));
-}
-/// Each 16-bit half on its own, zeros move in.
-template <int Bits>
-[[gnu::always_inline]] inline words shift_halves_right(words a) {
-    return words(_mm512_srli_epi16(raw(a), Bits));
-}
-
 [[gnu::always_inline]] inline words dot_s16(words acc, words a, words b) {
 #if defined(__AVX512VNNI__)
     return words(_mm512_dpwssd_epi32(raw(acc), raw(a), raw(b)));

@@ -29,6 +29,9 @@ namespace tare::detail {
 /// How long a helper stays awake after its last chunk.
 inline constexpr std::chrono::microseconds helper_patience{100};
 
+/// How many times as long it does while the caller is still at work.
+inline constexpr int late_patience = 20;
+
 /// How long a caller that has nothing left to do waits for the chunks of others before it offers
 /// them its core.
 inline constexpr std::chrono::microseconds caller_patience{200};
@@ -137,7 +140,14 @@ class thread_team {
 
     std::uint32_t wait_for_call(std::uint32_t seen) {
         const auto called = [&] { return calls_.load(std::memory_order_acquire) != seen; };
-        if (!spin_until(helper_patience, called)) calls_.wait(seen, std::memory_order_acquire);
+        // A call that goes on without this helper, which woke too late for a chunk, may soon be
+        // followed by the next. Asleep at its start, the helper would come too late again, and so
+        // to every call of a series.
+        bool here = spin_until(helper_patience, called);
+        for (int more = 0; !here && more < late_patience && busy_.load(std::memory_order_relaxed);
+             ++more)
+            here = spin_until(helper_patience, called);
+        if (!here) calls_.wait(seen, std::memory_order_acquire);
         return calls_.load(std::memory_order_acquire);
     }
 

@@ -47,6 +47,8 @@ struct bf16_dot {
     using sums = simd::reals;
     static constexpr int tile_sums = simd::word_sums;
     static constexpr int tile_rows = simd::word_tile_rows;
+    // Weights take two registers each once they are widened: 6 x 64 would not fit.
+    static constexpr int many_rows = tile_rows;
     [[gnu::always_inline]] static sums zero() { return simd::reals_of(0.0F); }
     [[gnu::always_inline]] static sums step(sums s, simd::words x, simd::words w) {
         return simd::dot_bf16(s, x, w);

@@ -42,6 +42,7 @@ struct integer_dot<std::uint8_t> {
     using sums = simd::words;
     static constexpr int tile_sums = simd::byte_sums;
     static constexpr int tile_rows = simd::byte_tile_rows;
+    static constexpr int many_rows = simd::many_tile_rows<tile_rows>;
     static sums zero() { return simd::words_of(0); }
     static sums step(sums s, simd::words x, simd::words w) { return simd::dot_u8s8(s, x, w); }
 };
@@ -56,6 +57,7 @@ struct integer_dot<std::int16_t> {
     using sums = simd::words;
     static constexpr int tile_sums = simd::word_sums;
     static constexpr int tile_rows = simd::word_tile_rows;
+    static constexpr int many_rows = simd::many_tile_rows<tile_rows>;
     static sums zero() { return simd::words_of(0); }
     static sums step(sums s, simd::words x, simd::words w) { return simd::dot_s16(s, x, w); }
 };

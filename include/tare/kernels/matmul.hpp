@@ -31,13 +31,13 @@ void multiply(matmul_sizes size, matrix_view<const float> a, matrix_view<const f
         return;
     }
     if (how.transpose_b && !how.transpose_a && dots_pay(size)) {
-        for_each_cell(size,
+        for_each_cell(size, true,
                       [&](cell where) { multiply_dots(where, a, b, c, how.accumulate, finish); });
         return;
     }
     const bool in_place = !how.transpose_b && size.m <= tile_rows;
     const fresh_right right{{b, how.transpose_b}, in_place};
-    for_each_cell(size, [&](cell where) {
+    for_each_cell(size, false, [&](cell where) {
         multiply_cell(where, size.k, {a, how.transpose_a}, right, c, how.accumulate, finish);
     });
 }

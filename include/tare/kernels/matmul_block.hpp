@@ -147,22 +147,30 @@ void multiply_cell(cell where, extent depth, stored_left a, const Right& b, matr
     }
 }
 
-/// Deals C out to the threads, a grid of cells chosen so that the largest is smallest; `body(cell)`
-/// computes one. Cuts between strips are preferred, for then B is packed only once.
+/// Deals C out to the threads, a grid of cells chosen so that the threads are through together;
+/// `body(cell)` computes one. With `spare`, several cells a thread where each is still long: a
+/// thread that comes late or shares its core then holds up the others less. Cells cost nothing if B
+/// is packed beforehand, else B is packed once for each cell down, so cuts across are preferred.
 template <class Body>
-void for_each_cell(matmul_sizes size, const Body& body) {
+void for_each_cell(matmul_sizes size, bool spare, const Body& body) {
+    // Strips that one tile takes together stay together.
+    constexpr extent together = strips_at_once(tile_rows / 2);
     const extent tiles = (size.m + tile_rows - 1) / tile_rows;
     const extent strips = strips_of(size.n);
+    const extent pieces = (strips + together - 1) / together;
     const extent work = rows_of_work(size.m) * size.n * size.k / multiplications_per_unit;
     const extent team = threads_for(work);
+    const extent most =
+        spare && team > 1 ? std::clamp(2 * work / region_min_work, team, 4 * team) : team;
     extent across = 1;  // cells along a row of C
     extent down = 1;
-    extent least = tiles * strips;
-    for (extent x = team; x >= 1; --x) {
-        const extent y = team / x;
-        const extent largest = ((strips + x - 1) / x) * ((tiles + y - 1) / y);
-        if (largest < least) {
-            least = largest;
+    extent least = tiles * pieces;
+    for (extent x = most; x >= 1; --x) {
+        const extent y = most / x;
+        const extent rounds = (x * y + team - 1) / team;
+        const extent longest = rounds * ((pieces + x - 1) / x) * ((tiles + y - 1) / y);
+        if (longest < least) {
+            least = longest;
             across = x;
             down = y;
         }
@@ -171,8 +179,9 @@ void for_each_cell(matmul_sizes size, const Body& body) {
         for (extent i = begin; i < end; ++i) {
             const extent x = i % across;
             const extent y = i / across;
-            const cell where{size.m * y / down, size.m * (y + 1) / down, strips * x / across,
-                             strips * (x + 1) / across};
+            const cell where{size.m * y / down, size.m * (y + 1) / down,
+                             pieces * x / across * together,
+                             std::min(strips, pieces * (x + 1) / across * together)};
             if (where.row < where.row_end && where.strip < where.strip_end) body(where);
         }
     });

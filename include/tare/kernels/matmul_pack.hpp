@@ -63,10 +63,10 @@ inline void pack_strips(right_operand b, extent k0, extent depth, extent first, 
 }
 
 /// Packs rows [row, row + rows) of A^T, stored as `a` (K,M), over [k0, k0 + depth) into panels, one
-/// for each tile of row_tiles(rows).
+/// for each tile of row_tiles(rows, depth).
 inline void pack_panels(matrix_view<const float> a, extent row, extent rows, extent k0,
                         extent depth, float* to) {
-    const row_tiles tiles(rows);
+    const row_tiles tiles(rows, depth);
     // A few rows of `a` at a time: they are read in long runs, and the panels are written in
     // contiguous pieces.
     constexpr extent rows_at_once = 16;

@@ -77,7 +77,7 @@ void matmul(matrix_view<const float> a, const prepared_matrix& b, matrix_view<fl
         return;
     }
     const detail::packed_right packed{b.strips().data(), b.depth()};
-    detail::for_each_cell(size, [&](detail::cell where) {
+    detail::for_each_cell(size, true, [&](detail::cell where) {
         detail::multiply_cell(where, size.k, {a, how.transpose_a}, packed, c, how.accumulate,
                               finish);
     });

@@ -19,19 +19,19 @@ namespace tare::kernels {
 
 namespace detail {
 
-/// A strip for more rows than a tile has: expanded slab by slab into a panel of dense strips, where
-/// the registers allow it by the tile of the first rows.
+/// Neighbouring strips, at most panel_strips, for more rows than a tile has: expanded slab by slab
+/// into a panel of dense strips, where the registers allow it by the tile of the first rows.
 template <epilogue Finish>
-void bitmask_panel_strip(matrix_view<const float> x, const bitmask_weights& w, extent strip,
-                         matrix_view<float> y, const Finish& finish) {
-    constexpr extent parts = sparse_strip / strip_columns;
+void bitmask_panel(matrix_view<const float> x, const bitmask_weights& w, extent strip,
+                   extent strip_end, matrix_view<float> y, const Finish& finish) {
     const extent column = strip * sparse_strip;
-    const extent columns = std::min(sparse_strip, y.columns - column);
-    const std::uint32_t* masks = w.masks(strip);
-    const float* values = w.values(strip);
+    const extent columns = std::min((strip_end - strip) * sparse_strip, y.columns - column);
+    const float* values[panel_strips];
+    for (extent s = strip; s < strip_end; ++s)
+        values[s - strip] = w.values(s);
     const extent slab = even_piece(w.inputs(), slab_depth);
-    const extent head = sparse_rows >= tile_rows && parts == 1 ? row_tiles(x.rows).begin(1) : 0;
-    float* panel = scratch(1, slab * sparse_strip);
+    const extent head = sparse_rows >= tile_rows ? std::min<extent>(sparse_rows, x.rows) : 0;
+    float* panel = scratch(1, slab * panel_strips * sparse_strip);
     for (extent k0 = 0; k0 < w.inputs(); k0 += slab) {
         const extent depth = std::min(slab, w.inputs() - k0);
         const auto done = [&](extent i, extent j, extent height, extent width) {
@@ -40,16 +40,23 @@ void bitmask_panel_strip(matrix_view<const float> x, const bitmask_weights& w, e
                     finish_outputs(y, i, column + j, height, width, finish);
             }
         };
-        if (head > 0) {
-            values = expand_rows_tile<sparse_rows>(head, depth, {&x(0, k0), x.stride, 1},
-                                                   masks + k0, values, panel,
-                                                   {&y(0, column), y.stride, columns, k0 > 0});
-            done(0, 0, head, columns);
-        } else {
-            values = expand_panel(depth, masks + k0, values, panel);
+        for (extent s = strip; s < strip_end; ++s) {
+            const extent first = (s - strip) * sparse_strip;
+            const extent here = std::min(sparse_strip, columns - first);
+            const float*& from = values[s - strip];
+            const std::uint32_t* masks = w.masks(s) + k0;
+            if (head == 0) {
+                from = expand_panel(depth, masks, from, panel, first);
+                continue;
+            }
+            from = expand_rows_tile<sparse_rows>(head, depth, {&x(0, k0), x.stride, 1}, masks, from,
+                                                 panel, first,
+                                                 {&y(0, column + first), y.stride, here, k0 > 0});
+            done(0, first, head, here);
         }
-        multiply_block({x.rows - head, std::min(parts, strips_of(columns)), depth},
-                       {&x(head, k0), x.stride, 1}, {panel, depth * strip_columns, strip_columns},
+        if (head == x.rows) continue;
+        multiply_block({x.rows - head, strips_of(columns), depth}, {&x(head, k0), x.stride, 1},
+                       {panel, depth * strip_columns, strip_columns},
                        {&y(head, column), y.stride, columns, k0 > 0},
                        [&](extent i, extent j, extent height, extent width) {
                            done(head + i, j, height, width);
@@ -75,26 +82,28 @@ void sparse_product(matrix_view<const float> x, const bitmask_weights& w, matrix
     check_product(x, w.inputs(), w.outputs(), y, "sparse_product");
     check_epilogue(finish, "sparse_product", matrix_view<const float>(y));
     if (x.rows == 0 || w.outputs() == 0) return;
-    const bool fused = x.rows <= sparse_rows || w.inputs() == 0;
-    parallel_for(sparse_strips(w.outputs()), 2, strip_work(x.rows, w.inputs()),
-                 [&](extent begin, extent end) {
-                     extent s = begin;
-                     if (x.rows == 1) {
-                         // Two strips at a time hide the chain from mask to next value.
-                         for (; s + 2 <= end; s += 2)
-                             sparse_tile<1, 2>(x, 0, s, bitmask_walk<2>{w, s}, y, finish);
-                     }
-                     for (; s < end; ++s) {
-                         if (!fused) {
-                             bitmask_panel_strip(x, w, s, y, finish);
-                             continue;
-                         }
-                         for (extent row = 0; row < x.rows; row += sparse_rows)
-                             sparse_rows_tile<sparse_rows>(
-                                 static_cast<int>(std::min<extent>(sparse_rows, x.rows - row)), x,
-                                 row, s, bitmask_walk<1>{w, s}, y, finish);
-                     }
-                 });
+    const extent strips = sparse_strips(w.outputs());
+    if (x.rows > sparse_rows && w.inputs() > 0) {
+        parallel_for(strips, panel_strips, strip_work(x.rows, w.inputs()),
+                     [&](extent begin, extent end) {
+                         for (extent s = begin; s < end; s += panel_strips)
+                             bitmask_panel(x, w, s, std::min(s + panel_strips, end), y, finish);
+                     });
+        return;
+    }
+    parallel_for(strips, 2, strip_work(x.rows, w.inputs()), [&](extent begin, extent end) {
+        extent s = begin;
+        if (x.rows == 1) {
+            // Two strips at a time hide the chain from mask to next value.
+            for (; s + 2 <= end; s += 2)
+                sparse_tile<1, 2>(x, 0, s, bitmask_walk<2>{w, s}, y, finish);
+        }
+        for (; s < end; ++s)
+            for (extent row = 0; row < x.rows; row += sparse_rows)
+                sparse_rows_tile<sparse_rows>(
+                    static_cast<int>(std::min<extent>(sparse_rows, x.rows - row)), x, row, s,
+                    bitmask_walk<1>{w, s}, y, finish);
+    });
 }
 
 /// The same with blocks.

@@ -146,13 +146,23 @@ void sparse_rows_tile(int rows, matrix_view<const float> x, extent row, extent s
     sparse_tile<Rows, 1>(x, row, strip, walk, y, finish);
 }
 
+/// Strips of masks that share a panel of dense strips: as many as a tile of many rows takes.
+inline constexpr extent panel_strips =
+    std::max<extent>(1, strips_at_once(tile_rows / 2) * strip_columns / sparse_strip);
+
+/// Where a panel of `depth` inputs holds output `column` of input k.
+constexpr extent panel_place(extent column, extent k, extent depth) {
+    return (column / strip_columns * depth + k) * strip_columns + column % strip_columns;
+}
+
 /// Rows of x times `depth` inputs of a strip from `masks` on, which is expanded into `panel` on the
-/// way: the expansions wait for one port of the two that multiply, so the products of the first
-/// tile cost less beside them than after them. Returns where the next input's values start.
+/// way, from output `first` of the panel on: the expansions wait for one port of the two that
+/// multiply, so the products of the first tile cost less beside them than after them. Returns where
+/// the next input's values start.
 template <int Rows>
 [[gnu::noinline]] const float* expand_tile(extent depth, const left_operand& a,
                                            const std::uint32_t* masks, const float* values,
-                                           float* panel, const tile_target& c) {
+                                           float* panel, extent first, const tile_target& c) {
     simd::floats sum[Rows][sparse_registers];
     unroll<Rows * sparse_registers>([&](auto i) __attribute__((always_inline)) {
         sum[i / sparse_registers][i % sparse_registers] = simd::broadcast(0.0F);
@@ -161,7 +171,7 @@ template <int Rows>
         simd::floats right[sparse_registers];
         values = expand_input(masks + k, values, right);
         unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
-            simd::store(panel + k * sparse_strip + j * lane_count, right[j]);
+            simd::store(panel + panel_place(first + j * lane_count, k, depth), right[j]);
         });
         unroll<Rows>([&](auto i) __attribute__((always_inline)) {
             const simd::floats left = simd::broadcast(a.data[i * a.row_step + k]);
@@ -186,24 +196,22 @@ template <int Rows>
 template <int Rows>
 const float* expand_rows_tile(extent rows, extent depth, const left_operand& a,
                               const std::uint32_t* masks, const float* values, float* panel,
-                              const tile_target& c) {
+                              extent first, const tile_target& c) {
     if constexpr (Rows > 1) {
-        if (rows < Rows) return expand_rows_tile<Rows - 1>(rows, depth, a, masks, values, panel, c);
+        if (rows < Rows)
+            return expand_rows_tile<Rows - 1>(rows, depth, a, masks, values, panel, first, c);
     }
-    return expand_tile<Rows>(depth, a, masks, values, panel, c);
+    return expand_tile<Rows>(depth, a, masks, values, panel, first, c);
 }
 
-/// Expands `depth` inputs of a strip into dense strips, one after the other in `panel`.
+/// Expands `depth` inputs of a strip into the panel, from its output `first` on.
 inline const float* expand_panel(extent depth, const std::uint32_t* masks, const float* values,
-                                 float* panel) {
+                                 float* panel, extent first) {
     for (extent k = 0; k < depth; ++k) {
         simd::floats right[sparse_registers];
         values = expand_input(masks + k, values, right);
         unroll<sparse_registers>([&](auto j) __attribute__((always_inline)) {
-            constexpr extent at = j * lane_count;
-            simd::store(panel + (at / strip_columns * depth + k) * strip_columns +
-                            at % strip_columns,
-                        right[j]);
+            simd::store(panel + panel_place(first + j * lane_count, k, depth), right[j]);
         });
     }
     return values;

@@ -7,9 +7,11 @@
 //     sums              register of sums: simd::words or simd::reals
 //     zero(), step(sums, x, w)
 //     tile_sums, tile_rows      how many sums stay in registers
+//     many_rows                 rows of a tile where there are several
 //
-// Shapes of a tile as for fp32: 12 x 32 with AVX-512, 4 x 16 (bytes) or 6 x 16 with AVX2. Each
-// output is one chain of dots over k, whatever tile it falls into and whatever the thread count.
+// Shapes of a tile as for fp32: with AVX-512 6 x 64 or, for a single tile, 12 x 32; 4 x 16 (bytes)
+// or 6 x 16 with AVX2. Each output is one chain of dots over k, whatever tile it falls into and
+// whatever the thread count.
 
 #include <algorithm>
 #include <bit>
@@ -83,7 +85,9 @@ template <class Dot, int Rows, int Registers>
                                             j % strip_registers * register_bytes);
             });
             unroll<Rows>([&](auto i) __attribute__((always_inline)) {
-                const simd::words left = simd::broadcast_word(row[i / 3] + i % 3 * x_step);
+                simd::words left = simd::broadcast_word(row[i / 3] + i % 3 * x_step);
+                // As in multiply_tile.
+                if constexpr (Registers == 2 * strip_registers) left = simd::in_order(left);
                 unroll<Registers>([&](auto j) __attribute__((always_inline)) {
                     sum[i][j] = Dot::step(sum[i][j], left, right[j]);
                 });
@@ -236,9 +240,10 @@ template <class Dot, class Finish>
 void run_cell(const word_operands& all, extent segment, extent row, extent row_end, extent strip,
               extent strip_end, const Finish& finish) {
     const extent rows = row_end - row;
-    const extent tiles = (rows + Dot::tile_rows - 1) / Dot::tile_rows;
-    if (tiles == 0) return;
-    // Rows are dealt out evenly: 64 rows are six tiles of 10 or 11, not five of 12 and one of 4.
+    if (rows == 0) return;
+    const extent tiles = rows <= Dot::tile_rows ? 1 : (rows + Dot::many_rows - 1) / Dot::many_rows;
+    // Rows are dealt out evenly: 64 rows are nine tiles of 6 and two of 5, not ten of 6 and one of
+    // 4.
     const auto tile_begin = [&](extent t) { return row + rows * t / tiles; };
     const auto one = [&](extent t, extent s, extent s_end) {
         run_rows<Dot, Dot::tile_rows>(static_cast<int>(tile_begin(t + 1) - tile_begin(t)), all,
@@ -247,8 +252,9 @@ void run_cell(const word_operands& all, extent segment, extent row, extent row_e
     // A tile of rows runs along a group of strips that stays in the second-level cache: its own
     // codes stay in the first, and y is written in long runs.
     const extent group =
-        tiles == 1 ? strip_end - strip
-                   : std::max<extent>(1, near_weight_bytes / std::max<extent>(1, all.strip_step));
+        tiles == 1
+            ? strip_end - strip
+            : std::max<extent>(1, near_weight_bytes / std::max<extent>(1, 2 * all.strip_step)) * 2;
     const extent block =
         std::max<extent>(1, near_row_bytes / std::max<extent>(1, all.x_step * Dot::tile_rows));
     for (extent t0 = 0; t0 < tiles; t0 += block)

@@ -1,0 +1,127 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Rows of activations as signed digits, the left operand of kernels/signed_product.hpp. Each x
+// becomes an integer c = round(x / unit) and that, base 255, digits of -127 .. 127, which a signed
+// byte holds together with their negatives:
+//     c = c_0 + 255 c_1 + 65025 c_2
+// One digit takes codes of 8 bits, two of 15, three serve floats.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include <tare/core/aligned.hpp>
+#include <tare/kernels/matmul_check.hpp>
+
+namespace tare::kernels {
+
+/// Rows of activations as digits base 255.
+class signed_digits {
+  public:
+    /// Digits that codes of `bits` bits are cut into; 3 for floats, which have no codes.
+    [[nodiscard]] static constexpr int parts_of(int bits) {
+        return bits <= 8 ? 1 : bits <= 15 ? 2 : 3;
+    }
+    /// Largest magnitude that `parts` digits hold.
+    [[nodiscard]] static constexpr std::int32_t largest(int parts) {
+        return parts == 1 ? 127 : parts == 2 ? 127 * 256 : 127 * 65281;
+    }
+
+    /// Values that are codes of `bits` <= 15 bits times `step`. **Rounding** x / step to the
+    /// nearest code; exact for what a quantization point made. **Throws** tare::error on a bad
+    /// view, on other widths, and where the digits are more than 64 bits count.
+    signed_digits(matrix_view<const float> x, int bits, float step)
+        : signed_digits(x, parts_of(bits)) {
+        require(bits >= 2 && bits <= 15, "signed_digits: codes of ", bits,
+                " bits were announced; 2 to 15 have digits of their own, pass floats without bits");
+        const float per_step = 1.0F / step;
+        for (extent r = 0; r < x.rows; ++r)
+            cut(x.row(r), r, per_step, step);
+    }
+    /// Any floats. **Rounding** to a multiple of 2^-22 of the power of two above the largest
+    /// magnitude of the row, and of no less than 2^-126. **Throws** as above.
+    explicit signed_digits(matrix_view<const float> x) : signed_digits(x, 3) {
+        for (extent r = 0; r < x.rows; ++r) {
+            float top = 0.0F;
+            for (const float v : x.row(r))
+                top = std::max(top, std::abs(v));
+            int exponent = 0;
+            static_cast<void>(std::frexp(top, &exponent));
+            const int unit = std::max(exponent, -104) - 22;
+            cut(x.row(r), r, std::ldexp(1.0F, -unit), std::ldexp(1.0F, unit));
+        }
+    }
+
+    [[nodiscard]] extent rows() const noexcept { return static_cast<extent>(units_.size()); }
+    [[nodiscard]] extent inputs() const noexcept { return inputs_; }
+    [[nodiscard]] int parts() const noexcept { return parts_; }
+    /// Value of a row's unit; NaN where the row holds a NaN or what digits cannot hold.
+    [[nodiscard]] float unit(extent row) const { return units_[static_cast<std::size_t>(row)]; }
+    /// Digit `part` of a row, four inputs to a word.
+    [[nodiscard]] const std::int8_t* digits(extent row, int part) const {
+        return digits_.data() + (row * parts_ + part) * row_bytes_;
+    }
+
+  private:
+    signed_digits(matrix_view<const float> x, int parts)
+        : inputs_(x.columns),
+          row_bytes_(x.columns / 4 * 4 + (x.columns % 4 != 0) * 4),
+          parts_(parts) {
+        detail::check_view("signed_digits", "x", x);
+        require(row_bytes_ == 0 ||
+                    x.rows <= std::numeric_limits<extent>::max() / parts / row_bytes_,
+                "signed_digits: x of (", x.rows, ',', x.columns,
+                ") has more digits than 64 bits count; split it");
+        digits_.resize(static_cast<std::size_t>(x.rows * parts * row_bytes_));
+        units_.resize(static_cast<std::size_t>(x.rows));
+    }
+
+    void cut(std::span<const float> x, extent row, float per_unit, float unit) {
+        std::int8_t* const to = digits_.data() + row * parts_ * row_bytes_;
+        const float most = static_cast<float>(largest(parts_)) + 0.5F;
+        const std::size_t n = x.size();
+        bool fits = true;
+        for (std::size_t k = 0; k < n; ++k)
+            fits &= std::abs(x[k] * per_unit) < most;
+        units_[static_cast<std::size_t>(row)] =
+            fits ? unit : std::numeric_limits<float>::quiet_NaN();
+        if (!fits) return;
+        if (parts_ == 1) {
+            for (std::size_t k = 0; k < n; ++k)
+                to[k] = static_cast<std::int8_t>(std::nearbyint(x[k] * per_unit));
+        } else if (parts_ == 2) {
+            std::int8_t* const high = to + row_bytes_;
+            for (std::size_t k = 0; k < n; ++k) {
+                const float code = std::nearbyint(x[k] * per_unit);
+                // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
+                const float digit = std::nearbyint(code * (1.0F / 255.0F));
+                high[k] = static_cast<std::int8_t>(digit);
+                to[k] = static_cast<std::int8_t>(code - 255.0F * digit);
+            }
+        } else {
+            std::int8_t* const middle = to + row_bytes_;
+            std::int8_t* const high = middle + row_bytes_;
+            for (std::size_t k = 0; k < n; ++k) {
+                const float code = std::nearbyint(x[k] * per_unit);
+                // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
+                const float digit = std::nearbyint(code / 65025.0F);
+                const float rest = code - 65025.0F * digit;
+                const float next = std::nearbyint(rest * (1.0F / 255.0F));
+                high[k] = static_cast<std::int8_t>(digit);
+                middle[k] = static_cast<std::int8_t>(next);
+                to[k] = static_cast<std::int8_t>(rest - 255.0F * next);
+            }
+        }
+    }
+
+    extent inputs_;
+    extent row_bytes_;
+    int parts_;
+    aligned_vector<std::int8_t> digits_;  ///< [row][part][inputs rounded up to 4], zeros behind
+    std::vector<float> units_;
+};
+
+}  // namespace tare::kernels
