@@ -24,6 +24,7 @@
 #include <tare/lossless/bit_mask.hpp>
 #include <tare/lossless/bit_pack.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
+#include <tare/lossless/bit_pack_registers.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/block_mask.hpp>
 #include <tare/lossless/entropy.hpp>

@@ -26,6 +26,7 @@
 #include <tare/core/simd_int_plain.hpp>
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/core/simd_transpose.hpp>
 #include <tare/core/tensor.hpp>
 #include <tare/core/thread_team.hpp>

@@ -31,29 +31,40 @@ class bit_writer {
         fill_ = (fill_ + bits) % 8;
     }
 
-    /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
+    /// Appends the first `bits` bits of an array of words that lies elsewhere; bits behind the last
+    /// one are ignored.
     void put(const std::uint64_t* words, std::size_t bits) noexcept {
-        // Locals, because a store through a pointer to bytes may alias every member.
-        std::byte* out = out_;
-        std::uint64_t pending = pending_;
-        const int fill = fill_;
-        for (; bits >= 64; bits -= 64, ++words, out += 8) {
-            const std::uint64_t word = *words;
-            const std::uint64_t whole = pending | word << fill;
-            std::memcpy(out, &whole, sizeof whole);
-            pending = word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
+        const std::size_t whole = bits / 64;
+        if (whole > 0) {
+            // Each word from its two neighbours, not from what the last step left: a loop that goes
+            // over many words at once.
+            const int fill = fill_;
+            std::byte* const out = out_;
+            const auto high = [fill](std::uint64_t word) {
+                return word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
+            };
+            const std::uint64_t first = pending_ | words[0] << fill;
+            std::memcpy(out, &first, sizeof first);
+#pragma omp simd
+            for (std::size_t i = 1; i < whole; ++i) {
+                const std::uint64_t word = high(words[i - 1]) | words[i] << fill;
+                std::memcpy(out + 8 * i, &word, sizeof word);
+            }
+            pending_ = high(words[whole - 1]);
+            out_ = out + 8 * whole;
         }
-        out_ = out;
-        pending_ = pending;
-        if (bits == 0) return;
-        const std::uint64_t rest = *words & low_mask(static_cast<int>(bits));
-        const int half = static_cast<int>(bits) / 2;
-        put(rest & low_mask(half), half);
-        put(rest >> half, static_cast<int>(bits) - half);
+        const std::size_t rest = bits % 64;
+        if (rest == 0) return;
+        const std::uint64_t last = words[whole] & low_mask(static_cast<int>(rest));
+        const int half = static_cast<int>(rest) / 2;
+        put(last & low_mask(half), half);
+        put(last >> half, static_cast<int>(rest) - half);
     }
 
     /// Bits written so far.
-    [[nodiscard]] std::int64_t bits() const noexcept { return 8 * (out_ - begin_) + fill_; }
+    [[nodiscard]] std::int64_t bits() const noexcept {
+        return 8 * (out_ - begin_) + fill_;
+    }
 
     /// Fills the last byte with zero bits and returns the bytes written; then the writer is done.
     [[nodiscard]] std::size_t finish() noexcept {

@@ -22,6 +22,7 @@
 
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 
 namespace tare::detail {
 
