@@ -45,6 +45,19 @@ inline void store(std::int32_t* p, ints v) {
 
 #endif
 
+/// floor(v) for |v| < 2^22; +0 for both zeros.
+inline floats floor_small(floats v) {
+#if defined(TARE_SIMD_512)
+    // A number that large has no room for a fraction: the adder cuts it off, on either port, where
+    // the instruction for it takes one port twice.
+    constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+    const floats large = broadcast(0x1.8p23F);
+    return floats(_mm512_add_round_ps(v, large, down)) - large;
+#else
+    return floor(v) + broadcast(0.0F);
+#endif
+}
+
 /// |v|, by clearing the sign bit (a NaN stays one).
 inline floats magnitude(floats v) {
     return as_floats(as_ints(v) & ints(0x7FFFFFFF));

@@ -103,6 +103,22 @@ class table32 {
 #endif
 }
 
+/// The half-words from p on, one in each lane.
+[[gnu::always_inline]] inline ints load_halves(const std::uint16_t* p) {
+#if defined(TARE_SIMD_512)
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(TARE_SIMD_256)
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(TARE_NO_SIMD)
+    return *p;
+#else
+    std::int32_t lane[lanes];
+    for (std::size_t i = 0; i < lanes; ++i)
+        lane[i] = p[i];
+    return ints::load_unaligned(lane);
+#endif
+}
+
 /// out[i] = table[codes[i]] for `count` bytes, whole registers of them.
 template <class Table>
 [[gnu::always_inline]] inline void look_up(const Table& table, const std::uint8_t* codes,

@@ -57,8 +57,8 @@ struct smaq_stochastic {
         return below + simd::nearbyint(simd::select(chance < zero, zero, chance));
     }
     static simd::floats round_small(simd::floats y, simd::floats u) {
-        const simd::floats below = simd::floor(y);
-        return below + simd::keep(u < y - below, simd::broadcast(1.0F));
+        const simd::floats below = simd::floor_small(y);
+        return simd::add_where(u < y - below, below, simd::broadcast(1.0F));
     }
 };
 
@@ -73,7 +73,7 @@ struct smaq_side {
     float scale;
 };
 
-/// Integers on the grid; what was taken off z, with the sign of z (0: not an outlier).
+/// Integers on the grid; what is taken off z of an outlier, with the sign of z.
 struct smaq_lanes {
     simd::floats q;
     simd::floats offset;
@@ -179,6 +179,8 @@ class smaq_encodable_kernel {
             std::fabs(static_cast<double>(mean_)) +
             1.001 * options.outlier_threshold * static_cast<double>(deviation_);
         bounded_ = options.all_positive || !(outermost < static_cast<double>(most));
+        // Then no main element comes beyond its last level, nor near the last one of outliers.
+        one_bound_ = main_.levels <= outlier_.levels && threshold_ * main_.scale <= main_.levels;
     }
 
     static float divisor(const smaq_options&, const smaq_params& p) {
@@ -189,11 +191,12 @@ class smaq_encodable_kernel {
     [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
         const simd::floats z = deviations(v);
         const simd::masks outlier = outside(z);
-        const simd::floats offset = offset_of(z, outlier);
-        const simd::floats y = (z - offset) * pick(outlier, outlier_.scale, main_.scale);
+        const simd::floats offset = offset_of(z);
+        const simd::floats y = scaled(z, offset, outlier);
         // The bounds are integers, so that it does not matter which comes first, they or rounding.
-        const simd::floats inside = simd::limit(y, pick(outlier, outlier_.levels, main_.levels));
-        return {Rounding::round_small(inside, u), offset, outlier};
+        const simd::floats most = one_bound_ ? simd::broadcast(outlier_.levels)
+                                             : pick(outlier, outlier_.levels, main_.levels);
+        return {Rounding::round_small(simd::limit(y, most), u), offset, outlier};
     }
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
         simd::floats w;
@@ -203,7 +206,8 @@ class smaq_encodable_kernel {
         } else {
             w = c.q / pick(c.outlier, outlier_back_.divisor, main_back_.divisor);
         }
-        return (w + c.offset) * simd::broadcast(deviation_) + simd::broadcast(mean_);
+        w = simd::add_where(c.outlier, w, c.offset);
+        return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
     }
     /// Keeps to the range of float32, and above 0 where that was asked for.
     [[nodiscard, gnu::always_inline]] simd::floats finish(simd::floats v) const {
@@ -220,8 +224,7 @@ class smaq_encodable_kernel {
     signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
         const simd::floats z = deviations(v);
         const simd::masks outlier = outside(z);
-        const simd::floats y =
-            (z - offset_of(z, outlier)) * pick(outlier, outlier_.scale, main_.scale);
+        const simd::floats y = scaled(z, offset_of(z), outlier);
         outliers = simd::mask_bits(outlier);
         const simd::floats q = Rounding::round_small(simd::limit(y, most), u);
         return simd::add(simd::truncate_to_int(q), simd::shift_right(simd::as_ints(z), 31));
@@ -232,16 +235,19 @@ class smaq_encodable_kernel {
 
   private:
     [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
-        const simd::floats mean = simd::broadcast(mean_);
-        const simd::floats d =
-            simd::limit(simd::unless_nan(v, mean) - mean, simd::broadcast(farthest_));
-        return simd::divide_finite(d, inward_);
+        const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
+        return simd::divide_finite(simd::limit(d, simd::broadcast(farthest_)), inward_);
     }
     [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
         return simd::magnitude(z) > simd::broadcast(threshold_);
     }
-    [[gnu::always_inline]] simd::floats offset_of(simd::floats z, simd::masks outlier) const {
-        return simd::keep(outlier, simd::with_sign_of(simd::broadcast(threshold_), z));
+    [[gnu::always_inline]] simd::floats offset_of(simd::floats z) const {
+        return simd::with_sign_of(simd::broadcast(threshold_), z);
+    }
+    [[gnu::always_inline]] simd::floats scaled(simd::floats z, simd::floats offset,
+                                               simd::masks outlier) const {
+        return simd::subtract_where(outlier, z, offset) *
+               pick(outlier, outlier_.scale, main_.scale);
     }
     [[gnu::always_inline]] static simd::floats pick(simd::masks outlier, float far, float near) {
         return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
@@ -254,6 +260,7 @@ class smaq_encodable_kernel {
     simd::divisor inward_;
     bool exact_back_;
     bool bounded_ = false;
+    bool one_bound_ = false;
 };
 
 }  // namespace detail
