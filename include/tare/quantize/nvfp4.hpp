@@ -90,7 +90,11 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     /// The largest magnitude of the block in the place of its scale, until finish() knows the
     /// tensor's.
     [[nodiscard, gnu::always_inline]] nvfp4_group fit_group(std::span<const float> x) const {
-        return {largest_magnitude(x)};
+        const std::int32_t pattern =
+            detail::largest_pattern(x.data(), static_cast<extent>(x.size()));
+        if (pattern >= detail::infinity_pattern) [[unlikely]]
+            return {largest_magnitude(x)};
+        return {std::bit_cast<float>(pattern)};
     }
     void finish(params_type& p) const {
         static_assert(sizeof(nvfp4_group) == sizeof(float));
