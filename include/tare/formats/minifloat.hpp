@@ -203,6 +203,8 @@ struct minifloat {
             const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
             const std::uint32_t a = u & 0x7FFF'FFFFU;
             return finished<R>(u, ((a + R::increment(a, drop, 0U)) >> drop) << drop);
+        } else if constexpr (flushes) {
+            return flushed<R>(x, 0U);
         } else if constexpr (!Underflow::has_subnormals || !detail::adder_rounds<R, grid>) {
             return decode(encode(x));
         } else {
@@ -218,7 +220,9 @@ struct minifloat {
     /// The same for a stochastic policy and its random word.
     [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
         requires(Rounding::needs_draw) {
-        if constexpr (!Underflow::has_subnormals) {
+        if constexpr (flushes) {
+            return flushed<Rounding>(x, draw);
+        } else if constexpr (!Underflow::has_subnormals) {
             return decode(encode(x, draw));
         } else {
             const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
@@ -274,6 +278,20 @@ struct minifloat {
         static constexpr std::uint32_t max_field =
             (layout::max_code >> MantissaBits) + minifloat::min_field - 1;
     };
+
+    /// Whether subnormals are flushed by a policy that can do it to values.
+    static constexpr bool flushes = requires {
+        requires !Underflow::has_subnormals;
+        Underflow::template flushed<grid>(0U);
+    };
+
+    template <rounding_policy R>
+    [[nodiscard]] static constexpr float flushed(float x, std::uint32_t draw) noexcept {
+        const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t cut = ((a + R::increment(a, drop, draw)) >> drop) << drop;
+        return finished<R>(u, Underflow::template flushed<grid>(cut));
+    }
 
     template <rounding_policy R>
     [[nodiscard]] static constexpr code_type encode_as(std::uint32_t u,
