@@ -331,8 +331,13 @@ struct minifloat {
     [[nodiscard]] static constexpr std::uint32_t overflowed(std::uint32_t magnitude,
                                                             std::uint32_t a, std::uint32_t largest,
                                                             std::uint32_t beyond) noexcept {
+        // With the exponents of float32 a carry out of the mantissa is infinity already.
+        constexpr bool carries_over = ExponentBits == 8 && min_field == 1 && layout::has_infinity &&
+                                      std::is_same_v<Overflow, to_infinity>;
         if constexpr (R::overflow_stays_finite)
             return detail::select(a == 0x7F80'0000U, beyond, std::min(magnitude, largest));
+        else if constexpr (carries_over)
+            return magnitude;
         else if constexpr (std::is_same_v<Overflow, saturate>)
             return std::min(magnitude, largest);
         else
