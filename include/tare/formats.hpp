@@ -50,6 +50,7 @@
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/linear_levels.hpp>
 #include <tare/quantize/llm_int8.hpp>
+#include <tare/quantize/llm_int8_rows.hpp>
 #include <tare/quantize/log_statistics.hpp>
 #include <tare/quantize/mean_magnitude.hpp>
 #include <tare/quantize/mx.hpp>
