@@ -114,9 +114,10 @@ class llm_int8 {
         const std::size_t columns = p.kept.size();
         std::vector<std::uint64_t> words(columns / 8 + 1);
         std::vector<std::uint8_t> codes(columns);
+        const bool any_kept = std::ranges::count(p.kept, std::uint8_t{1}) > 0;
         for (std::size_t r = 0; r < p.rows.size(); ++r) {
             detail::encode_row(x.data() + r * columns, rows_.columns, p.rows[r], codes.data());
-            const std::size_t count = without_kept(codes, p.kept);
+            const std::size_t count = any_kept ? without_kept(codes, p.kept) : columns;
             std::memcpy(words.data(), codes.data(), count);
             writer.put(words.data(), 8 * count);
         }
