@@ -25,6 +25,7 @@
 #include <tare/lossless/bit_mask.hpp>
 #include <tare/lossless/bit_pack.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
+#include <tare/lossless/bit_pack_registers.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/block_mask.hpp>
 #include <tare/lossless/byte_lanes.hpp>
@@ -54,6 +55,7 @@
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/linear_levels.hpp>
 #include <tare/quantize/llm_int8.hpp>
+#include <tare/quantize/llm_int8_rows.hpp>
 #include <tare/quantize/log_statistics.hpp>
 #include <tare/quantize/mean_magnitude.hpp>
 #include <tare/quantize/mx.hpp>

@@ -94,12 +94,18 @@ TEST_CASE("the fast blocks of 64 agree with their plain forms") {
                 REQUIRE(fast[i] == plain[i]);
             tare::expand_64(values, mask, spread);
             tare::expand_64_plain(values, mask, plain_spread);
+            value others[64], merged[64], plain_merged[64];
+            std::reverse_copy(values, values + 64, others);
+            tare::merge_64(others, values, mask, merged);
+            tare::merge_64_plain(others, values, mask, plain_merged);
             tare::blend_64(fast, 0, zero);
             value blended[64];
             std::copy_n(values, 64, blended);
             tare::blend_64(blended, mask, value{77});
             for (std::size_t i = 0; i < 64; ++i) {
                 REQUIRE(spread[i] == plain_spread[i]);
+                REQUIRE(merged[i] == plain_merged[i]);
+                if ((mask >> i & 1) != 0) REQUIRE(merged[i] == plain_spread[i]);
                 REQUIRE(blended[i] == ((mask >> i & 1) != 0 ? value{77} : values[i]));
             }
         };

@@ -51,7 +51,40 @@ void check_every_width_and_length() {
     }
 }
 
+/// One code with one bit too many, at every place of a block and of the rest behind it.
+template <class Code>
+void check_every_wide_code() {
+    constexpr int most = 8 * static_cast<int>(sizeof(Code));
+    constexpr std::size_t count = 70;
+    for (int width = 1; width < most; ++width) {
+        for (const int bit : {width, most - 1}) {
+            for (std::size_t bad = 0; bad < count; ++bad) {
+                std::vector<Code> codes(count);
+                codes[bad] = static_cast<Code>(Code{1} << bit);
+                std::vector<std::byte> out(tare::packed_bytes(count, width));
+                REQUIRE_THROWS_AS(tare::pack_bits<Code>(codes, width, out), tare::error);
+            }
+        }
+    }
+}
+
 }  // namespace
+
+TEST_CASE("a code that is too wide is found wherever it stands") {
+    check_every_wide_code<std::uint8_t>();
+    check_every_wide_code<std::uint16_t>();
+    check_every_wide_code<std::uint32_t>();
+}
+
+TEST_CASE("packing 64 codes touches nothing behind its words") {
+    for (int width = 1; width <= 8; ++width) {
+        const auto codes = random_codes<std::uint8_t>(64, width, 3);
+        std::vector<std::byte> out(64 + 8, std::byte{0x5A});
+        tare::detail::bit_pack_kernels<std::uint8_t>::pack(width)(codes.data(), out.data());
+        for (std::size_t i = 8 * static_cast<std::size_t>(width); i < out.size(); ++i)
+            REQUIRE(out[i] == std::byte{0x5A});
+    }
+}
 
 TEST_CASE("extract and deposit agree with their plain loops") {
     const tare::random_stream draws(7, 0);

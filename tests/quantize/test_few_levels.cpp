@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -68,4 +69,32 @@ TEST_CASE("the threshold is near the best one for normal weights") {
     for (float t = 0.1F; t < 2.0F; t += 0.05F)
         best = std::min(best, error({tare::mean_magnitude(x, t).mean, t}));
     CHECK(error(q.fit(x).groups[0]) <= 1.01 * best);
+}
+
+TEST_CASE("the mean magnitude counts finite elements above the bound, for any size") {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+    const tare::random_stream random(5, 0);
+    for (const std::size_t n : {0U, 1U, 15U, 16U, 17U, 1000U, 4096U, 4097U, 9001U}) {
+        std::vector<float> x(n);
+        for (std::size_t i = 0; i < n; ++i)
+            x[i] = i % 7 == 3 ? 0.0F : random.uniform(i) - 0.5F;
+        if (n > 16) x[2] = nan, x[5] = infinity, x[11] = -infinity, x[13] = 0.25F, x[14] = 1e-40F;
+        for (const float above : {-1.0F, -0.0F, 0.0F, 0.25F, 1.0F, infinity, nan}) {
+            CAPTURE(n);
+            CAPTURE(above);
+            long double sum = 0.0L;
+            tare::extent count = 0;
+            for (const float v : x)
+                if (std::isfinite(v) && std::fabs(v) > above) {
+                    sum += static_cast<long double>(std::fabs(v));
+                    ++count;
+                }
+            const tare::magnitude_mean got = tare::mean_magnitude(x, above);
+            REQUIRE(got.count == count);
+            const long double mean = count > 0 ? sum / static_cast<long double>(count) : 0.0L;
+            // One rounding to float32; the sums in double are far finer.
+            REQUIRE(std::fabs(static_cast<long double>(got.mean) - mean) <= 0x1p-24L * mean);
+        }
+    }
 }

@@ -13,6 +13,7 @@
 #include <span>
 
 #include <tare/core/random.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/core/simd_words64.hpp>
 
 namespace tare {
@@ -24,20 +25,23 @@ inline constexpr std::size_t philox_words = 4 * philox_counters;
 
 inline constexpr std::size_t philox_rounds = 10;
 
-/// The keys of all rounds and the fixed half of the counter, in every lane.
+/// The keys of all rounds in every lane, and the fixed half of the counter.
 struct philox_keys {
     std::array<simd::words64, philox_rounds> key0;
     std::array<simd::words64, philox_rounds> key1;
-    simd::words64 stream_low;
-    simd::words64 stream_high;
+    std::array<std::uint64_t, 2> start0, start1;  // of the first two rounds
+    std::uint64_t stream;
 
-    explicit philox_keys(const random_stream& stream) noexcept
-        : stream_low(stream.stream()), stream_high(stream.stream() >> 32) {
-        auto k0 = static_cast<std::uint32_t>(stream.seed());
-        auto k1 = static_cast<std::uint32_t>(stream.seed() >> 32);
+    explicit philox_keys(const random_stream& draws) noexcept : stream(draws.stream()) {
+        auto k0 = static_cast<std::uint32_t>(draws.seed());
+        auto k1 = static_cast<std::uint32_t>(draws.seed() >> 32);
         for (std::size_t round = 0; round < philox_rounds; ++round) {
             key0[round] = simd::words64(std::uint64_t{k0});
             key1[round] = simd::words64(std::uint64_t{k1});
+            if (round < start0.size()) {
+                start0[round] = k0;
+                start1[round] = k1;
+            }
             k0 += 0x9E3779B9U;
             k1 += 0xBB67AE85U;
         }
@@ -53,9 +57,19 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
     for (std::size_t i = 0; i < philox_counters; ++i)
         counters[i] = first + i;
 
-    const words64 multiplier0(std::uint64_t{0xD2511F53U});
-    const words64 multiplier1(std::uint64_t{0xCD9E8D57U});
+    constexpr std::uint64_t factor0 = 0xD2511F53U;
+    constexpr std::uint64_t factor1 = 0xCD9E8D57U;
+    const words64 multiplier0(factor0);
+    const words64 multiplier1(factor1);
     const words64 half(std::uint64_t{0xFFFF'FFFFU});
+    // The counters of a group differ in one word alone, so that half of the first two rounds is
+    // the same for all of them.
+    const std::uint64_t p1 = factor1 * (keys.stream & 0xFFFF'FFFFU);
+    const std::uint64_t a0 = (p1 >> 32 ^ first >> 32 ^ keys.start0[0]) & 0xFFFF'FFFFU;
+    const std::uint64_t p0 = factor0 * a0;
+    const words64 xor0(p1 ^ keys.start0[1]);
+    const words64 xor2(keys.stream >> 32 ^ keys.start1[0]);
+    const words64 xor4(p0 >> 32 ^ keys.start1[1]);
     // Several registers of counters side by side: a round is a chain of a product, a shuffle and an
     // exclusive or, and one chain alone leaves the multipliers idle most of the time.
     constexpr std::size_t side = simd::lanes64 >= 8 ? 4 : (simd::lanes64 > 1 ? 2 : 1);
@@ -63,21 +77,23 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
         words64 c0[side], c1[side], c2[side], c3[side];
 #pragma GCC unroll 4
         for (std::size_t k = 0; k < side; ++k) {
-            c0[k] = simd::load(counters.data() + at + k * simd::lanes64);
-            c1[k] = c0[k] >> 32;
-            c2[k] = keys.stream_low;
-            c3[k] = keys.stream_high;
+            const words64 low =
+                simd::mul_low(simd::load(counters.data() + at + k * simd::lanes64), multiplier0);
+            c1[k] = simd::mul_low(simd::high_to_low(low) ^ xor2, multiplier1);
+            c0[k] = simd::high_to_low(c1[k]) ^ xor0;
+            c2[k] = low ^ xor4;
+            c3[k] = words64(p0);
         }
-#pragma GCC unroll 10
-        for (std::size_t round = 0; round < philox_rounds; ++round) {
+#pragma GCC unroll 8
+        for (std::size_t round = 2; round < philox_rounds; ++round) {
 #pragma GCC unroll 4
             for (std::size_t k = 0; k < side; ++k) {
-                const words64 p0 = simd::mul_low(c0[k], multiplier0);
-                const words64 p1 = simd::mul_low(c2[k], multiplier1);
-                c0[k] = simd::high_to_low(p1) ^ c1[k] ^ keys.key0[round];
-                c1[k] = p1;
-                c2[k] = simd::high_to_low(p0) ^ c3[k] ^ keys.key1[round];
-                c3[k] = p0;
+                const words64 q0 = simd::mul_low(c0[k], multiplier0);
+                const words64 q1 = simd::mul_low(c2[k], multiplier1);
+                c0[k] = simd::high_to_low(q1) ^ c1[k] ^ keys.key0[round];
+                c1[k] = q1;
+                c2[k] = simd::high_to_low(q0) ^ c3[k] ^ keys.key1[round];
+                c3[k] = q0;
             }
         }
 #pragma GCC unroll 4
@@ -124,9 +140,8 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
 /// fraction exceeds it with a probability that is right to 2^-17. Two for each word, because the
 /// generator costs more than what is usually done with a draw. On the calling thread.
 /// A function of its own, not inlined: the generator unrolls to thousands of instructions.
-[[gnu::noinline]] inline void fill_uniform_16(const random_stream& random, std::uint64_t first,
+[[gnu::noinline]] inline void fill_uniform_16(const detail::philox_keys& keys, std::uint64_t first,
                                               std::span<float> out) {
-    const detail::philox_keys keys(random);
     constexpr std::size_t block = 2 * detail::philox_words;
     std::uint32_t words[detail::philox_words];
     std::uint16_t halves[block];
@@ -138,7 +153,11 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
         std::memcpy(halves, words, sizeof words);
         const std::uint16_t* const half = halves + skip;
         float* const to = out.data() + at;
-        for (std::size_t i = 0; i < some; ++i)
+        std::size_t i = 0;
+        for (; i + simd::lanes <= some; i += simd::lanes)  // both steps are exact, fused or not
+            simd::store(to + i, simd::fma(simd::to_floats(simd::load_halves(half + i)),
+                                          simd::broadcast(0x1p-16F), simd::broadcast(0x1p-17F)));
+        for (; i < some; ++i)
             to[i] = (static_cast<float>(half[i]) + 0.5F) * 0x1p-16F;
         at += some;
     }

@@ -63,6 +63,31 @@ inline masks keep_at_most(masks m, floats a, floats b) {
 #endif
 }
 
+/// a + b where m, a elsewhere.
+inline floats add_where(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return _mm512_mask_add_ps(a, m, a, b);
+#else
+    return select(m, a + b, a);
+#endif
+}
+/// a - b where m, a elsewhere.
+inline floats subtract_where(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return _mm512_mask_sub_ps(a, m, a, b);
+#else
+    return select(m, a - b, a);
+#endif
+}
+/// a - b where m, zero elsewhere.
+inline floats keep_difference(masks m, floats a, floats b) {
+#if defined(TARE_SIMD_512)
+    return _mm512_maskz_sub_ps(m, a, b);
+#else
+    return keep(m, a - b);
+#endif
+}
+
 /// Lanes where a < b does not hold: also those with a NaN.
 inline masks not_less(floats a, floats b) {
 #if defined(TARE_SIMD_512)

@@ -24,6 +24,9 @@ inline floats trunc(floats v) {
 inline floats floor(floats v) {
     return std::floor(v);
 }
+inline void store(std::int32_t* p, ints v) {
+    *p = v;
+}
 
 #else
 
@@ -36,8 +39,24 @@ inline floats trunc(floats v) {
 inline floats floor(floats v) {
     return xsimd::floor(v);
 }
+inline void store(std::int32_t* p, ints v) {
+    v.store_unaligned(p);
+}
 
 #endif
+
+/// floor(v) for |v| < 2^22; +0 for both zeros.
+inline floats floor_small(floats v) {
+#if defined(TARE_SIMD_512)
+    // A number that large has no room for a fraction: the adder cuts it off, on either port, where
+    // the instruction for it takes one port twice.
+    constexpr int down = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+    const floats large = broadcast(0x1.8p23F);
+    return floats(_mm512_add_round_ps(v, large, down)) - large;
+#else
+    return floor(v) + broadcast(0.0F);
+#endif
+}
 
 /// |v|, by clearing the sign bit (a NaN stays one).
 inline floats magnitude(floats v) {
@@ -140,81 +159,6 @@ inline floats divide_finite(floats a, const divisor& d) {
 #endif
 
 inline constexpr std::size_t stream_alignment = 64;
-
-/// 128 floats to look up by lane, 0 <= index < 128: held in registers where there are so many.
-/// Otherwise it refers to the memory it was made from.
-class table128 {
-  public:
-#if defined(TARE_SIMD_512)
-    explicit table128(const float* values) {
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; ++i)
-            part_[i] = load(values + 16 * i);
-    }
-    [[nodiscard, gnu::always_inline]] floats operator[](ints index) const {
-        // A permutation reads the low five bits of the index and two registers.
-        const __mmask16 odd = _mm512_test_epi32_mask(index, _mm512_set1_epi32(32));
-        const __mmask16 upper = _mm512_test_epi32_mask(index, _mm512_set1_epi32(64));
-        const auto pair = [&](int i) {
-            return _mm512_permutex2var_ps(part_[i], index, part_[i + 1]);
-        };
-        return _mm512_mask_blend_ps(upper, _mm512_mask_blend_ps(odd, pair(0), pair(2)),
-                                    _mm512_mask_blend_ps(odd, pair(4), pair(6)));
-    }
-
-  private:
-    floats part_[8];
-#else
-    explicit table128(const float* values) : values_(values) {}
-    [[nodiscard]] floats operator[](ints index) const {
-#if defined(TARE_SIMD_256)
-        return _mm256_i32gather_ps(values_, index, 4);
-#elif defined(TARE_NO_SIMD)
-        return values_[index];
-#else
-        float out[lanes];
-        std::int32_t at[lanes];
-        index.store_unaligned(at);
-        for (std::size_t i = 0; i < lanes; ++i)
-            out[i] = values_[at[i]];
-        return load(out);
-#endif
-    }
-
-  private:
-    const float* values_;
-#endif
-};
-
-/// Whether a table of 32 floats is looked up in registers.
-#if defined(TARE_SIMD_512)
-inline constexpr bool looks_up_in_registers = true;
-#else
-inline constexpr bool looks_up_in_registers = false;
-#endif
-
-/// 32 floats to look up by lane, 0 <= index < 32; where not in registers, it refers to the memory
-/// it was made from.
-class table32 {
-  public:
-#if defined(TARE_SIMD_512)
-    explicit table32(const float* values) : low_(load(values)), high_(load(values + 16)) {}
-    [[nodiscard, gnu::always_inline]] floats operator[](ints index) const {
-        return _mm512_permutex2var_ps(low_, index, high_);
-    }
-
-  private:
-    floats low_, high_;
-#else
-    explicit table32(const float* values) : values_(values) {}
-    [[nodiscard]] floats operator[](ints index) const {
-        return table128(values_)[index];
-    }
-
-  private:
-    const float* values_;
-#endif
-};
 
 /// v + 1 where m, v elsewhere.
 inline ints increment_where(masks m, ints v) {

@@ -20,6 +20,7 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/formats/concept.hpp>
@@ -75,6 +76,10 @@ void require_no_shift(std::string_view function, std::span<const In> in, std::sp
 /// this one overlap: 1024 take a tenth longer.
 inline constexpr extent stream_block = 256;
 
+/// Floats that a pass past the cache asks for ahead of itself: what it does with a block at a time
+/// is too much for the machine to look beyond it.
+inline constexpr std::ptrdiff_t fetched_ahead = 4 * stream_block;
+
 /// Calls `fill(at, count, out)` on blocks that cover y: it writes elements [at, at + count) of y to
 /// `out`, which is their place or, for a tensor too large for the cache, a buffer on its way there.
 template <class Fill>
@@ -90,6 +95,21 @@ void for_each_output(std::span<float> y, const Fill& fill) {
             stream_out(block, y.data() + at, count);
         }
         simd::stream_fence();
+    });
+}
+
+/// y = x, past the cache without a stop in a buffer where y is large.
+inline void copy(std::span<const float> x, std::span<float> y) {
+    if (x.data() == y.data()) return;
+    const auto size = static_cast<extent>(y.size());
+    const bool stream = size >= stream_min_elements;
+    parallel_for(size, convert_grain, convert_work, [&](extent begin, extent end) {
+        if (!stream) {
+            std::copy_n(x.data() + begin, end - begin, y.data() + begin);
+        } else {
+            stream_out(x.data() + begin, y.data() + begin, end - begin);
+            simd::stream_fence();
+        }
     });
 }
 
@@ -117,6 +137,7 @@ void encode_range(const float* in, typename F::code_type* out, extent count, boo
     alignas(line) code_type block[stream_block];
     constexpr auto floats = stream_block * static_cast<extent>(sizeof(code_type)) / 4;
     for (; at + stream_block <= count; at += stream_block) {
+        simd::prefetch<stream_block>(in + at, fetched_ahead);
         encode_some<F>(in + at, block, stream_block);
         stream_out(reinterpret_cast<const float*>(block), reinterpret_cast<float*>(out + at),
                    floats);
@@ -207,8 +228,11 @@ template <numeric_format F>
 void round_trip(std::span<const float> x, std::span<float> y) {
     detail::require_same_size("round_trip", F::name, x.size(), y.size());
     detail::require_no_shift("round_trip", x, y);
+    if constexpr (requires { requires F::keeps_all; }) return detail::copy(x, y);
+    const bool stream = static_cast<extent>(y.size()) >= stream_min_elements;
     detail::for_each_output(y, [&](extent at, extent count, float* out) {
         const float* const in = x.data() + at;
+        if (stream) simd::prefetch<detail::stream_block>(in, detail::fetched_ahead);
 #pragma omp simd
         for (extent i = 0; i < count; ++i)
             out[i] = round_to<F>(in[i]);

@@ -18,6 +18,8 @@ struct fp32 {
     static constexpr int bits = 32;
     static constexpr bool exact_in_fp32 = true;
     static constexpr bool standalone_sign = false;
+    /// A round trip is a copy.
+    static constexpr bool keeps_all = true;
 
     [[nodiscard]] static constexpr code_type encode(float x) noexcept {
         return std::bit_cast<std::uint32_t>(x);

@@ -66,13 +66,33 @@ struct nan_as_number : Base {
         requires(rounding::needs_draw) {
         return patched<rounding>(Base::encode(x, draw), x, draw);
     }
-    [[nodiscard]] static constexpr float round(float x) noexcept { return Base::decode(encode(x)); }
+    [[nodiscard]] static constexpr float round(float x) noexcept {
+        if constexpr (Base::layout::has_nan) return Base::decode(encode(x));
+        return patched_value<detail::deterministic<rounding>>(Base::round(x), x, 0U);
+    }
     [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
         requires(rounding::needs_draw) {
-        return Base::decode(encode(x, draw));
+        if constexpr (Base::layout::has_nan) return Base::decode(encode(x, draw));
+        return patched_value<rounding>(Base::round(x, draw), x, draw);
     }
 
   private:
+    // The same on values, where no code is a NaN: it becomes the largest value or a zero.
+    template <rounding_policy R>
+    [[nodiscard]] static constexpr float patched_value(float value, float x,
+                                                       std::uint32_t draw) noexcept {
+        constexpr auto drop = static_cast<std::uint32_t>(23 - Base::mantissa_bits);
+        constexpr std::uint32_t sign_bit = 0x8000'0000U;
+        constexpr auto largest = std::bit_cast<std::uint32_t>(Base::max_value());
+        const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t sign = u & sign_bit;
+        const bool wraps = (a + R::increment(a, drop, draw)) >> 31 != 0;
+        const std::uint32_t zero = KeepsWrappedSign ? sign_bit - sign : 0U;
+        const std::uint32_t number = detail::select(wraps, zero, largest | sign);
+        return std::bit_cast<float>(
+            detail::select(a > 0x7F80'0000U, number, std::bit_cast<std::uint32_t>(value)));
+    }
     template <rounding_policy R>
     [[nodiscard]] static constexpr code_type patched(std::uint32_t code, float x,
                                                      std::uint32_t draw) noexcept {
@@ -119,10 +139,18 @@ struct check_inf : Base {
                 detail::select(code == Base::layout::max_code, 0x7F80'0000U,
                                std::bit_cast<std::uint32_t>(Base::decode(code))));
     }
-    [[nodiscard]] static constexpr float round(float x) noexcept { return decode(Base::encode(x)); }
+    [[nodiscard]] static constexpr float round(float x) noexcept { return checked(Base::round(x)); }
     [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
         requires(Base::rounding::needs_draw) {
-        return decode(Base::encode(x, draw));
+        return checked(Base::round(x, draw));
+    }
+
+  private:
+    [[nodiscard]] static constexpr float checked(float value) noexcept {
+        if constexpr (Base::layout::has_infinity) return value;
+        constexpr auto largest = std::bit_cast<std::uint32_t>(Base::max_value());
+        const std::uint32_t u = std::bit_cast<std::uint32_t>(value);
+        return std::bit_cast<float>(detail::select(u == largest, 0x7F80'0000U, u));
     }
 };
 

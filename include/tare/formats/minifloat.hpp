@@ -142,6 +142,8 @@ struct minifloat {
             const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
             const std::uint32_t a = u & 0x7FFF'FFFFU;
             return finished<R>(u, ((a + R::increment(a, drop, 0U)) >> drop) << drop);
+        } else if constexpr (flushes) {
+            return flushed<R>(x, 0U);
         } else if constexpr (!Underflow::has_subnormals || !detail::adder_rounds<R, grid>) {
             return decode(encode(x));
         } else {
@@ -157,7 +159,9 @@ struct minifloat {
     /// The same for a stochastic policy and its random word.
     [[nodiscard]] static constexpr float round(float x, std::uint32_t draw) noexcept
         requires(Rounding::needs_draw) {
-        if constexpr (!Underflow::has_subnormals) {
+        if constexpr (flushes) {
+            return flushed<Rounding>(x, draw);
+        } else if constexpr (!Underflow::has_subnormals) {
             return decode(encode(x, draw));
         } else {
             const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
@@ -214,6 +218,20 @@ struct minifloat {
             (layout::max_code >> MantissaBits) + minifloat::min_field - 1;
     };
 
+    /// Whether subnormals are flushed by a policy that can do it to values.
+    static constexpr bool flushes = requires {
+        requires !Underflow::has_subnormals;
+        Underflow::template flushed<grid>(0U);
+    };
+
+    template <rounding_policy R>
+    [[nodiscard]] static constexpr float flushed(float x, std::uint32_t draw) noexcept {
+        const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
+        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t cut = ((a + R::increment(a, drop, draw)) >> drop) << drop;
+        return finished<R>(u, Underflow::template flushed<grid>(cut));
+    }
+
     template <rounding_policy R>
     [[nodiscard]] static constexpr code_type encode_as(std::uint32_t u,
                                                        std::uint32_t draw) noexcept {
@@ -252,8 +270,13 @@ struct minifloat {
     [[nodiscard]] static constexpr std::uint32_t overflowed(std::uint32_t magnitude,
                                                             std::uint32_t a, std::uint32_t largest,
                                                             std::uint32_t beyond) noexcept {
+        // With the exponents of float32 a carry out of the mantissa is infinity already.
+        constexpr bool carries_over = ExponentBits == 8 && min_field == 1 && layout::has_infinity &&
+                                      std::is_same_v<Overflow, to_infinity>;
         if constexpr (R::overflow_stays_finite)
             return detail::select(a == 0x7F80'0000U, beyond, std::min(magnitude, largest));
+        else if constexpr (carries_over)
+            return magnitude;
         else if constexpr (std::is_same_v<Overflow, saturate>)
             return std::min(magnitude, largest);
         else

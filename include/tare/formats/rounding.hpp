@@ -236,6 +236,11 @@ struct flush_to_zero {
         return detail::select(q < (Grid::min_field << Grid::mantissa), 0U,
                               q - ((Grid::min_field - 1) << Grid::mantissa));
     }
+    /// The same from a float32 magnitude that was rounded to the mantissa, to a float32 magnitude.
+    template <class Grid>
+    static constexpr std::uint32_t flushed(std::uint32_t rounded) noexcept {
+        return detail::select(rounded < Grid::min_field << 23, 0U, rounded);
+    }
 };
 
 /// No subnormals: as flush_to_zero, but a number above half the smallest normal one becomes that
@@ -253,6 +258,14 @@ struct flush_to_nearest {
             detail::select(q > ((Grid::min_field - 1) << Grid::mantissa), smallest, 0U);
         return detail::select(q < (Grid::min_field << Grid::mantissa), below,
                               q - ((Grid::min_field - 1) << Grid::mantissa));
+    }
+    /// As flush_to_zero::flushed.
+    template <class Grid>
+    static constexpr std::uint32_t flushed(std::uint32_t rounded) noexcept {
+        constexpr std::uint32_t smallest = Grid::min_field << 23;
+        const std::uint32_t below =
+            detail::select(rounded > (Grid::min_field - 1) << 23, smallest, 0U);
+        return detail::select(rounded < smallest, below, rounded);
     }
 };
 

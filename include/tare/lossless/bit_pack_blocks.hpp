@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <tare/core/bits.hpp>
+#include <tare/lossless/bit_pack_registers.hpp>
 
 namespace tare {
 
@@ -71,9 +72,9 @@ using lane_type =
 inline constexpr std::size_t pack_block = 64;        // codes
 inline constexpr std::size_t max_packed_words = 32;  // of a block, at 32 bits a code
 
-// Packs 64 codes into Width words and returns the OR of the codes, for the range check.
+// Packs 64 codes into Width words, by pieces. Returns the OR of the codes, for the range check.
 template <int Width, packable_code Code>
-Code pack_64(const Code* codes, std::byte* out) noexcept {
+Code pack_pieces_64(const Code* codes, std::byte* out) noexcept {
     using lanes = bit_lanes<Width>;
     lane_type<lanes::lane_bits> narrow[pack_block];
     Code seen = 0;
@@ -99,9 +100,9 @@ Code pack_64(const Code* codes, std::byte* out) noexcept {
     return seen;
 }
 
-// Unpacks Width words into 64 codes.
+// Unpacks Width words into 64 codes, by pieces.
 template <int Width, packable_code Code>
-void unpack_64(const std::byte* in, Code* codes) noexcept {
+void unpack_pieces_64(const std::byte* in, Code* codes) noexcept {
     using lanes = bit_lanes<Width>;
     std::uint64_t words[Width];
     std::memcpy(words, in, sizeof words);
@@ -121,6 +122,26 @@ void unpack_64(const std::byte* in, Code* codes) noexcept {
     std::memcpy(narrow, pieces, sizeof narrow);
     for (std::size_t i = 0; i < pack_block; ++i)
         codes[i] = static_cast<Code>(narrow[i]);
+}
+
+// Packs 64 codes into Width words the fastest way. What it returns has bits beyond Width if and
+// only if a code has.
+template <int Width, packable_code Code>
+Code pack_64(const Code* codes, std::byte* out) noexcept {
+#if defined(TARE_SIMD_512) && defined(__AVX512VBMI__)
+    if constexpr (Width <= 8)
+        return pack_registers_64<Width>(codes, out) ? Code{0} : static_cast<Code>(~Code{0});
+#endif
+    return pack_pieces_64<Width>(codes, out);
+}
+
+// Unpacks Width words into 64 codes the fastest way.
+template <int Width, packable_code Code>
+void unpack_64(const std::byte* in, Code* codes) noexcept {
+#if defined(TARE_SIMD_512) && defined(__AVX512VBMI__)
+    if constexpr (Width <= 8) return unpack_registers_64<Width>(in, codes);
+#endif
+    unpack_pieces_64<Width>(in, codes);
 }
 
 // One pair of functions per width that the code type can hold, reached by an index: the width is a

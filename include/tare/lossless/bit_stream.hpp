@@ -75,26 +75,38 @@ class bit_writer {
         out_ += 8;
     }
 
-    /// Appends the first `bits` bits of an array of words; bits behind the last one are ignored.
+    /// Appends the first `bits` bits of an array of words that lies elsewhere; bits behind the last
+    /// one are ignored.
     void put(const std::uint64_t* words, std::size_t bits) noexcept {
-        // Locals, because a store through a pointer to bytes may alias every member.
-        std::byte* out = out_;
-        std::uint64_t pending = pending_;
-        const unsigned fill = fill_;
-        for (; bits >= 64; bits -= 64, ++words, out += 8) {
-            const std::uint64_t whole = pending | *words << fill;
-            pending = *words >> 1 >> (63 - fill);
-            std::memcpy(out, &whole, sizeof whole);
+        const std::size_t whole = bits / 64;
+        if (whole > 0) {
+            // Each word from its two neighbours, not from what the last step left: a loop that goes
+            // over many words at once. Locals, because a store through a pointer to bytes may alias
+            // every member.
+            const unsigned fill = fill_;
+            std::byte* const out = out_;
+            const auto high = [fill](std::uint64_t word) {
+                return word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
+            };
+            const std::uint64_t first = pending_ | words[0] << fill;
+            std::memcpy(out, &first, sizeof first);
+#pragma omp simd
+            for (std::size_t i = 1; i < whole; ++i) {
+                const std::uint64_t word = high(words[i - 1]) | words[i] << fill;
+                std::memcpy(out + 8 * i, &word, sizeof word);
+            }
+            pending_ = high(words[whole - 1]);
+            out_ = out + 8 * whole;
         }
-        out_ = out;
-        pending_ = pending;
-        if (bits == 0) return;
-        const int rest = static_cast<int>(bits);
-        put_wide(*words & low_mask(rest), rest);
+        if (bits % 64 == 0) return;
+        const int rest = static_cast<int>(bits % 64);
+        put_wide(words[whole] & low_mask(rest), rest);
     }
 
     /// Bits written so far.
-    [[nodiscard]] std::int64_t bits() const noexcept { return 8 * (out_ - begin_) + fill_; }
+    [[nodiscard]] std::int64_t bits() const noexcept {
+        return 8 * (out_ - begin_) + fill_;
+    }
 
     /// Fills the last byte with zero bits and returns the bytes written; then the writer is done.
     [[nodiscard]] std::size_t finish() noexcept {

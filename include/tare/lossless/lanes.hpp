@@ -86,6 +86,18 @@ void expand_64_plain(const T* packed, std::uint64_t mask, T* out) noexcept {
         out[std::countr_zero(mask)] = *packed++;
 }
 
+/// Writes 64 values to `out`: the next of `marked` where the mask is 1, the next of `others` where
+/// it is 0. The plain reference of merge_64.
+template <class T>
+void merge_64_plain(const T* others, const T* marked, std::uint64_t mask, T* out) noexcept {
+    for (std::size_t i = 0; i < mask_block; ++i) {
+        const bool mark = (mask >> i & 1) != 0;
+        out[i] = mark ? *marked : *others;
+        marked += mark ? 1 : 0;
+        others += mark ? 0 : 1;
+    }
+}
+
 #if TARE_LANES_AVX512
 
 /// As within_64_plain.
@@ -246,6 +258,27 @@ void expand_64(const T* packed, std::uint64_t mask, T* out) noexcept {
     }
 #endif
     expand_64_plain(packed, mask, out);
+}
+
+/// As merge_64_plain, but reads up to 64 values from each.
+template <class T>
+void merge_64(const T* others, const T* marked, std::uint64_t mask, T* out) noexcept {
+#if TARE_LANES_AVX512
+    if constexpr (sizeof(T) == 4) {
+        for (int part = 0; part < 4; ++part) {
+            const auto bits = static_cast<__mmask16>(mask >> (16 * part));
+            const auto rest = static_cast<__mmask16>(~bits);
+            const __m512i v = _mm512_maskz_expand_epi32(rest, _mm512_loadu_si512(others));
+            const __m512i w = _mm512_loadu_si512(marked);
+            _mm512_storeu_si512(out + 16 * part, _mm512_mask_expand_epi32(v, bits, w));
+            const int count = std::popcount(static_cast<unsigned>(bits));
+            marked += count;
+            others += 16 - count;
+        }
+        return;
+    }
+#endif
+    merge_64_plain(others, marked, mask, out);
 }
 
 /// Writes `value` where the mask is 1.

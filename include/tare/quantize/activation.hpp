@@ -17,6 +17,7 @@
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/linear.hpp>
@@ -73,10 +74,14 @@ class activation_linear : public grouped_quantizer<activation_linear, activation
     void encode_values(const float* x, extent n, const activation_group& group,
                        std::uint16_t* codes) const {
         const auto mask = static_cast<std::uint32_t>(low_mask(bits_));
-        for (extent i = 0; i < n; ++i)
+        const float most = group.max_abs;
+        const float step = group.inv_scale;
+#pragma omp simd
+        for (extent i = 0; i < n; ++i) {
+            const float q = std::nearbyint(detail::bounded(x[i], most) / step);
             codes[i] = static_cast<std::uint16_t>(
-                static_cast<std::uint32_t>(static_cast<std::int32_t>(quantize(x[i], group))) &
-                mask);
+                static_cast<std::uint32_t>(static_cast<std::int32_t>(q)) & mask);
+        }
     }
     void decode_values(const std::uint16_t* codes, extent n, const activation_group& group,
                        float* y) const {

@@ -61,19 +61,67 @@ namespace detail {
     return extreme;
 }
 
-/// What both formats share: blocks of 32, a 16-bit scale.
-template <class Derived>
-class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
+}  // namespace detail
+
+/// 4 bits: the element of largest magnitude becomes -8. int(v + 8.5) within 0 to 15, NaN as 8.
+struct q4_0_levels {
+    static constexpr std::string_view name = "q4_0";
+    static constexpr int bits = 4;
+    [[gnu::always_inline]] static float scale(std::span<const float> x) noexcept {
+        return detail::first_extreme(x) / -8.0F;
+    }
+    static std::int32_t rounded(float v) noexcept {
+        // Beyond 16 every code is the outermost one.
+        const auto whole = static_cast<std::int32_t>(detail::bounded(v, 16.0F) + 8.5F);
+        return std::clamp(whole, 0, 15) - 8;
+    }
+    static constexpr std::uint32_t code(std::int32_t q) noexcept {
+        return static_cast<std::uint32_t>(q + 8);
+    }
+    static constexpr std::int32_t integer(std::uint32_t code) noexcept {
+        return static_cast<std::int32_t>(code) - 8;
+    }
+};
+
+/// 8 bits, two's complement: half away from zero, within -127 to 127, NaN as 0.
+struct q8_0_levels {
+    static constexpr std::string_view name = "q8_0";
+    static constexpr int bits = 8;
+    [[gnu::always_inline]] static float scale(std::span<const float> x) noexcept {
+        return largest_magnitude(x) / 127.0F;
+    }
+    static std::int32_t rounded(float v) noexcept {
+        // Bounded first, because the bound is an integer.
+        return detail::nearest_away_integer(detail::bounded(v, 127.0F));
+    }
+    static constexpr std::uint32_t code(std::int32_t q) noexcept {
+        return static_cast<std::uint32_t>(q) & 0xFFU;
+    }
+    static constexpr std::int32_t integer(std::uint32_t code) noexcept {
+        return from_twos_complement(code, 8);
+    }
+};
+
+/// Blocks of 32 with a 16-bit scale; `Levels` says how the scale follows from the elements and
+/// which integers and codes there are. Gradient: identity.
+/// Storage: Levels::bits per element and 16 bits per block.
+template <class Levels>
+class ggml_blocks : public grouped_quantizer<ggml_blocks<Levels>, ggml_group> {
   public:
+    static constexpr std::string_view name = Levels::name;
     static constexpr extent block = 32;
 
-    ggml_quantizer() = default;
+    ggml_blocks() = default;
     /// `columns`: length of a row, 0 for one long row; blocks start anew at every row.
-    explicit ggml_quantizer(extent columns) : rows_{columns} {}
+    explicit ggml_blocks(extent columns) : rows_{columns} {}
 
     [[nodiscard]] constexpr extent group_size(extent) const noexcept { return block; }
     [[nodiscard]] constexpr extent row_length(extent n) const { return rows_.row_length(n); }
+    [[nodiscard]] constexpr int code_bits() const noexcept { return Levels::bits; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 16; }
+    [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
+        return {Levels::scale(x), 0};
+    }
     /// Rounds the scales, many at once; they saturate.
     void finish_groups(ggml_group* groups, extent count) const {
         constexpr extent most = 64;
@@ -93,114 +141,55 @@ class ggml_quantizer : public grouped_quantizer<Derived, ggml_group> {
                 group[g] = {exact[g], half[g]};
         }
     }
+    template <class Code>
+    [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
+                                              Code* codes) const {
+        const float divisor = divisor_of(group);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            codes[i] = static_cast<Code>(Levels::code(Levels::rounded(x[i] / divisor)));
+    }
+    template <class Code>
+    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
+                                              float* y) const {
+        const float d = fp16::decode(group.half);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(Levels::integer(codes[i])) * d;
+    }
+    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
+                                           const ggml_group& group) const {
+        const float divisor = divisor_of(group);
+        const float d = fp16::decode(group.half);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i)
+            y[i] = static_cast<float>(Levels::rounded(x[i] / divisor)) * d;
+    }
+
     void put_group(code_writer& out, const ggml_group& group) const {
         out.put(group.half, 16);
     }
     [[nodiscard]] ggml_group get_group(code_reader& in) const {
         const auto half = static_cast<std::uint16_t>(in.get(16));
         const float d = fp16::decode(half);
-        require(is_finite(d), Derived::name, ": a block scale of ", d,
+        require(is_finite(d), name, ": a block scale of ", d,
                 " in the stream; it must be finite, the stream is damaged");
         return {d, half};
     }
 
-  protected:
+  private:
     /// What to divide by: without a scale every quotient is 0, or a NaN, which is taken for 0.
     [[nodiscard]] static float divisor_of(const ggml_group& group) noexcept {
         return group.exact == 0.0F ? std::numeric_limits<float>::infinity() : group.exact;
     }
 
-  private:
     row_blocks rows_;
 };
 
-}  // namespace detail
-
-/// 4.5 bits per element. Gradient: identity.
-class q4_0 : public detail::ggml_quantizer<q4_0> {
-  public:
-    static constexpr std::string_view name = "q4_0";
-    using detail::ggml_quantizer<q4_0>::ggml_quantizer;
-
-    [[nodiscard]] constexpr int code_bits() const noexcept { return 4; }
-    [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
-        return {detail::first_extreme(x) / -8.0F, 0};
-    }
-    template <class Code>
-    [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
-                                              Code* codes) const {
-        const float divisor = divisor_of(group);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            codes[i] = static_cast<Code>(code(x[i] / divisor));
-    }
-    template <class Code>
-    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
-                                              float* y) const {
-        const float d = fp16::decode(group.half);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(static_cast<std::int32_t>(codes[i]) - 8) * d;
-    }
-    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
-                                           const ggml_group& group) const {
-        const float divisor = divisor_of(group);
-        const float d = fp16::decode(group.half);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(code(x[i] / divisor) - 8) * d;
-    }
-
-  private:
-    // int(v + 8.5) within 0 to 15, NaN as 0. Beyond 16 every code is the outermost one.
-    static std::int32_t code(float v) noexcept {
-        const auto whole = static_cast<std::int32_t>(detail::bounded(v, 16.0F) + 8.5F);
-        return std::clamp(whole, 0, 15);
-    }
-};
-
-/// 8.5 bits per element. Gradient: identity.
-class q8_0 : public detail::ggml_quantizer<q8_0> {
-  public:
-    static constexpr std::string_view name = "q8_0";
-    using detail::ggml_quantizer<q8_0>::ggml_quantizer;
-
-    [[nodiscard]] constexpr int code_bits() const noexcept { return 8; }
-    [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
-        return {largest_magnitude(x) / 127.0F, 0};
-    }
-    template <class Code>
-    [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
-                                              Code* codes) const {
-        const float divisor = divisor_of(group);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            codes[i] =
-                static_cast<Code>(static_cast<std::uint32_t>(integer(x[i] / divisor)) & 0xFFU);
-    }
-    template <class Code>
-    [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
-                                              float* y) const {
-        const float d = fp16::decode(group.half);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(from_twos_complement(codes[i], 8)) * d;
-    }
-    [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
-                                           const ggml_group& group) const {
-        const float divisor = divisor_of(group);
-        const float d = fp16::decode(group.half);
-#pragma omp simd
-        for (extent i = 0; i < n; ++i)
-            y[i] = static_cast<float>(integer(x[i] / divisor)) * d;
-    }
-
-  private:
-    // Half away from zero, within -127 to 127; bounded first, because the bound is an integer.
-    static std::int32_t integer(float v) noexcept {
-        return detail::nearest_away_integer(detail::bounded(v, 127.0F));
-    }
-};
+/// 4.5 bits per element.
+using q4_0 = ggml_blocks<q4_0_levels>;
+/// 8.5 bits per element.
+using q8_0 = ggml_blocks<q8_0_levels>;
 
 static_assert(packing_quantizer<q4_0> && packing_quantizer<q8_0>);
 

@@ -9,18 +9,23 @@
 // Source: Dettmers, Lewis, Belkada, Zettlemoyer 2022, "LLM.int8()", sections 2.1 and 3.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <limits>
+#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/lossless/bit_stream.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/llm_int8_rows.hpp>
+#include <tare/quantize/packed.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
@@ -51,26 +56,28 @@ class llm_int8 {
     [[nodiscard]] params_type fit(std::span<const float> x) const {
         const extent rows = row_count(x.size());
         params_type p;
-        p.kept.assign(static_cast<std::size_t>(rows > 0 ? rows_.columns : 0), 0);
-        for (extent r = 0; r < rows; ++r) {
-            const float* row = x.data() + r * rows_.columns;
-            for (std::size_t c = 0; c < p.kept.size(); ++c)
-                p.kept[c] = p.kept[c] != 0 || std::fabs(row[c]) >= threshold_ ? 1 : 0;
-        }
-        p.rows.assign(static_cast<std::size_t>(rows), 0.0F);
-        for (extent r = 0; r < rows; ++r) {
-            const float* row = x.data() + r * rows_.columns;
-            float most = 0.0F;
-            for (std::size_t c = 0; c < p.kept.size(); ++c) {
-                const float magnitude = std::fabs(row[c]);
-                if (p.kept[c] == 0 && is_finite(magnitude)) most = std::max(most, magnitude);
-            }
-            p.rows[static_cast<std::size_t>(r)] = most;
-        }
+        const extent columns = rows > 0 ? rows_.columns : 0;
+        p.kept.assign(static_cast<std::size_t>(columns), 0);
+        std::vector<std::int32_t> most(p.kept.size());
+        parallel_for(columns, 64, 2 * rows, [&](extent begin, extent end) {
+            for (extent r = 0; r < rows; ++r)
+                detail::raise_columns(x.data() + r * columns + begin, end - begin,
+                                      most.data() + begin);
+        });
+        for (std::size_t c = 0; c < p.kept.size(); ++c)
+            p.kept[c] = std::bit_cast<float>(most[c]) >= threshold_ ? 1 : 0;
+        p.rows.resize(static_cast<std::size_t>(rows));
+        const std::vector<std::uint32_t> masks = masks_of(p);
+        parallel_for(rows, 1, 2 * rows_.columns, [&](extent begin, extent end) {
+            for (extent r = begin; r < end; ++r)
+                p.rows[static_cast<std::size_t>(r)] =
+                    detail::largest_unmasked(x.data() + r * columns, masks.data(), columns);
+        });
         return p;
     }
 
-    /// Integer of one coded element in a row of largest magnitude m.
+    /// Integer of one coded element in a row of largest magnitude m, and its value: the plain
+    /// references of the loops.
     [[nodiscard]] static float quantize(float x, float m) noexcept {
         if (m == 0.0F || x != x) return 0.0F;
         // In double: x 127 overflows float32 where x itself does not.
@@ -84,39 +91,44 @@ class llm_int8 {
     void fake_quantize(std::span<const float> x, const params_type& p, std::span<float> y) const {
         detail::require_same_size(name, x.size(), y.size());
         check(x.size(), p);
-        parallel_for(static_cast<extent>(p.rows.size()), 1, 16 * rows_.columns,
-                     [&](extent begin, extent end) {
-                         for (extent r = begin; r < end; ++r)
-                             for (extent c = 0; c < rows_.columns; ++c) {
-                                 const auto i = static_cast<std::size_t>(r * rows_.columns + c);
-                                 const float m = p.rows[static_cast<std::size_t>(r)];
-                                 y[i] = p.kept[static_cast<std::size_t>(c)] != 0
-                                            ? x[i]
-                                            : dequantize(quantize(x[i], m), m);
-                             }
-                     });
+        const std::vector<std::uint32_t> masks = masks_of(p);
+        const extent columns = rows_.columns;
+        parallel_for(
+            static_cast<extent>(p.rows.size()), 1, 16 * columns, [&](extent begin, extent end) {
+                for (extent r = begin; r < end; ++r)
+                    detail::round_row(x.data() + r * columns, y.data() + r * columns, masks.data(),
+                                      columns, p.rows[static_cast<std::size_t>(r)]);
+            });
     }
 
     /// Which columns are kept, codes of the others in order, kept elements, rows' magnitudes.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
         check(x.size(), p);
         packed_tensor out;
-        code_writer writer(out);
+        out.bits = storage(x, p).total_bits();
+        const auto size = static_cast<std::size_t>((out.bits + 7) / 8);
+        out.bytes.resize(size + 8);  // a writer stores whole words
+        bit_writer writer(out.bytes.data());
         for (const std::uint8_t kept : p.kept)
             writer.put(kept, 1);
-        for (const bool kept : {false, true})
-            for (std::size_t i = 0; i < x.size(); ++i) {
-                const auto columns = static_cast<std::size_t>(rows_.columns);
-                if ((p.kept[i % columns] != 0) != kept) continue;
-                if (kept) {
-                    writer.put_float(x[i]);
-                } else {
-                    const auto q = static_cast<std::int32_t>(quantize(x[i], p.rows[i / columns]));
-                    writer.put(static_cast<std::uint32_t>(q), 8);
-                }
-            }
+        const std::size_t columns = p.kept.size();
+        std::vector<std::uint64_t> words(columns / 8 + 1);
+        std::vector<std::uint8_t> codes(columns);
+        const bool any_kept = std::ranges::count(p.kept, std::uint8_t{1}) > 0;
+        for (std::size_t r = 0; r < p.rows.size(); ++r) {
+            detail::encode_row(x.data() + r * columns, rows_.columns, p.rows[r], codes.data());
+            const std::size_t count = any_kept ? without_kept(codes, p.kept) : columns;
+            std::memcpy(words.data(), codes.data(), count);
+            writer.put(words.data(), 8 * count);
+        }
+        for (std::size_t r = 0; r < p.rows.size(); ++r)
+            for (std::size_t c = 0; c < columns; ++c)
+                if (p.kept[c] != 0)
+                    writer.put(std::bit_cast<std::uint32_t>(x[r * columns + c]), 32);
         for (const float m : p.rows)
-            writer.put_float(m);
+            writer.put(std::bit_cast<std::uint32_t>(m), 32);
+        static_cast<void>(writer.finish());
+        out.bytes.resize(size);
         return out;
     }
     /// Codes of the elements that are coded, without those of kept columns.
@@ -133,30 +145,39 @@ class llm_int8 {
     }
     /// Throws tare::error with the byte offset on a stream of another size.
     void decode(const packed_tensor& packed, std::span<float> y) const {
-        const extent rows = row_count(y.size());
-        const auto columns = static_cast<std::size_t>(rows_.columns);
-        code_reader reader(packed, name);
-        std::vector<bool> kept(rows > 0 ? columns : 0);
-        for (std::size_t c = 0; c < kept.size(); ++c)
-            kept[c] = reader.get(1) != 0;
-        for (const bool which : {false, true})
-            for (std::size_t i = 0; i < y.size(); ++i) {
-                if (kept[i % columns] != which) continue;
-                y[i] = which ? reader.get_float()
-                             : static_cast<float>(from_twos_complement(
-                                   static_cast<std::uint32_t>(reader.get(8)), 8));
-            }
-        for (extent r = 0; r < rows; ++r) {
-            const float m = reader.get_float();
-            require(is_finite(m) && m >= 0.0F, name, ": a row magnitude of ", m,
-                    " in the stream; it must be finite and not negative");
-            for (std::size_t c = 0; c < columns; ++c)
-                if (!kept[c]) {
-                    float& v = y[static_cast<std::size_t>(r) * columns + c];
-                    v = dequantize(v, m);
-                }
+        const auto rows = static_cast<std::size_t>(row_count(y.size()));
+        const std::size_t columns = rows > 0 ? static_cast<std::size_t>(rows_.columns) : 0;
+        static_cast<void>(code_reader(packed, name));  // size and padding
+        bit_reader codes_in(packed.bytes, name, 0);
+        std::vector<std::uint8_t> kept(columns);
+        for (std::uint8_t& one : kept)
+            one = static_cast<std::uint8_t>(codes_in.take(1));
+        const auto kept_count = static_cast<std::size_t>(std::ranges::count(kept, std::uint8_t{1}));
+        const std::size_t coded = columns - kept_count;
+        const std::size_t bits = columns + rows * (8 * coded + 32 * kept_count + 32);
+        require(packed.bits == static_cast<std::int64_t>(bits), name, ": byte ",
+                packed.bytes.size(), ": the stream has ", packed.bits, " bits where ", rows,
+                " rows with ", kept_count, " kept columns take ", bits,
+                "; it was cut or belongs to another tensor");
+        bit_reader kept_in = codes_in;
+        kept_in.skip(rows * 8 * coded);
+        bit_reader rows_in = kept_in;
+        rows_in.skip(rows * 32 * kept_count);
+        std::vector<std::uint64_t> words(coded / 8 + 1);
+        std::vector<std::uint8_t> codes(columns);
+        for (std::size_t r = 0; r < rows; ++r) {
+            const float m = std::bit_cast<float>(static_cast<std::uint32_t>(rows_in.take(32)));
+            require(is_finite(m) && m >= 0.0F, name, ": byte ", rows_in.byte() - 4,
+                    ": a row magnitude of ", m, "; it must be finite and not negative");
+            codes_in.take(words.data(), 8 * coded);
+            std::memcpy(codes.data(), words.data(), coded);
+            with_kept(codes, kept, coded);
+            float* const row = y.data() + r * columns;
+            detail::decode_row(codes.data(), static_cast<extent>(columns), m, row);
+            for (std::size_t c = 0; c < columns && kept_count > 0; ++c)
+                if (kept[c] != 0)
+                    row[c] = std::bit_cast<float>(static_cast<std::uint32_t>(kept_in.take(32)));
         }
-        reader.expect_end();
     }
 
     /// Straight through: dx = dy.
@@ -185,6 +206,34 @@ class llm_int8 {
     }
 
   private:
+    // All ones for kept columns.
+    [[nodiscard]] static std::vector<std::uint32_t> masks_of(const params_type& p) {
+        std::vector<std::uint32_t> masks(p.kept.size());
+        for (std::size_t c = 0; c < masks.size(); ++c)
+            masks[c] = p.kept[c] != 0 ? ~0U : 0U;
+        return masks;
+    }
+    // Moves the codes of columns that are not kept to the front; returns how many.
+    static std::size_t without_kept(std::vector<std::uint8_t>& codes,
+                                    const std::vector<std::uint8_t>& kept) {
+        std::size_t count = 0;
+        for (std::size_t c = 0; c < kept.size(); ++c) {
+            codes[count] = codes[c];
+            count += kept[c] != 0 ? 0 : 1;
+        }
+        return count;
+    }
+    // The inverse, from the back.
+    static void with_kept(std::vector<std::uint8_t>& codes, const std::vector<std::uint8_t>& kept,
+                          std::size_t count) {
+        for (std::size_t c = kept.size(); c-- > count;) {
+            if (kept[c] != 0) {
+                codes[c] = 0;
+            } else {
+                codes[c] = codes[--count];
+            }
+        }
+    }
     [[nodiscard]] extent row_count(std::size_t elements) const {
         const extent n = static_cast<extent>(elements);
         return n / rows_.group_size(n);

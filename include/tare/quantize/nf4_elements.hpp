@@ -18,6 +18,7 @@
 #include <tare/core/shape.hpp>
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/formats/nf4.hpp>
 
 namespace tare {

@@ -93,7 +93,6 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
         return {largest_magnitude(x)};
     }
     void finish(params_type& p) const {
-        static_assert(sizeof(nvfp4_group) == sizeof(float));
         std::int32_t most = 0;  // as a bit pattern: an integer maximum is vectorised
         for (const nvfp4_group& group : p.groups)
             most = std::max(most, std::bit_cast<std::int32_t>(group.scale));
@@ -103,9 +102,14 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
         p.tensor.scale = t;
         parallel_for(static_cast<extent>(p.groups.size()), 256, 16, [&](extent begin, extent end) {
             nvfp4_group* const groups = p.groups.data();
+            const float by = t;  // its own, which no store can change
+            if (by == 0.0F) {
+                std::fill(groups + begin, groups + end, nvfp4_group{});
+                return;
+            }
 #pragma omp simd
             for (extent g = begin; g < end; ++g)
-                groups[g].scale = block_scale(groups[g].scale, t);
+                groups[g].scale = block_scale(groups[g].scale, by);
         });
     }
     [[nodiscard]] nvfp4_coder coder(const nvfp4_tensor& t) const noexcept {
@@ -136,12 +140,14 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     }
 
   private:
-    // E4M3(clamp((m / 6) / t, 2^-6, 448)), 0 without a tensor scale.
+    static_assert(sizeof(nvfp4_group) == sizeof(float));
+
+    // E4M3(clamp((m / 6) / t, 2^-6, 448)). The larger of two patterns: a choice between floats
+    // would keep the loop around it from being vectorised.
     static float block_scale(float m, float t) noexcept {
-        const float wanted = m / fp4_e2m1::max_value() / t;
-        const float above = wanted > least_scale ? wanted : least_scale;
-        const float scale = fp8_e4m3::round(above);  // the format saturates
-        return t > 0.0F ? scale : 0.0F;
+        const auto wanted = std::bit_cast<std::uint32_t>(m / fp4_e2m1::max_value() / t);
+        const auto least = std::bit_cast<std::uint32_t>(least_scale);
+        return fp8_e4m3::round(std::bit_cast<float>(std::max(wanted, least)));  // it saturates
     }
 
     row_blocks rows_;

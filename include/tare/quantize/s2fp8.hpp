@@ -27,6 +27,8 @@
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/core/simd_tables.hpp>
+#include <tare/formats/rounding.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/log_statistics.hpp>
@@ -76,41 +78,47 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
 
     void encode_values(const float* x, extent n, const s2fp8_group& group,
                        std::uint16_t* codes) const {
-        float level[detail::map_chunk];
+        float levels[detail::map_chunk];  // bits of integers
         with_levels(group, [&](const auto& find, const vectors&) {
-            map_elements(x, level, 0, n, false,
-                         [=](simd::floats v, extent) { return simd::to_floats(find(v)); });
+            map_elements(x, levels, 0, n, false,
+                         [=](simd::floats v, extent) { return simd::as_floats(find(v)); });
         });
 #pragma omp simd
         for (extent i = 0; i < n; ++i) {
-            const int code = detail::s2fp8_code(static_cast<int>(level[i]));
-            const int sign = std::bit_cast<std::int32_t>(x[i]) < 0 ? 0x80 : 0;
-            const int signed_code = code != 0 ? code | sign : 0;
-            codes[i] = static_cast<std::uint16_t>(x[i] == x[i] ? signed_code : nan_code);
+            const auto level = std::bit_cast<std::uint32_t>(levels[i]);
+            const auto pattern = std::bit_cast<std::uint32_t>(x[i]);
+            const std::uint32_t code = detail::s2fp8_code(level);
+            const std::uint32_t sign = detail::select(code != 0, pattern >> 24 & 0x80U, 0U);
+            const bool number = (pattern & 0x7FFFFFFFU) <= 0x7F800000U;
+            codes[i] = static_cast<std::uint16_t>(detail::select(number, code | sign, nan_code));
         }
     }
-    template <class Code>
-    void decode_values(const Code* codes, extent n, const s2fp8_group& group, float* y) const {
-        float values[256];  // of all codes
-        for (int code = 0; code < 128; ++code) {
-            const bool number = code <= detail::s2fp8_code(detail::s2fp8_top_level);
-            const float size = number ? group.levels.value(detail::s2fp8_level(code))
-                                      : std::numeric_limits<float>::quiet_NaN();
-            values[code] = size;
-            values[code + 128] = code != 0 ? -size : size;
+    void decode_values(const std::uint16_t* codes, extent n, const s2fp8_group& group,
+                       float* y) const {
+        float sizes[128];  // of all codes
+        for (std::uint32_t code = 0; code < 128; ++code)
+            sizes[code] = code <= detail::s2fp8_code(detail::s2fp8_top_level)
+                              ? group.levels.value(detail::s2fp8_level(static_cast<int>(code)))
+                              : std::numeric_limits<float>::quiet_NaN();
+        const simd::table128 table(sizes);
+        const simd::ints low(0x7F);
+        constexpr auto lanes = static_cast<extent>(simd::lanes);
+        extent i = 0;
+        for (; i + lanes <= n; i += lanes) {
+            const simd::ints code = simd::load_halves(codes + i);
+            const simd::floats sign = simd::as_floats(simd::shift_left(code, 24));
+            simd::store(y + i, signed_value(table[code & low], sign));
         }
-        for (extent i = 0; i < n; ++i)
-            y[i] = values[codes[i] & 0xFFU];
+        for (; i < n; ++i) {
+            const float size = sizes[codes[i] & 0x7FU];
+            y[i] = ((codes[i] & 0x80U) != 0 ? -size : size) + 0.0F;
+        }
     }
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
                      const s2fp8_group& group) const {
         with_levels(group, [&](const auto& find, const vectors& levels) {
             map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
-                const simd::floats size = levels.values(find(v));
-                // Whatever became zero is +0.
-                const simd::floats value =
-                    simd::keep(size > simd::broadcast(0.0F), simd::with_sign_of(size, v));
-                return simd::select(v == v, value, v);
+                return simd::select(v == v, signed_value(levels.values(find(v)), v), v);
             });
         });
     }
@@ -129,7 +137,12 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
 
   private:
     using vectors = detail::s2fp8_levels::vectors;
-    static constexpr int nan_code = 0x7E;
+    static constexpr std::uint32_t nan_code = 0x7E;
+
+    // `size` with the sign of `sign`; whatever became zero is +0.
+    [[gnu::always_inline]] static simd::floats signed_value(simd::floats size, simd::floats sign) {
+        return simd::with_sign_of(size, sign) + simd::broadcast(0.0F);
+    }
 
     // Calls use(find, levels), find(v) being the levels of elements, in the way that suits alpha.
     template <class Use>

@@ -22,14 +22,18 @@
 
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 
 namespace tare::detail {
 
 inline constexpr int s2fp8_top_level = 126;
 
 /// The E5M2 code (without sign) of a level.
-[[nodiscard]] constexpr int s2fp8_code(int level) noexcept {
-    return (level >= 1) + (level >= 2) + (level >= 5) + (level > 6 ? level - 6 : 0);
+[[nodiscard]] constexpr std::uint32_t s2fp8_code(std::uint32_t level) noexcept {
+    // The codes of levels 0 to 6 in two bits each; the others follow one by one.
+    constexpr std::uint32_t first_codes = 0b11'11'10'10'10'01'00;
+    const std::uint32_t low = std::min(level, 6U);
+    return (first_codes >> (2 * low) & 3U) + (level - low);
 }
 /// A level of a code from 0 to 123: the inverse.
 [[nodiscard]] constexpr int s2fp8_level(int code) noexcept {
@@ -60,7 +64,7 @@ class s2fp8_levels {
         for (int k = 0; k < 4; ++k)
             mantissa[k] = power(std::log2(1.0 + 0.25 * k) / a);
         for (int level = 1; level <= s2fp8_top_level; ++level) {
-            const int code = s2fp8_code(level);
+            const auto code = static_cast<int>(s2fp8_code(static_cast<std::uint32_t>(level)));
             const int e = code > 3 ? code / 4 - 15 : (code > 1 ? -15 : -16);
             const int k = code > 3 ? code % 4 : (code == 3 ? 2 : 0);
             values_[static_cast<std::size_t>(level)] =
@@ -85,7 +89,7 @@ class s2fp8_levels {
         border(4, 0x5p-17, false);
         border(6, 0x7p-17, true);
         for (int level = 7; level < s2fp8_top_level; ++level) {
-            const int code = s2fp8_code(level);
+            const auto code = static_cast<int>(s2fp8_code(static_cast<std::uint32_t>(level)));
             const double step = std::ldexp(0.25, code / 4 - 15);
             border(level, step * (4 + code % 4 + 0.5), code % 2 != 0);
         }

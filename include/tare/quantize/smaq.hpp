@@ -116,10 +116,7 @@ class smaq {
                 writer.put_float(v);
             return out;
         }
-        const auto elements = simulation(p);
-        detail::smaq_encode(x, widths(), p, out, [&](extent begin, extent end, float* codes) {
-            elements.code_values(x, begin, end, widths(), codes);
-        });
+        detail::smaq_encode(x, widths(), p, out, simulation(p));
         return out;
     }
     /// Codes of all elements, bit 15 the outlier flag: what an entropy coder would see.
@@ -127,18 +124,7 @@ class smaq {
                                                      const smaq_params& p) const
         requires(!faithful) {
         std::vector<std::uint16_t> out(x.size());
-        const auto elements = simulation(p);
-        parallel_for(static_cast<extent>(x.size()), detail::map_chunk, 32,
-                     [&](extent begin, extent end) {
-                         float codes[detail::map_chunk];
-                         for (extent from = begin; from < end; from += detail::map_chunk) {
-                             const extent to = std::min(from + detail::map_chunk, end);
-                             elements.code_values(x, from, to, widths(), codes);
-                             for (extent i = from; i < to; ++i)
-                                 out[static_cast<std::size_t>(i)] =
-                                     static_cast<std::uint16_t>(codes[i - from]);
-                         }
-                     });
+        detail::smaq_symbols(x, widths(), simulation(p), out);
         return out;
     }
     /// Throws tare::error with the byte offset on a stream of another size.

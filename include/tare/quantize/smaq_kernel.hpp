@@ -5,10 +5,12 @@
 // result is the correctly rounded one anyway (quotients, see simd::divide).
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string_view>
 
 #include <tare/core/simd.hpp>
+#include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
 #include <tare/quantize/smaq_statistics.hpp>
 
@@ -55,8 +57,8 @@ struct smaq_stochastic {
         return below + simd::nearbyint(simd::select(chance < zero, zero, chance));
     }
     static simd::floats round_small(simd::floats y, simd::floats u) {
-        const simd::floats below = simd::floor(y);
-        return below + simd::keep(u < y - below, simd::broadcast(1.0F));
+        const simd::floats below = simd::floor_small(y);
+        return simd::add_where(u < y - below, below, simd::broadcast(1.0F));
     }
 };
 
@@ -71,7 +73,7 @@ struct smaq_side {
     float scale;
 };
 
-/// Integers on the grid; what was taken off z, with the sign of z (0: not an outlier).
+/// Integers on the grid; what is taken off z of an outlier, with the sign of z.
 struct smaq_lanes {
     simd::floats q;
     simd::floats offset;
@@ -177,6 +179,8 @@ class smaq_encodable_kernel {
             std::fabs(static_cast<double>(mean_)) +
             1.001 * options.outlier_threshold * static_cast<double>(deviation_);
         bounded_ = options.all_positive || !(outermost < static_cast<double>(most));
+        // Then no main element comes beyond its last level, nor near the last one of outliers.
+        one_bound_ = main_.levels <= outlier_.levels && threshold_ * main_.scale <= main_.levels;
     }
 
     static float divisor(const smaq_options&, const smaq_params& p) {
@@ -185,17 +189,14 @@ class smaq_encodable_kernel {
 
     // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
     [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
-        const simd::floats tm = simd::broadcast(threshold_);
-        const simd::floats mean = simd::broadcast(mean_);
-        const simd::floats d =
-            simd::limit(simd::unless_nan(v, mean) - mean, simd::broadcast(farthest_));
-        const simd::floats z = simd::divide_finite(d, inward_);
-        const simd::masks outlier = simd::magnitude(z) > tm;
-        const simd::floats offset = simd::keep(outlier, simd::with_sign_of(tm, z));
-        const simd::floats y = (z - offset) * pick(outlier, outlier_.scale, main_.scale);
+        const simd::floats z = deviations(v);
+        const simd::masks outlier = outside(z);
+        const simd::floats offset = offset_of(z);
+        const simd::floats y = scaled(z, offset, outlier);
         // The bounds are integers, so that it does not matter which comes first, they or rounding.
-        const simd::floats inside = simd::limit(y, pick(outlier, outlier_.levels, main_.levels));
-        return {Rounding::round_small(inside, u), offset, outlier};
+        const simd::floats most = one_bound_ ? simd::broadcast(outlier_.levels)
+                                             : pick(outlier, outlier_.levels, main_.levels);
+        return {Rounding::round_small(simd::limit(y, most), u), offset, outlier};
     }
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
         simd::floats w;
@@ -205,7 +206,8 @@ class smaq_encodable_kernel {
         } else {
             w = c.q / pick(c.outlier, outlier_back_.divisor, main_back_.divisor);
         }
-        return (w + c.offset) * simd::broadcast(deviation_) + simd::broadcast(mean_);
+        w = simd::add_where(c.outlier, w, c.offset);
+        return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
     }
     /// Keeps to the range of float32, and above 0 where that was asked for.
     [[nodiscard, gnu::always_inline]] simd::floats finish(simd::floats v) const {
@@ -214,18 +216,39 @@ class smaq_encodable_kernel {
         return simd::max(simd::broadcast(floor_), simd::clamp(v, -most, most));
     }
 
-    /// One number per element: the magnitude, above it the sign (bit `sign_at` of its side), and
-    /// 2^15 for an outlier. Exact in float32.
-    [[nodiscard, gnu::always_inline]] simd::floats code(const smaq_lanes& c, float main_sign,
-                                                        float outlier_sign) const {
-        const simd::floats zero = simd::broadcast(0.0F);
-        const simd::masks negative = c.q + c.offset < zero;  // both have the sign of z
-        return simd::magnitude(c.q) +
-               simd::keep(negative, pick(c.outlier, outlier_sign, main_sign)) +
-               simd::keep(c.outlier, simd::broadcast(0x1p15F));
+    /// One integer per element, with a place for either sign of 0: |q| where v is not below the
+    /// mean, else -|q| - 1. And the outliers, a bit each, lane 0 lowest. |q| ends at `most` here,
+    /// an integer not below both numbers of levels: those are for the caller to see to, when codes
+    /// are bytes.
+    [[nodiscard, gnu::always_inline]] simd::ints
+    signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
+        const simd::floats z = deviations(v);
+        const simd::masks outlier = outside(z);
+        const simd::floats y = scaled(z, offset_of(z), outlier);
+        outliers = simd::mask_bits(outlier);
+        const simd::floats q = Rounding::round_small(simd::limit(y, most), u);
+        return simd::add(simd::truncate_to_int(q), simd::shift_right(simd::as_ints(z), 31));
+    }
+    [[nodiscard]] int levels(bool outlier) const noexcept {
+        return static_cast<int>(outlier ? outlier_.levels : main_.levels);
     }
 
   private:
+    [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
+        const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
+        return simd::divide_finite(simd::limit(d, simd::broadcast(farthest_)), inward_);
+    }
+    [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
+        return simd::magnitude(z) > simd::broadcast(threshold_);
+    }
+    [[gnu::always_inline]] simd::floats offset_of(simd::floats z) const {
+        return simd::with_sign_of(simd::broadcast(threshold_), z);
+    }
+    [[gnu::always_inline]] simd::floats scaled(simd::floats z, simd::floats offset,
+                                               simd::masks outlier) const {
+        return simd::subtract_where(outlier, z, offset) *
+               pick(outlier, outlier_.scale, main_.scale);
+    }
     [[gnu::always_inline]] static simd::floats pick(simd::masks outlier, float far, float near) {
         return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
     }
@@ -237,6 +260,7 @@ class smaq_encodable_kernel {
     simd::divisor inward_;
     bool exact_back_;
     bool bounded_ = false;
+    bool one_bound_ = false;
 };
 
 }  // namespace detail

@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <span>
 
+#include <tare/core/bits.hpp>
 #include <tare/core/elementwise.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
+#include <tare/core/simd_ops.hpp>
+#include <tare/lossless/lanes.hpp>
 #include <tare/quantize/smaq_fold.hpp>
-#include <tare/quantize/smaq_stream.hpp>
 
 namespace tare::detail {
 
@@ -22,19 +25,44 @@ class smaq_simulation {
   public:
     smaq_simulation(const Kernel& kernel, std::uint64_t seed) : kernel_(kernel), seed_(seed) {}
 
-    /// codes[i - begin] = code of element i as a number, at most map_chunk of them.
-    void code_values(std::span<const float> x, extent begin, extent end, const smaq_widths& widths,
-                     float* codes) const requires(!Kernel::faithful) {
-        float u[map_chunk + static_cast<extent>(simd::lanes)];
-        draw({}, begin, end, u);
-        const auto sign = [](int width) { return static_cast<float>(1 << (width - 1)); };
-        const float main_sign = sign(widths.main);
-        const float outlier_sign = sign(widths.outlier);
-        const float* const draws = u;
-        map_elements(x.data() + begin, codes, 0, end - begin, false,
-                     [=, k = kernel_](simd::floats v, extent i) {
-                         return k.code(k.grid(v, drawn(draws + i)), main_sign, outlier_sign);
-                     });
+    /// codes[i - begin] = signed_code of element i, at most map_chunk of them and padded to whole
+    /// blocks of 64; bit i of `outliers` says which side element begin + i is on.
+    void signed_codes(const float* x, extent begin, extent end, float most, std::int32_t* codes,
+                      std::uint64_t* outliers) const requires(!Kernel::faithful) {
+        constexpr auto block = static_cast<extent>(mask_block);
+        constexpr auto lanes = static_cast<extent>(simd::lanes);
+        float u[map_chunk + lanes];
+        const philox_keys keys(random_stream(seed_, 0));
+        draw({}, keys, begin, end, u);
+        const simd::floats bound = simd::broadcast(most);
+        const Kernel kernel = kernel_;  // its own, which no store can change
+        const auto one_block = [&](const float* in, extent at) {
+            std::uint64_t mask = 0;
+#pragma GCC unroll 4
+            for (extent i = 0; i < block; i += lanes) {
+                std::uint32_t bits = 0;
+                const simd::ints code =
+                    kernel.signed_code(simd::load(in + i), drawn(u + at + i), bound, bits);
+                simd::store(codes + at + i, code);
+                mask |= std::uint64_t{bits} << i;
+            }
+            outliers[at / block] = mask;
+        };
+        extent at = 0;
+        for (; at + block <= end - begin; at += block) {
+            // The next chunk comes into the cache while this one is coded.
+            simd::prefetch<mask_block>(x + begin + at, map_chunk);
+            one_block(x + begin + at, at);
+        }
+        if (const extent rest = end - begin - at; rest > 0) {
+            float padded[mask_block] = {};
+            std::copy_n(x + begin + at, rest, padded);
+            one_block(padded, at);
+            outliers[at / block] &= low_mask(static_cast<int>(rest));
+        }
+    }
+    [[nodiscard]] int levels(bool outlier) const noexcept {
+        return kernel_.levels(outlier);
     }
 
     /// y = what survives of x. `draws` are the caller's, one per element, or empty.
@@ -43,16 +71,22 @@ class smaq_simulation {
         const extent n = static_cast<extent>(x.size());
         const bool stream = n >= stream_min_elements;
         parallel_for(n, map_chunk, Rounding::draws ? 16 : 8, [&](extent begin, extent end) {
+            const philox_keys keys(random_stream(seed_, 0));
             // From the last chunk to the first, see core/elementwise.hpp.
             for (extent stop = end; stop > begin;) {
                 const extent start = std::max(begin, (stop - 1) / map_chunk * map_chunk);
-                // Padded, because the last vector reads whole lanes.
-                float u[map_chunk + static_cast<extent>(simd::lanes)];
-                draw(draws, start, stop, u);
-                if (fold.gamma.empty()) {
-                    plain(x.data() + start, y.data() + start, stop - start, stream, u);
-                } else {
-                    folded(fold, x.data(), y.data(), start, stop, u);
+                // Few draws at a time: the memory system goes on fetching meanwhile.
+                constexpr extent step = Rounding::draws ? drawn_together : map_chunk;
+                for (extent from = start; from < stop; from += step) {
+                    const extent to = std::min(stop, from + step);
+                    // Padded, because the last vector reads whole lanes.
+                    float u[step + static_cast<extent>(simd::lanes)];
+                    draw(draws, keys, from, to, u);
+                    if (fold.gamma.empty()) {
+                        plain(x.data() + from, y.data() + from, to - from, stream, u);
+                    } else {
+                        folded(fold, x.data(), y.data(), from, to, u);
+                    }
                 }
                 stop = start;
             }
@@ -61,11 +95,15 @@ class smaq_simulation {
     }
 
   private:
+    /// One group of the generator.
+    static constexpr auto drawn_together = static_cast<extent>(2 * philox_words);
+
     // Fills u[0 .. end - begin) with the draws of elements begin to end.
-    void draw(std::span<const float> draws, extent begin, extent end, float* u) const {
+    static void draw(std::span<const float> draws, const philox_keys& keys, extent begin,
+                     extent end, float* u) {
         if constexpr (Rounding::draws) {
             if (draws.empty()) {
-                fill_uniform_16(random_stream(seed_, 0), static_cast<std::uint64_t>(begin),
+                fill_uniform_16(keys, static_cast<std::uint64_t>(begin),
                                 std::span(u, static_cast<std::size_t>(end - begin)));
             } else {
                 std::copy_n(draws.data() + begin, end - begin, u);

@@ -14,15 +14,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
+#include <tare/core/bits.hpp>
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
-#include <tare/core/prefetch.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/lanes.hpp>
@@ -38,102 +40,134 @@ struct smaq_widths {
     float threshold;
 };
 
-/// Codes of one width, collected until they fill blocks of 64.
-template <class Lane>
+/// Bits of a signed code of one side: magnitude, and above it `sign` where it is negative; a zero
+/// that has a sign is a code of outliers alone, `sign_of_zero` is 0 for the others.
+template <class Signed, class Lane = std::make_unsigned_t<Signed>>
+[[nodiscard]] constexpr Lane smaq_code(Signed v, Signed levels, Lane sign,
+                                       Lane sign_of_zero) noexcept {
+    const auto any = static_cast<Signed>(v < 0 ? ~v : v);
+    const Signed size = any < levels ? any : levels;
+    const Lane side = size == 0 ? sign_of_zero : sign;
+    return static_cast<Lane>(static_cast<Lane>(size) | (v < 0 ? side : Lane{0}));
+}
+
+/// Codes of one side, collected until they fill blocks of 64, then packed one block behind the
+/// other. They come as signed codes (see smaq_encodable_kernel) in `Signed`.
+template <class Signed>
 class smaq_code_queue {
   public:
-    explicit smaq_code_queue(int width)
-        : width_(static_cast<std::size_t>(width)), pack_(bit_pack_kernels<Lane>::pack(width)) {}
+    /// `out` has room for all codes, rounded up to whole blocks.
+    smaq_code_queue(int width, int levels, bool outlier, std::byte* out)
+        : width_(static_cast<std::size_t>(width)),
+          levels_(static_cast<Signed>(levels)),
+          sign_(static_cast<lane>(1U << (width - 1))),
+          sign_of_zero_(outlier ? sign_ : lane{0}),
+          pack_(bit_pack_kernels<lane>::pack(width)),
+          out_(out) {}
 
-    /// Appends the codes of `block` whose bit in `mask` is set.
-    void put(const Lane* block, std::uint64_t mask, bit_writer& out) noexcept {
+    /// Appends the codes of `block` whose bit in `mask` is set, at most map_chunk of them between
+    /// two calls of flush().
+    void put(const Signed* block, std::uint64_t mask) noexcept {
         count_ += compress_64(block, mask, codes_ + count_);
-        if (count_ < pack_block) return;
-        flush(pack_block, out);
-        count_ -= pack_block;
-        std::memcpy(codes_, codes_ + pack_block, sizeof(Lane) * pack_block);
     }
-    /// Writes what is left.
-    void finish(bit_writer& out) noexcept {
-        std::fill(codes_ + count_, codes_ + pack_block, Lane{0});
-        flush(count_, out);
-        count_ = 0;
+    /// Packs whole blocks.
+    void flush() noexcept {
+        std::size_t at = 0;
+        for (; at + pack_block <= count_; at += pack_block)
+            pack(codes_ + at);
+        count_ -= at;
+        std::memmove(codes_, codes_ + at, sizeof(Signed) * count_);
+        blocks_ += at / pack_block;
+    }
+    /// Packs what is left, with zeros behind it; returns all bits.
+    [[nodiscard]] std::int64_t finish() noexcept {
+        flush();
+        const auto bits = static_cast<std::int64_t>((blocks_ * pack_block + count_) * width_);
+        std::fill(codes_ + count_, codes_ + pack_block, Signed{0});
+        if (count_ > 0) pack(codes_);
+        return bits;
     }
 
   private:
-    void flush(std::size_t count, bit_writer& out) noexcept {
-        std::uint64_t words[max_packed_words];
-        pack_(codes_, reinterpret_cast<std::byte*>(words));
-        out.put(words, count * width_);
+    using lane = std::make_unsigned_t<Signed>;
+
+    void pack(const Signed* block) noexcept {
+        alignas(64) lane codes[pack_block];
+        const Signed levels = levels_;
+        const lane sign = sign_;
+        const lane sign_of_zero = sign_of_zero_;
+#pragma omp simd
+        for (std::size_t i = 0; i < pack_block; ++i)
+            codes[i] = smaq_code(block[i], levels, sign, sign_of_zero);
+        static_cast<void>(pack_(codes, out_));
+        out_ += 8 * width_;
     }
 
     std::size_t width_;
-    typename bit_pack_kernels<Lane>::pack_function pack_;
+    Signed levels_;
+    lane sign_, sign_of_zero_;
+    typename bit_pack_kernels<lane>::pack_function pack_;
+    std::byte* out_;
     std::size_t count_ = 0;
-    Lane codes_[3 * pack_block];  // 63 that wait, 64 new ones, and what compress_64 writes beyond
+    std::size_t blocks_ = 0;
+    // 63 that wait, a chunk of new ones, and what compress_64 writes beyond.
+    Signed codes_[static_cast<std::size_t>(map_chunk) + 2 * pack_block];
 };
 
 /// The parts of one range.
 struct smaq_range {
-    std::vector<std::uint64_t> flags;
+    std::vector<std::uint64_t, unset_allocator<std::uint64_t>> flags;
     std::vector<std::byte, unset_allocator<std::byte>> main, outlier;
     std::int64_t main_bits = 0, outlier_bits = 0;
 };
 
 inline constexpr extent smaq_range_elements = 64 * map_chunk;
 
-/// Packs elements [begin, end) of x. `code_values(begin, end, codes)` writes at most map_chunk
-/// codes as numbers, 2^15 above the outliers.
-template <class Lane, class CodeValues>
+/// Packs elements [begin, end) of x, which `elements` (a smaq_simulation) codes.
+template <class Signed, class Elements>
 smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_widths& widths,
-                           const CodeValues& code_values) {
-    const auto n = static_cast<std::size_t>(end - begin);
+                           const Elements& elements) {
+    constexpr auto chunk_blocks = static_cast<std::size_t>(map_chunk) / mask_block;
+    constexpr auto most =
+        static_cast<float>(std::min(int{std::numeric_limits<Signed>::max()}, 0x7FFF));
+    const std::size_t blocks =
+        (static_cast<std::size_t>(end - begin) + mask_block - 1) / mask_block;
     smaq_range out;
-    out.flags.resize((n + mask_block - 1) / mask_block);
-    constexpr std::size_t slack = 8;  // a writer stores whole words
-    out.main.resize(n * static_cast<std::size_t>(widths.main) / 8 + 1 + slack);
-    out.outlier.resize(n * static_cast<std::size_t>(widths.outlier) / 8 + 1 + slack);
-    bit_writer main(out.main.data());
-    bit_writer outlier(out.outlier.data());
-    smaq_code_queue<Lane> main_codes(widths.main);
-    smaq_code_queue<Lane> outlier_codes(widths.outlier);
-    float values[map_chunk] = {};
-    std::uint64_t* flags = out.flags.data();
+    out.flags.resize(blocks);
+    out.main.resize((blocks + 1) * 8 * static_cast<std::size_t>(widths.main));
+    out.outlier.resize((blocks + 1) * 8 * static_cast<std::size_t>(widths.outlier));
+    smaq_code_queue<Signed> main(widths.main, elements.levels(false), false, out.main.data());
+    smaq_code_queue<Signed> outlier(widths.outlier, elements.levels(true), true,
+                                    out.outlier.data());
+    alignas(64) std::int32_t whole[map_chunk];
+    alignas(64) Signed codes[map_chunk];
     for (extent from = begin; from < end; from += map_chunk) {
         const extent count = std::min(map_chunk, end - from);
-        code_values(from, from + count, values);
-        for (extent at = 0; at < count; at += static_cast<extent>(mask_block)) {
-            const extent some = std::min(static_cast<extent>(mask_block), count - at);
-            // The next chunk comes into the cache while this one is packed.
-            for (std::size_t line = 0; line < mask_block; line += 16)
-                simd::prefetch(x + from + at, map_chunk + static_cast<extent>(line));
-            std::uint32_t whole[mask_block];
-            Lane code[mask_block];
-            for (std::size_t i = 0; i < mask_block; ++i) {
-                whole[i] = static_cast<std::uint32_t>(
-                    static_cast<std::int32_t>(values[at + static_cast<extent>(i)]));
-                code[i] = static_cast<Lane>(whole[i] & 0x7FFF);
-            }
-            const std::uint64_t there = low_mask(static_cast<int>(some));
-            const std::uint64_t mask = within_64(whole, 0x8000U, 0x7FFFU) & there;
-            *flags++ = mask;
-            main_codes.put(code, ~mask & there, main);
-            outlier_codes.put(code, mask, outlier);
+        std::uint64_t* const flags =
+            out.flags.data() + static_cast<std::size_t>(from - begin) / mask_block;
+        elements.signed_codes(x, from, from + count, most, whole, flags);
+#pragma omp simd
+        for (extent i = 0; i < map_chunk; ++i)
+            codes[i] = static_cast<Signed>(whole[i]);
+        for (std::size_t b = 0; b < chunk_blocks; ++b) {
+            const extent left = count - static_cast<extent>(b * mask_block);
+            if (left <= 0) break;
+            const std::uint64_t there = low_mask(static_cast<int>(std::min<extent>(left, 64)));
+            main.put(codes + b * mask_block, ~flags[b] & there);
+            outlier.put(codes + b * mask_block, flags[b]);
         }
+        main.flush();
+        outlier.flush();
     }
-    main_codes.finish(main);
-    outlier_codes.finish(outlier);
-    out.main_bits = main.bits();
-    out.outlier_bits = outlier.bits();
-    static_cast<void>(main.finish());
-    static_cast<void>(outlier.finish());
+    out.main_bits = main.finish();
+    out.outlier_bits = outlier.finish();
     return out;
 }
 
-/// Packs the elements of x into `out`.
-template <class CodeValues>
+/// Packs the elements of x, which `elements` codes, into `out`.
+template <class Elements>
 void smaq_encode(std::span<const float> x, const smaq_widths& widths, const smaq_params& p,
-                 packed_tensor& out, const CodeValues& code_values) {
+                 packed_tensor& out, const Elements& elements) {
     const extent n = static_cast<extent>(x.size());
     const extent count = (n + smaq_range_elements - 1) / smaq_range_elements;
     std::vector<smaq_range> ranges(static_cast<std::size_t>(count));
@@ -143,8 +177,8 @@ void smaq_encode(std::span<const float> x, const smaq_widths& widths, const smaq
             const extent from = r * smaq_range_elements;
             const extent to = std::min(n, from + smaq_range_elements);
             ranges[static_cast<std::size_t>(r)] =
-                bytes ? smaq_pack_range<std::uint8_t>(x.data(), from, to, widths, code_values)
-                      : smaq_pack_range<std::uint32_t>(x.data(), from, to, widths, code_values);
+                bytes ? smaq_pack_range<std::int8_t>(x.data(), from, to, widths, elements)
+                      : smaq_pack_range<std::int32_t>(x.data(), from, to, widths, elements);
         }
     });
     out.bits = n + 64;
@@ -176,6 +210,28 @@ void smaq_encode(std::span<const float> x, const smaq_widths& widths, const smaq
     writer.put(std::bit_cast<std::uint32_t>(p.deviation), 32);
     static_cast<void>(writer.finish());
     out.bytes.resize(size);
+}
+
+/// Codes of all elements in order, bit 15 the outlier flag.
+template <class Elements>
+void smaq_symbols(std::span<const float> x, const smaq_widths& widths, const Elements& elements,
+                  std::span<std::uint16_t> out) {
+    parallel_for(static_cast<extent>(x.size()), map_chunk, 32, [&](extent begin, extent end) {
+        std::int32_t codes[map_chunk];
+        std::uint64_t flags[static_cast<std::size_t>(map_chunk) / mask_block];
+        for (extent from = begin; from < end; from += map_chunk) {
+            const extent to = std::min(from + map_chunk, end);
+            elements.signed_codes(x.data(), from, to, 0x7FFF, codes, flags);
+            for (extent i = 0; i < to - from; ++i) {
+                const bool far = (flags[i / 64] >> (i % 64) & 1) != 0;
+                const std::uint32_t sign = 1U << ((far ? widths.outlier : widths.main) - 1);
+                const std::uint32_t code =
+                    smaq_code(codes[i], elements.levels(far), sign, far ? sign : 0U);
+                out[static_cast<std::size_t>(from + i)] =
+                    static_cast<std::uint16_t>(code | (far ? 0x8000U : 0U));
+            }
+        }
+    });
 }
 
 }  // namespace tare::detail

@@ -1,8 +1,8 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // The packed form of SmaQ back to values; its layout stands in quantize/smaq_stream.hpp. There are
-// few codes: the values of all are computed once and looked up. 64 elements at a time, main and
-// outlier values are spread over the places that the flags give them.
+// few codes: the values of all are computed once and looked up. A chunk of elements at a time, main
+// and outlier values are looked up side by side, then merged as the flags say.
 
 #include <algorithm>
 #include <bit>
@@ -10,10 +10,14 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/pool.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/lanes.hpp>
@@ -39,49 +43,51 @@ std::vector<float> smaq_values(bool outlier, const smaq_widths& widths, const Va
     return out;
 }
 
-/// Codes of one width as values, in order.
+/// Codes of one side as values, in order.
 class smaq_value_source {
   public:
-    /// The `count` codes of `width` bits that `in` has next; `values` are those of all codes.
-    smaq_value_source(bit_reader in, int width, std::int64_t count, const float* values)
-        : in_(in),
-          width_(static_cast<std::size_t>(width)),
-          left_(count),
-          values_(values),
-          unpack_(bit_pack_kernels<std::uint16_t>::unpack(width)) {}
+    /// The codes of `width` bits that `in` has next; `values` are those of all codes.
+    smaq_value_source(bit_reader in, int width, std::vector<float> values)
+        : in_(in), width_(width), values_(std::move(values)) {
+        // Tables that fit registers are filled up to one of their sizes.
+        if (values_.size() <= 128) values_.resize(values_.size() <= 32 ? 32 : 128);
+    }
 
-    /// The next values, `count` <= 64 of them; as many as an expansion may read are readable.
-    [[nodiscard]] const float* next(std::size_t count) {
-        if (end_ - begin_ < count) refill();
-        const float* const first = ready_ + begin_;
-        begin_ += count;
-        return first;
+    /// The next `count` values, at most map_chunk, into `out`, which has room for whole blocks.
+    void take(std::size_t count, float* out) {
+        if (count == 0) return;
+        std::uint64_t words[static_cast<std::size_t>(map_chunk) / 4];  // 16 bits a code
+        in_.take(words, count * static_cast<std::size_t>(width_));
+        const auto* const packed = reinterpret_cast<const std::byte*>(words);
+        if (values_.size() == 32) {
+            take_as<std::uint8_t>(packed, count, out, simd::table32(values_.data()));
+        } else if (values_.size() == 128) {
+            take_as<std::uint8_t>(packed, count, out, simd::table128(values_.data()));
+        } else {
+            take_as<std::uint16_t>(packed, count, out, values_.data());
+        }
     }
 
   private:
-    void refill() {
-        std::copy(ready_ + begin_, ready_ + end_, ready_);
-        end_ -= begin_;
-        begin_ = 0;
-        std::uint64_t words[max_packed_words] = {};
-        std::uint16_t codes[pack_block];
-        const auto some = static_cast<std::size_t>(
-            std::min<std::int64_t>(left_, static_cast<std::int64_t>(pack_block)));
-        in_.take(words, some * width_);
-        unpack_(reinterpret_cast<const std::byte*>(words), codes);
-        for (std::size_t i = 0; i < pack_block; ++i)
-            ready_[end_ + i] = values_[codes[i]];
-        end_ += some;
-        left_ -= static_cast<std::int64_t>(some);
+    template <class Code, class Table>
+    void take_as(const std::byte* packed, std::size_t count, float* out, const Table& table) {
+        const auto unpack = bit_pack_kernels<Code>::unpack(width_);
+        const std::size_t stride = 8 * static_cast<std::size_t>(width_);
+        for (std::size_t at = 0; at < count; at += pack_block, packed += stride) {
+            alignas(64) Code codes[pack_block];
+            unpack(packed, codes);
+            if constexpr (sizeof(Code) == 1) {
+                simd::look_up(table, codes, pack_block, out + at);
+            } else {
+                for (std::size_t i = 0; i < pack_block; ++i)
+                    out[at + i] = table[codes[i]];
+            }
+        }
     }
 
     bit_reader in_;
-    std::size_t width_;
-    std::int64_t left_;
-    const float* values_;
-    bit_pack_kernels<std::uint16_t>::unpack_function unpack_;
-    std::size_t begin_ = 0, end_ = 0;
-    float ready_[3 * pack_block] = {};  // 63 that wait, 64 new ones, and what is read beyond
+    int width_;
+    std::vector<float> values_;
 };
 
 /// Unpacks y.size() elements; `values_of(params)` gives the function for smaq_values.
@@ -94,7 +100,8 @@ void smaq_decode(const packed_tensor& packed, std::string_view who, const smaq_w
     const auto n = static_cast<std::int64_t>(y.size());
     const bit_reader start(packed.bytes, who, 0);
     bit_reader flags = start;
-    std::vector<std::uint64_t> masks((y.size() + mask_block - 1) / mask_block);
+    std::vector<std::uint64_t, unset_allocator<std::uint64_t>> masks((y.size() + mask_block - 1) /
+                                                                     mask_block);
     flags.take(masks.data(), y.size());
     constexpr std::size_t range_masks = smaq_range_elements / mask_block;
     const std::size_t ranges = (masks.size() + range_masks - 1) / range_masks;
@@ -122,32 +129,45 @@ void smaq_decode(const packed_tensor& packed, std::string_view who, const smaq_w
     const auto value = values_of(smaq_params{mean, deviation});
     const std::vector<float> main_values = smaq_values(false, widths, value);
     const std::vector<float> outlier_values = smaq_values(true, widths, value);
+    const bool stream = n >= stream_min_elements;
     const auto one_range = [&](std::size_t r) {
         const auto first = static_cast<std::int64_t>(r) * smaq_range_elements;
         const std::int64_t last = std::min(n, first + smaq_range_elements);
-        const std::int64_t far = before[r + 1] - before[r];
         bit_reader main_at = flags;
         main_at.skip(static_cast<std::size_t>((first - before[r]) * widths.main));
         bit_reader outlier_at = flags;
         outlier_at.skip(static_cast<std::size_t>(main_bits + before[r] * widths.outlier));
-        smaq_value_source near_values(main_at, widths.main, last - first - far, main_values.data());
-        smaq_value_source far_values(outlier_at, widths.outlier, far, outlier_values.data());
-        for (std::int64_t at = first; at < last; at += mask_block) {
+        smaq_value_source near_values(main_at, widths.main, main_values);
+        smaq_value_source far_values(outlier_at, widths.outlier, outlier_values);
+        constexpr auto chunk = static_cast<std::size_t>(map_chunk);
+        for (std::int64_t at = first; at < last; at += map_chunk) {
             const auto some =
-                static_cast<std::size_t>(std::min<std::int64_t>(mask_block, last - at));
-            const std::uint64_t there = low_mask(static_cast<int>(some));
-            const std::uint64_t mask = masks[static_cast<std::size_t>(at) / mask_block] & there;
-            const auto count = static_cast<std::size_t>(std::popcount(mask));
-            alignas(64) float near[mask_block];
-            alignas(64) float far_ones[mask_block];
-            expand_64(near_values.next(some - count), ~mask & there, near);
-            expand_64(far_values.next(count), mask, far_ones);
-            // Where the one has a value the other is +0, all bits zero.
-            for (std::size_t i = 0; i < mask_block; ++i)
-                near[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(near[i]) |
-                                               std::bit_cast<std::uint32_t>(far_ones[i]));
-            std::copy_n(near, some, y.data() + at);
+                static_cast<std::size_t>(std::min<std::int64_t>(map_chunk, last - at));
+            const std::uint64_t* const mask =
+                masks.data() + static_cast<std::size_t>(at) / mask_block;
+            std::size_t count = 0;
+            for (std::size_t b = 0; b * mask_block < some; ++b)
+                count += static_cast<std::size_t>(std::popcount(mask[b]));
+            alignas(64) float near[chunk + 2 * mask_block];  // a merge reads beyond the last one
+            alignas(64) float far_ones[chunk + 2 * mask_block];
+            alignas(64) float values[chunk];
+            near_values.take(some - count, near);
+            far_values.take(count, far_ones);
+            const float* others = near;
+            const float* marked = far_ones;
+            for (std::size_t b = 0; b * mask_block < some; ++b) {
+                merge_64(others, marked, mask[b], values + b * mask_block);
+                const int ones = std::popcount(mask[b]);
+                marked += ones;
+                others += static_cast<int>(mask_block) - ones;
+            }
+            if (stream) {
+                stream_out(values, y.data() + at, static_cast<extent>(some));
+            } else {
+                std::copy_n(values, some, y.data() + at);
+            }
         }
+        if (stream) simd::stream_fence();
     };
     parallel_for(static_cast<extent>(ranges), 1, 16 * smaq_range_elements,
                  [&](extent begin, extent end) {

@@ -102,20 +102,31 @@ struct ordered_range {
     std::int32_t high = std::numeric_limits<std::int32_t>::min();
 };
 
+// The slow path of a block that holds NaN or infinity: the range of the others.
+[[gnu::noinline]] inline ordered_range block_range_finite(const float* x, extent count) noexcept {
+    ordered_range all;
+    for (extent i = 0; i < count; ++i) {
+        if (!is_finite(x[i])) continue;
+        const std::int32_t ordered = ordered_pattern(x[i]);
+        all.low = ordered < all.low ? ordered : all.low;
+        all.high = ordered > all.high ? ordered : all.high;
+    }
+    return all;
+}
+
+// Of all patterns first: what is not finite lies beyond both ends of what is.
 [[gnu::always_inline]] inline ordered_range block_range(const float* x, extent count) noexcept {
     constexpr std::int32_t infinity = 0x7F800000;
-    constexpr std::int32_t first = std::numeric_limits<std::int32_t>::min();
-    constexpr std::int32_t last = std::numeric_limits<std::int32_t>::max();
-    std::int32_t low = last;
-    std::int32_t high = first;
+    std::int32_t low = std::numeric_limits<std::int32_t>::max();
+    std::int32_t high = std::numeric_limits<std::int32_t>::min();
     for (extent i = 0; i < count; ++i) {
-        const bool finite = (std::bit_cast<std::int32_t>(x[i]) & infinity) != infinity;
         const std::int32_t ordered = ordered_pattern(x[i]);
-        const std::int32_t for_low = finite ? ordered : last;
-        const std::int32_t for_high = finite ? ordered : first;
-        low = for_low < low ? for_low : low;
-        high = for_high > high ? for_high : high;
+        low = ordered < low ? ordered : low;
+        high = ordered > high ? ordered : high;
     }
+    // The pattern of a negative infinity, ordered, is -1 - infinity.
+    if (count > 0 && (low <= -1 - infinity || high >= infinity)) [[unlikely]]
+        return block_range_finite(x, count);
     return {low, high};
 }
 

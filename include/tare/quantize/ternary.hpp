@@ -9,11 +9,14 @@
 // Source: Li, Zhang, Liu 2016, "Ternary weight networks", section 2; Ma et al. 2024, "The era of
 // 1-bit LLMs" (BitNet b1.58), section 2.
 
-#include <cmath>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include <tare/core/elementwise.hpp>
+#include <tare/core/simd_ops.hpp>
+#include <tare/formats/rounding.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -62,13 +65,28 @@ class ternary_weights
     [[nodiscard]] ternary_group fit_group(std::span<const float> x) const { return Rule::fit(x); }
     void encode_values(const float* x, extent n, const ternary_group& group,
                        std::uint16_t* codes) const {
+        const float threshold = group.threshold;
+#pragma omp simd
         for (extent i = 0; i < n; ++i)
-            codes[i] = x[i] > group.threshold ? 1 : (x[i] < -group.threshold ? 3 : 0);
+            codes[i] = x[i] > threshold ? 1 : (x[i] < -threshold ? 3 : 0);
     }
     void decode_values(const std::uint16_t* codes, extent n, const ternary_group& group,
                        float* y) const {
-        for (extent i = 0; i < n; ++i)
-            y[i] = codes[i] == 0 ? 0.0F : (codes[i] == 1 ? group.alpha : -group.alpha);
+        const auto alpha = std::bit_cast<std::uint32_t>(group.alpha);
+#pragma omp simd
+        for (extent i = 0; i < n; ++i) {
+            const std::uint32_t code = codes[i];
+            const std::uint32_t value = alpha ^ (code & 2U) << 30;
+            y[i] = std::bit_cast<float>(detail::select(code == 0, 0U, value));
+        }
+    }
+    void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
+                     const ternary_group& group) const {
+        const simd::floats threshold = simd::broadcast(group.threshold);
+        const simd::floats alpha = simd::broadcast(group.alpha);
+        map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
+            return simd::keep(simd::magnitude(v) > threshold, simd::with_sign_of(alpha, v));
+        });
     }
     void put_group(code_writer& out, const ternary_group& group) const {
         out.put_float(group.alpha);
