@@ -55,6 +55,8 @@
 #include <tare/kernels/index_product.hpp>
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/k_means_assign.hpp>
+#include <tare/kernels/k_means_screen.hpp>
+#include <tare/kernels/k_means_search.hpp>
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
