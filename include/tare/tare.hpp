@@ -92,6 +92,7 @@
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_tile.hpp>
 #include <tare/kernels/sparse_weights.hpp>
+#include <tare/kernels/thin_log_softmax_backward.hpp>
 #include <tare/kernels/thin_row.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
@@ -150,6 +151,7 @@
 #include <tare/ops/image.hpp>
 #include <tare/ops/layer_norm.hpp>
 #include <tare/ops/linear.hpp>
+#include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
