@@ -112,13 +112,15 @@ struct linear_log_softmax {
 /// depth is small enough to make them twice (see thin_log_softmax_backward).
 /// **Shapes** x (N, K), W (C, K), b (C), N targets below C; result (N), in nats.
 /// **Throws** tare::error on what does not fit.
-template <class Scalar>
-[[nodiscard]] basic_variable<Scalar>
-linear_log_softmax(const basic_variable<Scalar>& x, const basic_variable<Scalar>& weight,
-                   const basic_variable<Scalar>& bias, std::vector<token> target) {
+template <class Scalar, class Precision>
+    requires keeps_results<Precision>
+[[nodiscard]] basic_variable<Scalar, Precision>
+linear_log_softmax(const basic_variable<Scalar, Precision>& x,
+                   const basic_variable<Scalar, Precision>& weight,
+                   const basic_variable<Scalar, Precision>& bias, std::vector<token> target) {
     if (weight.shape().columns() <= kernels::thin_depth)
         return apply(op::linear_log_softmax{std::move(target)}, x, weight, bias);
-    const basic_variable<Scalar> logits = linear(x, weight, bias);
+    const basic_variable<Scalar, Precision> logits = linear(x, weight, bias);
     return pick_log_softmax(std::span(&logits, 1), std::move(target));
 }
 
