@@ -59,6 +59,7 @@
 #include <tare/kernels/k_means_search.hpp>
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/map.hpp>
 #include <tare/kernels/masked_vector.hpp>

@@ -15,6 +15,7 @@
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/packed_product.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>

@@ -151,6 +151,11 @@ inline void require_gradient(std::string_view function, matrix_view<const float>
     require_same_or_apart(function, "dy", dy, "dx", dx);
 }
 
+inline void require_row_of(std::string_view function, std::string_view name,
+                           std::span<const float> v, extent columns) {
+    if (!v.empty()) require_size(function, name, v, columns, "one per column of x, or empty");
+}
+
 /// Whether y, made from x row by row, is better written past the caches: large, not x itself, and
 /// of rows long enough that the lines they share with their neighbours do not count.
 inline bool rows_worth_streaming(matrix_view<const float> x, matrix_view<float> y) {
