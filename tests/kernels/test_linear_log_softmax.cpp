@@ -173,10 +173,30 @@ TEST_CASE("blocks of logits give the loss and gradient of one row") {
     }
 }
 
+TEST_CASE("picked logarithms and their gradients have the same bits for any threads") {
+    constexpr extent rows = 61, columns = 3001;
+    const std::vector<float> z = uniform_values(rows * columns, 10), d = uniform_values(rows, 11);
+    const std::vector<std::int32_t> targets(rows, 2999);
+    const matrix_view<const float> block(z.data(), rows, columns);
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> out(3 * rows + z.size());
+        const std::span<float> top = std::span(out).subspan(rows, rows);
+        const std::span<float> sum = std::span(out).subspan(2 * rows, rows);
+        kernels::pick_log_softmax(std::span(&block, 1), targets, std::span(out).first(rows),
+                                  {top, sum});
+        const kernels::logit_gradient to{{out.data() + 3 * rows, rows, columns}, true};
+        kernels::pick_log_softmax_backward(std::span(&block, 1), targets, {top, sum}, d,
+                                           std::span(&to, 1));
+        return out;
+    }));
+}
+
 TEST_CASE("thin layers get the gradients of products around a softmax, without its logits") {
     for (const extent depth : {1, 3, 4, 5, 16}) {
-        for (const auto& [rows, columns] :
-             {std::pair<extent, extent>{1, 1}, {3, 31}, {2, 32}, {5, 33}, {7, 515}, {2, 40000}}) {
+        const std::pair<extent, extent> sizes[] = {{1, 1},  {3, 31},  {2, 32},
+                                                   {5, 33}, {7, 515}, {2, 40000}};
+        for (const auto& size : sizes) {
+            const extent rows = size.first, columns = size.second;
             layer_case c(rows, columns, depth, 0);
             // Far below the zeros that stand behind the last column.
             for (float& b : c.bias)
