@@ -12,6 +12,7 @@
 #include <tare/kernels/gather.hpp>
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/reduce.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/top_k.hpp>

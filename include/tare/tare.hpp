@@ -61,8 +61,11 @@
 #include <tare/kernels/index_product.hpp>
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/k_means_assign.hpp>
+#include <tare/kernels/k_means_screen.hpp>
+#include <tare/kernels/k_means_search.hpp>
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/map.hpp>
 #include <tare/kernels/masked_vector.hpp>
@@ -97,6 +100,7 @@
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_tile.hpp>
 #include <tare/kernels/sparse_weights.hpp>
+#include <tare/kernels/thin_log_softmax_backward.hpp>
 #include <tare/kernels/thin_row.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
@@ -155,6 +159,7 @@
 #include <tare/ops/image.hpp>
 #include <tare/ops/layer_norm.hpp>
 #include <tare/ops/linear.hpp>
+#include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>

@@ -15,6 +15,7 @@
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/packed_product.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
@@ -199,13 +200,13 @@ TEST_CASE("picking a logarithm checks its blocks, targets and outputs") {
     const matrix_view<const float> nowhere[] = {{z.data(), 3, 2}, {nullptr, 3, 2}};
     fails(nowhere, targets, out, saved);
     std::vector<float> gradient(6);
-    const matrix_view<float> wanted[] = {{gradient.data(), 3, 2}, {}};
+    const kernels::logit_gradient wanted[] = {{{gradient.data(), 3, 2}}, {}};
     const kernels::softmax_statistics<const float> read{maximum, sum};
     CHECK_NOTHROW(kernels::pick_log_softmax_backward(blocks, targets, read, out, wanted));
     CHECK_THROWS_AS(
         kernels::pick_log_softmax_backward(blocks, targets, read, out, std::span(wanted).first(1)),
         error);
-    const matrix_view<float> misshapen[] = {{gradient.data(), 2, 3}, {}};
+    const kernels::logit_gradient misshapen[] = {{{gradient.data(), 2, 3}}, {}};
     CHECK_THROWS_AS(kernels::pick_log_softmax_backward(blocks, targets, read, out, misshapen),
                     error);
 }

@@ -5,6 +5,7 @@
 #include <tare/kernels/segment_attention.hpp>
 
 #include "attention_cases.hpp"
+#include "kernel_test.hpp"
 
 using namespace tare::testing;
 using tare::extent;
@@ -48,6 +49,12 @@ TEST_CASE("stepping token by token gives the bits of the chunk") {
                     CHECK(stepped(c, points) == c.out);
                 }
             }
+}
+
+TEST_CASE("steps of many streams have the same bits for any threads") {
+    // Enough heads that a step is shared.
+    segment_case<float> c({3, 24, 8, 24, 24, 96}, true);
+    CHECK(same_for_any_threads([&] { return stepped(c); }));
 }
 
 TEST_CASE("a cache takes over the memory of a chunk") {

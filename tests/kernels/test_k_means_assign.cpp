@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cmath>
 #include <limits>
 
 #include <tare/kernels/k_means_assign.hpp>
@@ -77,6 +78,60 @@ TEST_CASE("the lowest of equal centroids wins across groups of sixteen, NaN cent
         c[3 * width] = std::numeric_limits<float>::quiet_NaN();  // centroid 3
         kernels::k_means_assign(blocks, {c.data(), codebook, width}, std::span(codes));
         CHECK(codes[3] == 4);
+    }
+}
+
+TEST_CASE("the search on 16-bit codes finds the centroids of the search in fp32") {
+    constexpr extent width = 8, count = 327;
+    constexpr float inf = std::numeric_limits<float>::infinity();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const auto check = [&](std::span<const float> x, std::span<const float> c) {
+        const auto codebook = static_cast<extent>(c.size()) / width;
+        const kernels::detail::centroid_table table({c.data(), codebook, width});
+        const matrix_view<const float> blocks(x.data(), count, width);
+        std::vector<std::uint8_t> screened(count, 255);
+        std::vector<std::uint8_t> want(count);
+        kernels::detail::assign_blocks<8>(blocks, table, 0, count, std::span(want));
+        kernels::detail::assign_screened<8>(blocks, table, 0, count, std::span(screened));
+        CHECK(screened == want);
+    };
+    for (const extent codebook : {1, 15, 16, 17, 100, 256}) {
+        const auto x = uniform_values(count * width, 101);
+        const auto c = uniform_values(codebook * width, 102);
+        // Scales apart, down to where codes lose all digits and up to where they are refused.
+        for (const float x_scale : {1.0F, 0x1p-30F, 0x1p-60F, 0x1p20F, 0x1p60F})
+            for (const float c_scale : {1.0F, 0x1p-30F, 0x1p-60F, 0x1p20F, 0x1p60F}) {
+                auto xs = x;
+                auto cs = c;
+                for (float& v : xs)
+                    v *= x_scale;
+                for (float& v : cs)
+                    v *= c_scale;
+                check(xs, cs);
+            }
+        // Few different values: ties within groups and across them.
+        auto coarse = x;
+        auto steps = c;
+        for (float& v : coarse)
+            v = std::nearbyint(v);
+        for (float& v : steps)
+            v = std::nearbyint(v);
+        check(coarse, steps);
+        // Centroids closer to each other than a code's step: fp32 alone can tell them apart.
+        auto close = c;
+        for (std::size_t i = 0; i < close.size(); ++i)
+            close[i] = c[i % static_cast<std::size_t>(width)] + c[i] * 0x1p-16F;
+        check(x, close);
+        for (const float odd : {nan, inf, -inf}) {
+            auto bad = x;
+            bad[100] = odd;
+            check(bad, c);
+            auto bad_centroid = c;
+            bad_centroid[c.size() / 2] = odd;
+            check(x, bad_centroid);
+        }
+        check(std::vector<float>(x.size()), c);
+        check(x, std::vector<float>(c.size()));
     }
 }
 

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 
 #include "kernel_test.hpp"
 

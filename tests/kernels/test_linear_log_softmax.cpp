@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Losses over a vocabulary: by blocks of logits, by pieces of a row, and without the logits.
 #include <limits>
+#include <utility>
 
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
+#include <tare/kernels/thin_log_softmax_backward.hpp>
 
 #include "kernel_test.hpp"
 
@@ -137,7 +139,17 @@ TEST_CASE("blocks of logits give the loss and gradient of one row") {
                 kernels::pick_log_softmax(blocks, targets, out, {top, sum});
             },
             [&](auto& blocks, auto& top, auto& sum, auto& d, auto& gradients) {
-                kernels::pick_log_softmax_backward(blocks, targets, {top, sum}, d, gradients);
+                const std::vector<kernels::logit_gradient> to{{gradients[0]}, {gradients[1]}};
+                kernels::pick_log_softmax_backward(blocks, targets, {top, sum}, d, to);
+            });
+        const auto started = run(
+            a, b, d_out,
+            [&](auto& blocks, auto& out, auto& top, auto& sum) {
+                kernels::pick_log_softmax(blocks, targets, out, {top, sum});
+            },
+            [&](auto& blocks, auto& top, auto& sum, auto& d, auto& gradients) {
+                const std::vector<kernels::logit_gradient> to{{gradients[0], true}, {gradients[1]}};
+                kernels::pick_log_softmax_backward(blocks, targets, {top, sum}, d, to);
             });
         const auto want = run(
             wide_a, wide_b, wide_d,
@@ -150,7 +162,123 @@ TEST_CASE("blocks of logits give the loss and gradient of one row") {
             });
         for (std::size_t i = 0; i < want.size(); ++i)
             REQUIRE(std::abs(static_cast<double>(got[i]) - want[i]) <= bound_of(want[i], n + 2, 0));
+        // A started gradient is what the other one has beyond its 0.25.
+        for (std::size_t i = 0; i < want.size(); ++i) {
+            const bool first =
+                i >= static_cast<std::size_t>(rows) && i < static_cast<std::size_t>(rows * (n + 1));
+            const double lacks = first ? 0.25 : 0.0;
+            REQUIRE(std::abs(static_cast<double>(started[i]) + lacks - want[i]) <=
+                    bound_of(want[i], n + 2, 0));
+        }
     }
+}
+
+TEST_CASE("picked logarithms and their gradients have the same bits for any threads") {
+    constexpr extent rows = 61, columns = 3001;
+    const std::vector<float> z = uniform_values(rows * columns, 10), d = uniform_values(rows, 11);
+    const std::vector<std::int32_t> targets(rows, 2999);
+    const matrix_view<const float> block(z.data(), rows, columns);
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> out(3 * rows + z.size());
+        const std::span<float> top = std::span(out).subspan(rows, rows);
+        const std::span<float> sum = std::span(out).subspan(2 * rows, rows);
+        kernels::pick_log_softmax(std::span(&block, 1), targets, std::span(out).first(rows),
+                                  {top, sum});
+        const kernels::logit_gradient to{{out.data() + 3 * rows, rows, columns}, true};
+        kernels::pick_log_softmax_backward(std::span(&block, 1), targets, {top, sum}, d,
+                                           std::span(&to, 1));
+        return out;
+    }));
+}
+
+TEST_CASE("thin layers get the gradients of products around a softmax, without its logits") {
+    for (const extent depth : {1, 3, 4, 5, 16}) {
+        const std::pair<extent, extent> sizes[] = {{1, 1},  {3, 31},  {2, 32},
+                                                   {5, 33}, {7, 515}, {2, 40000}};
+        for (const auto& size : sizes) {
+            const extent rows = size.first, columns = size.second;
+            layer_case c(rows, columns, depth, 0);
+            // Far below the zeros that stand behind the last column.
+            for (float& b : c.bias)
+                b -= 200.0F;
+            const auto n = static_cast<std::size_t>(rows);
+            const std::vector<float> d_out = uniform_values(rows, 8);
+            const kernels::prepared_matrix packed({c.w.data(), columns, depth}, true);
+            const auto run = [&] {
+                std::vector<float> out(n), top(n), sum(n), dx(c.x.size()), dw(c.w.size(), 7.0F),
+                    db(c.bias.size(), 7.0F);
+                const matrix_view<const float> x(c.x.data(), rows, depth);
+                kernels::linear_log_softmax(x, packed, c.bias, {}, c.targets, out, {top, sum});
+                kernels::thin_log_softmax_backward(
+                    x, packed, c.bias, c.targets, {top, sum}, d_out,
+                    {{dx.data(), rows, depth}, {dw.data(), columns, depth}, db});
+                dx.insert(dx.end(), dw.begin(), dw.end());
+                dx.insert(dx.end(), db.begin(), db.end());
+                return dx;
+            };
+            const std::vector<float> got = run();
+            CHECK(same_for_any_threads(run));
+            // The plain text in double.
+            const std::vector<double> x = widen(c.x), w = widen(c.w), d = widen(d_out);
+            std::vector<double> z(static_cast<std::size_t>(rows * columns)), dz(z.size());
+            const matrix_view<double> logits(z.data(), rows, columns);
+            const matrix_view<double> gradient(dz.data(), rows, columns);
+            kernels::matmul_reference<double>({x.data(), rows, depth}, {w.data(), columns, depth},
+                                              logits, {.transpose_b = true});
+            for (extent r = 0; r < rows; ++r)
+                for (extent k = 0; k < columns; ++k)
+                    logits(r, k) += static_cast<double>(c.bias[static_cast<std::size_t>(k)]);
+            const matrix_view<const double> block = logits;
+            std::vector<double> out(n), top(n), sum(n);
+            kernels::plain::pick_log_softmax<double>(std::span(&block, 1), c.targets, out,
+                                                     {top, sum});
+            kernels::plain::pick_log_softmax_backward<double>(
+                std::span(&block, 1), c.targets, {top, sum}, d, std::span(&gradient, 1));
+            std::vector<double> want(got.size());
+            const matrix_view<double> dx(want.data(), rows, depth);
+            const matrix_view<double> dw(want.data() + c.x.size(), columns, depth);
+            const std::span<double> db =
+                std::span(want).subspan(c.x.size() + c.w.size(), c.bias.size());
+            kernels::matmul_reference<double>({dz.data(), rows, columns},
+                                              {w.data(), columns, depth}, dx, {});
+            kernels::matmul_reference<double>({dz.data(), rows, columns}, {x.data(), rows, depth},
+                                              dw, {.transpose_a = true});
+            for (std::size_t i = 0; i < dz.size(); ++i)
+                db[i % db.size()] += dz[i];
+            // A dz is off by its logit's error, 6 (K + 2) K 2^-24 relative, by the sum's C / 2048 +
+            // 46, by 4 of its own and 200 of the bias; |dz| of a row adds up to at most 2 |d_out|
+            // <= 6 and |x|, |w|
+            // <= 3. A sum of n terms loses n more: columns / 32 + 40 in dx, rows in dw and db.
+            const auto share = static_cast<double>(columns) / 32.0 +
+                               static_cast<double>(6 * (depth + 2) * depth + rows) + 300.0;
+            for (std::size_t i = 0; i < got.size(); ++i)
+                REQUIRE(std::abs(static_cast<double>(got[i]) - want[i]) <=
+                        std::ldexp(share * 6.0 * 3.0 * static_cast<double>(rows), -24));
+        }
+    }
+}
+
+TEST_CASE("gradients of thin layers check what they are given") {
+    layer_case c(3, 40, 4, 0);
+    const kernels::prepared_matrix packed({c.w.data(), 40, 4}, true);
+    std::vector<float> top(3, 0.0F), sum(3, 1.0F), d(3), dx(12), dw(160), db(40);
+    const matrix_view<const float> x(c.x.data(), 3, 4);
+    const kernels::thin_gradients to{{dx.data(), 3, 4}, {dw.data(), 40, 4}, db};
+    const auto run = [&](const kernels::thin_gradients& out, std::span<const float> up) {
+        kernels::thin_log_softmax_backward(x, packed, c.bias, c.targets, {top, sum}, up, out);
+    };
+    CHECK_NOTHROW(run(to, d));
+    CHECK_THROWS_AS(run(to, std::span(d).first(2)), error);
+    CHECK_THROWS_AS(run({{dx.data(), 4, 3}, to.dw, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, {dw.data(), 4, 40}, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, to.dw, to.db.first(39)}, d), error);
+    CHECK_THROWS_AS(run({{c.x.data() + 1, 3, 4}, to.dw, to.db}, d), error);
+    c.targets[1] = 40;
+    CHECK_THROWS_AS(run(to, d), error);
+    const kernels::prepared_matrix deep({c.w.data(), 9, 17}, true);
+    CHECK_THROWS_AS(kernels::thin_log_softmax_backward({c.w.data(), 3, 17}, deep, c.bias, c.targets,
+                                                       {top, sum}, d, to),
+                    error);
 }
 
 TEST_CASE("a row cut into pieces has the softmax of the whole") {

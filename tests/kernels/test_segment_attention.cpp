@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <limits>
 
 #include <doctest/doctest.h>
@@ -98,6 +99,25 @@ TEST_CASE("segment attention gives the same bits for 1 to 4 threads, with or wit
         tare::kernels::segment_attention_forward(c.layout, c.inputs(), {}, c.probabilities_view());
         CHECK(c.probabilities == one.probabilities);
     }
+}
+
+TEST_CASE("what an earlier call left in memory does not matter") {
+    // Blocks of rows read before the first position and behind the last, times weights of zero.
+    for (const bool has_memory : {false, true})
+        for (const extent tokens : {1, 5, 9, 41}) {
+            const auto outputs_after = [&](float left) {
+                segment_case<float> before({64, 1, 2, 6, 4, 12}, true);
+                std::ranges::fill(before.qkv, left);
+                std::ranges::fill(before.memory, left);
+                forward(before, no_attention_points{});
+                segment_case<float> c({tokens, 1, 2, 6, 4, 12}, has_memory);
+                forward(c, no_attention_points{});
+                backward(c, no_attention_points{});
+                c.out.insert(c.out.end(), c.d_qkv.begin(), c.d_qkv.end());
+                return c.out;
+            };
+            CHECK(outputs_after(std::numeric_limits<float>::quiet_NaN()) == outputs_after(1.0F));
+        }
 }
 
 TEST_CASE("a chunk in two calls gives the bits of one") {

@@ -95,6 +95,15 @@ const std::vector<function_case>& cases() {
          2.5},
         {"softplus", [](auto x, auto y) { kernels::activate<kernels::softplus>(x, y); },
          stable_softplus, 0x1.001p-126, 3.0},
+        // Flushed with its sigmoid: 88 times the smallest normal number.
+        {"swish", [](auto x, auto y) { kernels::activate<kernels::swish>(x, y); },
+         [](double x) { return kernels::swish::value(x); }, 0x1.6p-120, 4.0},
+        {"the slope of sigmoid",
+         [](auto x, auto y) {
+             const std::vector<float> ones(x.size(), 1.0F);
+             kernels::activate_backward<kernels::logistic>(x, ones, y);
+         },
+         [](double x) { return stable_sigmoid(x) * stable_sigmoid(-x); }, 0x1.001p-126, 4.0},
         {"relu", [](auto x, auto y) { kernels::activate<kernels::relu>(x, y); },
          [](double x) { return x < 0 ? 0 : x; }, 0.0, 0.0},
     };

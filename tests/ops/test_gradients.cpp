@@ -10,6 +10,7 @@
 #include <tare/ops/gather.hpp>
 #include <tare/ops/layer_norm.hpp>
 #include <tare/ops/linear.hpp>
+#include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
@@ -65,11 +66,47 @@ TEST_CASE("gradients equal difference quotients") {
     check(op::add_at{{1, 1, 3}}, {values({5}, 1), values({3}, 2)});
     check(op::reshape{shape{4, 3}}, {values({3, 4}, 1)});
     check(op::pick_log_softmax{{0, 6, 3}}, {values({3, 4}, 1), values({3, 3}, 2)});
+    check(op::linear_log_softmax{{0, 4, 3}},
+          {values({3, 4}, 1), values({5, 4}, 2), values({5}, 3)});
     const std::vector<token> words{1, 2, 1, 3, 1, 1};
     // Every word is among the last eight pairs: a row without its word is a constant (-1e9).
     const op::cache_log_probability cache{8, {1, 3, 2}, words};
     check(cache, {values({6, 3}, 1), values({6, 3}, 2), values({3, 3}, 3)}, 2);
     check(op::segment_attention<>{2, 3, 2, {}}, {values({5, 2, 16}, 1), values({3, 4}, 2)});
+}
+
+TEST_CASE("a thin layer and its loss, on a tape, as one operation or as two") {
+    const auto source = [](const shape& extents, std::uint64_t seed) {
+        tensor out(extents);
+        const doubles from = values(extents, seed);
+        for (std::size_t i = 0; i < out.values().size(); ++i)
+            out.mutable_values()[i] = static_cast<float>(from.values()[i]);
+        return out;
+    };
+    const std::vector<token> target{5, 0, 299, 5};
+    // W takes part twice: one gradient is started, one is added to. K = 20 is too deep for one.
+    for (const extent depth : {4, 20}) {
+        std::vector<float> got[2];
+        for (const bool together : {true, false}) {
+            tape record;
+            const variable x = record.parameter(source({4, depth}, 1));
+            const variable w = record.parameter(source({300, depth}, 2));
+            const variable b = record.parameter(source({300}, 3));
+            const auto losses = [&] {
+                if (together) return linear_log_softmax(x, w, b, target);
+                const variable z = linear(x, w, b);
+                return pick_log_softmax(std::span(&z, 1), target);
+            };
+            const variable first = losses();
+            record.backward(mean(add(first, losses())));
+            std::vector<float>& to = got[together ? 0 : 1];
+            for (const tensor& part : {first.value(), x.gradient(), w.gradient(), b.gradient()})
+                to.insert(to.end(), part.values().begin(), part.values().end());
+        }
+        // Sums of at most 300 terms below 2 in all, and exponentials good to 2 ulp.
+        for (std::size_t i = 0; i < got[0].size(); ++i)
+            CHECK(std::abs(got[0][i] - got[1][i]) <= 320 * 0x1p-24F * 2);
+    }
 }
 
 TEST_CASE("stored memory and stored keys take part but get no gradient") {

@@ -24,6 +24,8 @@ inline constexpr int word_tile_rows = 6;
 inline constexpr int byte_tile_rows = 4;
 /// Fields of a byte are moved down, so that they stay small enough for vpmaddubsw.
 inline constexpr bool any_byte_is_small = false;
+/// dot_s16 takes a multiplication and an addition.
+inline constexpr bool dot_is_fast = false;
 
 /// Eight float sums.
 using reals = __m256;
@@ -77,6 +79,10 @@ using reals = __m256;
 /// Part `part` of the words, rounded to float (half to even).
 [[gnu::always_inline]] inline floats part_to_floats(words a, int) {
     return _mm256_cvtepi32_ps(raw(a));
+}
+/// The bits of part `part`.
+[[gnu::always_inline]] inline floats part_as_floats(words a, int) {
+    return _mm256_castsi256_ps(raw(a));
 }
 [[gnu::always_inline]] inline floats part_of(reals a, int) {
     return a;

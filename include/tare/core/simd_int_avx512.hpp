@@ -29,6 +29,12 @@ inline constexpr int word_tile_rows = 12;
 inline constexpr int byte_tile_rows = 12;
 /// Fields of a byte may stay where they are: the dot product takes any unsigned byte.
 inline constexpr bool any_byte_is_small = true;
+/// Whether dot_s16 is one instruction that costs what a fused multiply-add costs.
+#if defined(__AVX512VNNI__)
+inline constexpr bool dot_is_fast = true;
+#else
+inline constexpr bool dot_is_fast = false;
+#endif
 
 /// Sixteen float sums.
 using reals = __m512;
@@ -83,6 +89,10 @@ using reals = __m512;
 /// Part `part` of the words, rounded to float (half to even).
 [[gnu::always_inline]] inline floats part_to_floats(words a, int) {
     return _mm512_cvtepi32_ps(raw(a));
+}
+/// The bits of part `part`.
+[[gnu::always_inline]] inline floats part_as_floats(words a, int) {
+    return _mm512_castsi512_ps(raw(a));
 }
 [[gnu::always_inline]] inline floats part_of(reals a, int) {
     return a;

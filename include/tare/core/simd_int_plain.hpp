@@ -23,6 +23,7 @@ inline constexpr int byte_sums = 4;
 inline constexpr int word_tile_rows = 2;
 inline constexpr int byte_tile_rows = 2;
 inline constexpr bool any_byte_is_small = true;
+inline constexpr bool dot_is_fast = false;
 
 struct words {
     std::uint32_t lane[word_lane_count];
@@ -144,6 +145,13 @@ inline floats part_to_floats(const words& a, int part) {
     reals out;
     for (std::size_t i = 0; i < word_lane_count; ++i)
         out.lane[i] = static_cast<float>(static_cast<std::int32_t>(a.lane[i]));
+    return part_of(out, part);
+}
+
+/// The bits of part `part`.
+inline floats part_as_floats(const words& a, int part) {
+    reals out;
+    std::memcpy(out.lane, a.lane, sizeof out.lane);
     return part_of(out, part);
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 #include <tare/core/prefetch.hpp>
 #include <tare/core/simd_masks.hpp>
@@ -96,13 +97,14 @@ struct lane_range {
         largest[u] = max(v, largest[u]);
         if constexpr (Minimum) smallest[u] = min(v, smallest[u]);
     }
+    template <bool Ahead>
     [[gnu::always_inline]] void feed64(const float* p) {
         simd::pack v[4];
 #pragma GCC unroll 4
         for (int u = 0; u < 4; ++u) {
             v[u] = held(simd::load_pack(p + 16 * u));
             // A page further on, where the hardware's own look-ahead starts anew.
-            simd::prefetch(p, 16 * u + 1024);
+            if constexpr (Ahead) simd::prefetch(p, 16 * u + 1024);
             feed(u, v[u]);
         }
         // One instruction looks for a NaN in two packs.
@@ -125,12 +127,12 @@ struct lane_range {
     }
 };
 
-template <bool Absolute, bool Minimum>
+template <bool Absolute, bool Minimum, bool Ahead>
 block_range range_of(const float* x, extent n) {
     lane_range<Absolute, Minimum> running;
     extent i = 0;
     for (; i + 64 <= n; i += 64)
-        running.feed64(x + i);
+        running.template feed64<Ahead>(x + i);
     for (; i + 16 <= n; i += 16)
         running.feed16(x + i);
     block_range out;
@@ -149,6 +151,20 @@ inline block_range join_ranges(const block_range& a, const block_range& b) {
     return {std::min(a.minimum, b.minimum), std::max(a.maximum, b.maximum), a.has_nan || b.has_nan};
 }
 
+/// Extremes of an array.
+template <bool Absolute, bool Minimum>
+block_range range_of_all(std::span<const float> x) {
+    const auto reduce = [&](auto ahead) {
+        return reduce_blocks(
+            static_cast<extent>(x.size()), reduce_block,
+            [p = x.data()](extent begin, extent end) {
+                return range_of<Absolute, Minimum, decltype(ahead)::value>(p + begin, end - begin);
+            },
+            join_ranges);
+    };
+    return x.size_bytes() < ahead_bytes ? reduce(std::false_type()) : reduce(std::true_type());
+}
+
 /// The largest value and the start of the first stretch that holds it, or of the first with a NaN.
 struct leading_stretch {
     float maximum = -std::numeric_limits<float>::infinity();
@@ -159,13 +175,14 @@ struct leading_stretch {
 inline constexpr extent stretch_values = 1024;
 
 /// The leader of [begin, end).
-inline leading_stretch leader_of(const float* x, extent begin, extent end) {
+template <bool Ahead>
+leading_stretch leader_of(const float* x, extent begin, extent end) {
     leading_stretch out{.begin = begin};
     extent i = begin;
     for (; i + stretch_values <= end; i += stretch_values) {
         lane_range<false, false> running;
         for (extent j = i; j < i + stretch_values; j += 64)
-            running.feed64(x + j);
+            running.template feed64<Ahead>(x + j);
         if (running.has_nan()) return {quiet_nan, true, i};
         // Folding lanes takes long and is seldom needed.
         const simd::pack highest = running.highest();
@@ -173,7 +190,7 @@ inline leading_stretch leader_of(const float* x, extent begin, extent end) {
             out = {reduce_max(highest), false, i};
     }
     if (i < end) {
-        const block_range rest = range_of<false, false>(x + i, end - i);
+        const block_range rest = range_of<false, false, false>(x + i, end - i);
         if (rest.has_nan) return {quiet_nan, true, i};
         if (out.maximum < rest.maximum) out = {rest.maximum, false, i};
     }
@@ -183,39 +200,14 @@ inline leading_stretch join_leaders(const leading_stretch& a, const leading_stre
     return a.has_nan || (!b.has_nan && a.maximum >= b.maximum) ? a : b;
 }
 
-}  // namespace detail
-
-/// Smallest and largest value; (inf, -inf) for an empty array, NaN for both if there is a NaN.
-[[nodiscard]] inline value_range<> min_max(std::span<const float> x) {
-    const auto out = detail::reduce_blocks(
-        static_cast<extent>(x.size()), detail::reduce_block,
-        [p = x.data()](extent begin, extent end) {
-            return detail::range_of<false, true>(p + begin, end - begin);
-        },
-        detail::join_ranges);
-    if (out.has_nan) return {detail::quiet_nan, detail::quiet_nan};
-    return {out.minimum, out.maximum};
-}
-
-/// Largest absolute value; 0 for an empty array, NaN if there is a NaN.
-[[nodiscard]] inline float abs_max(std::span<const float> x) {
-    const auto out = detail::reduce_blocks(
-        static_cast<extent>(x.size()), detail::reduce_block,
-        [p = x.data()](extent begin, extent end) {
-            return detail::range_of<true, false>(p + begin, end - begin);
-        },
-        detail::join_ranges);
-    return out.has_nan ? detail::quiet_nan : std::max(0.0F, out.maximum);
-}
-
-/// First position of the maximum, or of the first NaN. Throws on an empty array.
-[[nodiscard]] inline extent arg_max(std::span<const float> x) {
-    require(!x.empty(), "arg_max: the array is empty; there is no position to return");
+/// First position of the maximum, or of the first NaN, of at least one value.
+template <bool Ahead>
+extent place_of_maximum(std::span<const float> x) {
     const auto count = static_cast<extent>(x.size());
-    const detail::leading_stretch best = detail::reduce_blocks(
-        count, detail::reduce_block,
-        [p = x.data()](extent begin, extent end) { return detail::leader_of(p, begin, end); },
-        detail::join_leaders);
+    const leading_stretch best = reduce_blocks(
+        count, reduce_block,
+        [p = x.data()](extent begin, extent end) { return leader_of<Ahead>(p, begin, end); },
+        join_leaders);
     // Only the leading stretch is searched for the place.
     extent i = best.begin;
     const simd::pack wanted = simd::pack_of(best.maximum);
@@ -230,6 +222,28 @@ inline leading_stretch join_leaders(const leading_stretch& a, const leading_stre
     return i;
 }
 
+}  // namespace detail
+
+/// Smallest and largest value; (inf, -inf) for an empty array, NaN for both if there is a NaN.
+[[nodiscard]] inline value_range<> min_max(std::span<const float> x) {
+    const auto out = detail::range_of_all<false, true>(x);
+    if (out.has_nan) return {detail::quiet_nan, detail::quiet_nan};
+    return {out.minimum, out.maximum};
+}
+
+/// Largest absolute value; 0 for an empty array, NaN if there is a NaN.
+[[nodiscard]] inline float abs_max(std::span<const float> x) {
+    const auto out = detail::range_of_all<true, false>(x);
+    return out.has_nan ? detail::quiet_nan : std::max(0.0F, out.maximum);
+}
+
+/// First position of the maximum, or of the first NaN. Throws on an empty array.
+[[nodiscard]] inline extent arg_max(std::span<const float> x) {
+    require(!x.empty(), "arg_max: the array is empty; there is no position to return");
+    return x.size_bytes() < detail::ahead_bytes ? detail::place_of_maximum<false>(x)
+                                                : detail::place_of_maximum<true>(x);
+}
+
 /// out[r] = arg_max of row r. Shapes x (R, C), C >= 1, out (R).
 inline void arg_max_rows(matrix_view<const float> x, std::span<std::int32_t> out) {
     detail::require_view("arg_max_rows", "x", x);
@@ -237,8 +251,12 @@ inline void arg_max_rows(matrix_view<const float> x, std::span<std::int32_t> out
     detail::require_apart("arg_max_rows", "x", x, "out", out);
     require(x.rows == 0 || x.columns > 0, "arg_max_rows: x is (", x.rows,
             ",0); a row needs at least one column");
+    const bool ahead =
+        static_cast<std::size_t>(x.rows * x.columns) * sizeof(float) >= detail::ahead_bytes;
     detail::each_row(x.rows, x.columns, [&](extent r) {
-        out[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(arg_max(x.row(r)));
+        const extent place = ahead ? detail::place_of_maximum<true>(x.row(r))
+                                   : detail::place_of_maximum<false>(x.row(r));
+        out[static_cast<std::size_t>(r)] = static_cast<std::int32_t>(place);
     });
 }
 

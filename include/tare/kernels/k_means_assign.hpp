@@ -3,13 +3,12 @@
 // Nearest centroid for every block of D values (product quantization, k-means).
 //   code = argmin_k |x - c_k|^2 = argmax_k (x . c_k - |c_k|^2 / 2), the lowest k on ties
 // Blocks stand in the lanes: 32 of them meet one centroid at a time, so that the search is fused
-// multiply-adds with broadcasts, one maximum for each score and no horizontal step. Only the group
-// of sixteen centroids that holds the best score is remembered; then centroids stand in the lanes,
-// and the scores of that one group, computed again, tell which it was.
+// multiply-adds with broadcasts, one maximum for each score and no horizontal step. Where a dot
+// product of 16-bit codes is one instruction, blocks of eight are searched on codes first, which
+// changes no result.
 // Source: Lloyd 1982, "Least squares quantization in PCM", step 1.
 
 #include <algorithm>
-#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <limits>
@@ -17,11 +16,11 @@
 #include <type_traits>
 
 #include <tare/core/aligned.hpp>
-#include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
-#include <tare/core/simd_transpose.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
+#include <tare/kernels/k_means_screen.hpp>
+#include <tare/kernels/k_means_search.hpp>
 
 namespace tare::kernels {
 
@@ -56,119 +55,6 @@ void k_means_assign(matrix_view<const Scalar> blocks,
 
 namespace detail {
 
-/// Centroids as the search reads them: one by one, and sixteen at a time with one a lane.
-struct centroid_table {
-    extent count;
-    extent width;
-    matrix_view<const float> rows;
-    aligned_vector<float> negative_half_squares;  ///< -|c|^2 / 2, minus infinity behind the last
-    aligned_vector<float> turned;                 ///< [group][d][16], zeros behind the last
-
-    explicit centroid_table(matrix_view<const float> centroids)
-        : count(centroids.rows),
-          width(centroids.columns),
-          rows(centroids),
-          negative_half_squares(static_cast<std::size_t>((count + 15) / 16 * 16),
-                                -std::numeric_limits<float>::infinity()),
-          turned(negative_half_squares.size() * static_cast<std::size_t>(width), 0.0F) {
-        for (extent k = 0; k < count; ++k) {
-            float square = 0.0F;
-            for (extent d = 0; d < width; ++d) {
-                const float v = centroids(k, d);
-                square += v * v;
-                turned[static_cast<std::size_t>((k / 16 * width + d) * 16 + k % 16)] = v;
-            }
-            negative_half_squares[static_cast<std::size_t>(k)] = square * -0.5F;
-        }
-    }
-};
-
-/// The best score of each of 32 blocks and the group of sixteen centroids that has it. `turned`
-/// holds the blocks as [half][d][16]. Width is D, or 0 where D is known at run time only.
-///
-/// Which centroid of a group won is not tracked here: that would cost a comparison and a selection
-/// for each score, next to D fused multiply-adds.
-template <int Width>
-void best_group_of_32(const float* turned, const centroid_table& c, float* best_scores,
-                      float* groups) {
-    using simd::pack;
-    const extent n = Width > 0 ? Width : c.width;
-    pack x[Width > 0 ? 2 * Width : 1];
-    if constexpr (Width > 0) {
-        for (extent d = 0; d < 2 * Width; ++d)
-            x[d] = simd::load_pack(turned + 16 * d);
-    }
-    const pack lowest = simd::pack_of(-std::numeric_limits<float>::infinity());
-    pack best[2] = {lowest, lowest};
-    pack group[2] = {simd::pack_of(0.0F), simd::pack_of(0.0F)};
-    for (extent first = 0; first < c.count; first += 16) {
-        pack most[2] = {lowest, lowest};
-        const extent last = std::min<extent>(first + 16, c.count);
-#pragma GCC unroll 2
-        for (extent k = first; k < last; ++k) {
-            const float* centroid = c.rows.data + k * c.rows.stride;
-            pack score[2];
-            score[0] = score[1] = simd::pack_of(c.negative_half_squares.data()[k]);
-#pragma GCC unroll 8
-            for (extent d = 0; d < n; ++d) {
-                const pack w = simd::pack_of(centroid[d]);
-                if constexpr (Width > 0) {
-                    score[0] = simd::fma(x[d], w, score[0]);
-                    score[1] = simd::fma(x[Width + d], w, score[1]);
-                } else {
-                    score[0] = simd::fma(simd::load_pack(turned + 16 * d), w, score[0]);
-                    score[1] = simd::fma(simd::load_pack(turned + 16 * (n + d)), w, score[1]);
-                }
-            }
-            // In this order a NaN score leaves the best as it is.
-            most[0] = max(score[0], most[0]);
-            most[1] = max(score[1], most[1]);
-        }
-        const pack number = simd::pack_of(static_cast<float>(first / 16));
-        for (int h = 0; h < 2; ++h) {
-            group[h] = select(best[h] < most[h], number, group[h]);
-            best[h] = max(most[h], best[h]);
-        }
-    }
-    for (int h = 0; h < 2; ++h) {
-        store(best_scores + 16 * h, best[h]);
-        store(groups + 16 * h, group[h]);
-    }
-}
-
-/// The first centroid of a group whose score is `best`, which the same chain of fma gave: equal to
-/// the bit. 0 where no score was larger than minus infinity.
-template <int Width>
-extent first_of_group(const float* block, const centroid_table& c, extent group, float best) {
-    using simd::pack;
-    const extent n = Width > 0 ? Width : c.width;
-    const float* turned = c.turned.data() + group * n * 16;
-    pack score = simd::load_pack(c.negative_half_squares.data() + group * 16);
-#pragma GCC unroll 8
-    for (extent d = 0; d < n; ++d)
-        score = simd::fma(simd::load_pack(turned + 16 * d), simd::pack_of(block[d]), score);
-    const std::uint32_t equal = simd::mask_bits(score == simd::pack_of(best));
-    if (best == -std::numeric_limits<float>::infinity()) return 0;
-    return group * 16 + std::countr_zero(equal);
-}
-
-/// Turns `count` <= 32 blocks into [half][d][16]: block 2 i + h goes to lane i of half h, so that
-/// two blocks of eight values are one row of a 16 x 16 transpose.
-inline void turn_blocks(matrix_view<const float> blocks, extent first, extent count, float* to) {
-    const extent width = blocks.columns;
-    if (width == 8 && blocks.stride == 8 && count == 32) {
-        constexpr auto step = static_cast<std::ptrdiff_t>(simd::lanes);
-        const float* from = blocks.data + first * 8;
-        for (std::ptrdiff_t r = 0; r < 16; r += step)
-            for (std::ptrdiff_t c = 0; c < 16; c += step)
-                simd::transpose_block(from + 16 * r + c, 16, to + 16 * c + r, 16);
-        return;
-    }
-    for (extent j = 0; j < count; ++j)
-        for (extent d = 0; d < width; ++d)
-            to[(j % 2 * width + d) * 16 + j / 2] = blocks(first + j, d);
-}
-
 /// Codes of the blocks [begin, end).
 template <int Width, class Code>
 void assign_blocks(matrix_view<const float> blocks, const centroid_table& c, extent begin,
@@ -181,11 +67,32 @@ void assign_blocks(matrix_view<const float> blocks, const centroid_table& c, ext
         turn_blocks(blocks, b, count, turned.data());
         best_group_of_32<Width>(turned.data(), c, best, groups);
         for (extent j = 0; j < count; ++j) {
-            const extent at = j % 2 * 16 + j / 2;
+            const extent at = lane_of_block(j);
             codes[static_cast<std::size_t>(b + j)] =
                 static_cast<Code>(first_of_group<Width>(blocks.data + (b + j) * blocks.stride, c,
                                                         static_cast<extent>(groups[at]), best[at]));
         }
+    }
+}
+
+/// The same codes by way of 16-bit codes, see k_means_screen.hpp.
+template <int Width, class Code>
+void assign_screened(matrix_view<const float> blocks, const centroid_table& c, extent begin,
+                     extent end, std::span<Code> codes) {
+    const screen_table<Width> table(c);
+    if (!table.usable()) return assign_blocks<Width>(blocks, c, begin, end, codes);
+    screened_blocks<Width> screen(c, table);
+    alignas(64) float turned[32 * Width] = {};
+    for (extent b = begin; b < end; b += 32) {
+        const extent count = std::min<extent>(32, end - b);
+        turn_blocks(blocks, b, count, turned);
+        if (!screen.search(turned)) {
+            assign_blocks<Width>(blocks, c, b, b + count, codes);
+            continue;
+        }
+        for (extent j = 0; j < count; ++j)
+            codes[static_cast<std::size_t>(b + j)] = static_cast<Code>(screen.nearest(
+                blocks.data + (b + j) * blocks.stride, static_cast<std::size_t>(lane_of_block(j))));
     }
 }
 
@@ -216,7 +123,9 @@ void k_means_assign(matrix_view<const float> blocks, matrix_view<const float> ce
     const detail::centroid_table table(centroids);
     const extent width = blocks.columns;
     parallel_for(blocks.rows, 32, centroids.rows * (width + 1) / 10, [&](extent begin, extent end) {
-        if (width == 8)
+        if (width == 8 && simd::dot_is_fast)
+            detail::assign_screened<8>(blocks, table, begin, end, codes);
+        else if (width == 8)
             detail::assign_blocks<8>(blocks, table, begin, end, codes);
         else if (width == 4)
             detail::assign_blocks<4>(blocks, table, begin, end, codes);

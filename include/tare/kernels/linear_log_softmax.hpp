@@ -5,7 +5,8 @@
 //     z = x W^T + b,   out_r = z_rt - m_r - ln sum_c e^(z_rc - m_r),   m_r = max_c z_rc
 //
 // Columns are cut into stretches whose packed weights stay in the second-level cache, rows into
-// blocks whose logits do. Each (row, stretch) leaves its maximum and its sum; they are joined in
+// blocks whose logits do; where the depth is small, logits are made row by row in the first cache.
+// Each (row, stretch) leaves its maximum and its sum; they are joined in
 // order of the stretches. All cuts depend on the sizes alone: any number of threads gives the same
 // bits. The plain version is pick_log_softmax on the product (kernels/pick_log_softmax.hpp).
 
@@ -16,8 +17,10 @@
 #include <span>
 #include <vector>
 
+#include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/kernels/piecewise_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
+#include <tare/kernels/thin_row.hpp>
 
 namespace tare::kernels {
 
@@ -57,13 +60,14 @@ struct logit_cuts {
 
 /// **Shapes** x (N, K); w the W, K to C, in strips; bias (C); more (N, E): logits of E further
 /// columns, or no data for none; targets (N), 0 <= target < C + E; out (N), in nats.
+/// statistics (N) or empty: maximum and sum of exponentials of each row, for a gradient.
 /// **NaN** a row with a NaN or +inf, or of -inf only, gives NaN.
 /// **Accuracy** the logits' own error (see matmul), and 2^-24 (2 |out| + (C + E) / 2048 + 46).
 /// **Throws** tare::error on shapes that do not fit, a target outside, and overlap with out.
 template <strip_source Matrix>
 void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<const float> bias,
                         matrix_view<const float> more, std::span<const std::int32_t> targets,
-                        std::span<float> out) {
+                        std::span<float> out, softmax_statistics<float> statistics = {}) {
     constexpr auto name = "linear_log_softmax";
     detail::require_view(name, "x", x);
     require(x.columns == w.depth() && w.columns() > 0, name, ": x is (", x.rows, ',', x.columns,
@@ -78,6 +82,11 @@ void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<c
         require(t >= 0 && t < w.columns() + extra, name, ": target ", t, " of ",
                 w.columns() + extra, " columns");
     detail::require_apart(name, "x", x, "out", out);
+    const bool keeps = !statistics.maximum.empty() || !statistics.sum.empty();
+    if (keeps) {
+        detail::require_size(name, "statistics.maximum", statistics.maximum, x.rows, "one per row");
+        detail::require_size(name, "statistics.sum", statistics.sum, x.rows, "one per row");
+    }
 
     const detail::logit_cuts cuts(x.rows, w.depth(), w.columns());
     const auto rows = static_cast<std::size_t>(x.rows);
@@ -88,19 +97,28 @@ void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<c
         float* const memory = detail::scratch(1, cuts.block_rows * cuts.columns);
         const matrix_view<float> z(memory, end - begin, columns, cuts.columns);
         const auto n = static_cast<std::size_t>(columns);
-        detail::multiply_cell({0, z.rows, 0, detail::strips_of(columns)}, w.depth(),
-                              {x.rows_between(begin, end), false},
-                              detail::packed_right{strips, w.depth()}, z, false,
-                              add_bias(bias.subspan(static_cast<std::size_t>(first), n)));
-        for (extent r = begin; r < end; ++r) {
+        const auto part_bias = bias.subspan(static_cast<std::size_t>(first), n);
+        const auto reduce = [&](extent r, const float* row) {
             const auto at = static_cast<std::size_t>(r);
-            const float* const row = z.row(r - begin).data();
             const float top = detail::row_max(row, n);
             parts[static_cast<std::size_t>(stretch) * rows + at] = {
                 top, detail::row_exp_sum<false>(row, n, top, nullptr)};
             const extent column = targets[at] - first;
             if (column >= 0 && column < columns) out[at] = row[column];
+        };
+        if (w.depth() <= thin_depth) {
+            for (extent r = begin; r < end; ++r) {
+                thin_row(x.row(r), strips, part_bias, {memory, n});
+                reduce(r, memory);
+            }
+            return;
         }
+        detail::multiply_cell({0, z.rows, 0, detail::strips_of(columns)}, w.depth(),
+                              {x.rows_between(begin, end), false},
+                              detail::packed_right{strips, w.depth()}, z, false,
+                              add_bias(part_bias));
+        for (extent r = begin; r < end; ++r)
+            reduce(r, z.row(r - begin).data());
     };
     const extent work = std::min(x.rows, cuts.group_rows) * cuts.columns *
                         (w.depth() / detail::multiplications_per_unit + 6);
@@ -126,6 +144,9 @@ void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<c
                 all = join(all, {more(r, c), 1.0F});
             if (targets[at] >= w.columns()) out[at] = more(r, targets[at] - w.columns());
             out[at] = (out[at] - all.maximum) - std::log(all.sum);
+            if (!keeps) continue;
+            statistics.maximum[at] = all.maximum;
+            statistics.sum[at] = all.sum;
         }
     });
 }

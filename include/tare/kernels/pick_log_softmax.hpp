@@ -156,13 +156,19 @@ inline void pick_log_softmax(logit_blocks<float> blocks, std::span<const std::in
     });
 }
 
-/// Adds the gradients to those that have memory. Shapes as above, d_out (N), gradients as blocks.
-/// **Throws** as above.
+/// A gradient that is added to; one that holds nothing yet (`starts`) is written.
+struct logit_gradient {
+    matrix_view<float> to = {};
+    bool starts = false;
+};
+
+/// Adds the gradients to those that have memory, or starts them. Shapes as above, d_out (N),
+/// gradients as blocks. **Throws** as above.
 inline void pick_log_softmax_backward(logit_blocks<float> blocks,
                                       std::span<const std::int32_t> targets,
                                       softmax_statistics<const float> statistics,
                                       std::span<const float> d_out,
-                                      std::span<const matrix_view<float>> gradients) {
+                                      std::span<const logit_gradient> gradients) {
     const auto rows = static_cast<extent>(d_out.size());
     const std::string_view name = "pick_log_softmax_backward";
     detail::require_picks(name, blocks, rows, targets, statistics);
@@ -170,26 +176,30 @@ inline void pick_log_softmax_backward(logit_blocks<float> blocks,
         fail(name, ": ", gradients.size(), " gradients for ", blocks.size(),
              " blocks; pass a view without memory where none is wanted");
     for (std::size_t b = 0; b < blocks.size(); ++b) {
-        if (gradients[b].data == nullptr) continue;
-        detail::require_view(name, "a gradient", gradients[b]);
-        detail::require_same_shape(name, "a block", blocks[b], "its gradient", gradients[b]);
-        detail::require_apart(name, "a block", blocks[b], "its gradient", gradients[b]);
+        if (gradients[b].to.data == nullptr) continue;
+        detail::require_view(name, "a gradient", gradients[b].to);
+        detail::require_same_shape(name, "a block", blocks[b], "its gradient", gradients[b].to);
+        detail::require_apart(name, "a block", blocks[b], "its gradient", gradients[b].to);
     }
     detail::each_row(rows, 6 * detail::columns_of(blocks), [&](extent r) {
         const auto at = static_cast<std::size_t>(r);
         const float share = d_out[at] / statistics.sum[at];
         const float top = statistics.maximum[at];
         for (std::size_t b = 0; b < blocks.size(); ++b) {
-            if (gradients[b].data == nullptr) continue;
-            float* const to = gradients[b].row(r).data();
-            detail::row_map(
-                [=](auto z, auto g) {
-                    return fnma(vector_math::exp_nonpositive(z - like(z, top)), like(z, share), g);
-                },
-                to, static_cast<std::size_t>(blocks[b].columns), blocks[b].row(r).data(), to);
+            if (gradients[b].to.data == nullptr) continue;
+            const auto n = static_cast<std::size_t>(blocks[b].columns);
+            const float* const z = blocks[b].row(r).data();
+            float* const to = gradients[b].to.row(r).data();
+            const auto less = [=](auto v, auto g) {
+                return fnma(vector_math::exp_nonpositive(v - like(v, top)), like(v, share), g);
+            };
+            if (gradients[b].starts)
+                detail::row_map([less](auto v) { return less(v, like(v, 0.0F)); }, to, n, z);
+            else
+                detail::row_map(less, to, n, z, to);
         }
         detail::at_target(blocks, targets[at], [&](std::size_t b, extent c) {
-            if (gradients[b].data != nullptr) gradients[b](r, c) += d_out[at];
+            if (gradients[b].to.data != nullptr) gradients[b].to(r, c) += d_out[at];
         });
     });
 }

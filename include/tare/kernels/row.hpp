@@ -25,6 +25,10 @@ using simd::pack_of;
 /// Columns whose sums are closed before the next ones start.
 inline constexpr std::size_t sum_block = 2048;
 
+/// Bytes from which on an array is asked for ahead of its use: below, the second cache may hold it,
+/// and asking costs a tenth of the speed of reading.
+inline constexpr std::size_t ahead_bytes = std::size_t{2} << 20;
+
 /// The first `count` <= 16 floats at p, zeros behind them; a whole load where count is 16.
 [[gnu::always_inline]] inline pack load_up_to(const float* p, std::size_t count) {
     return count == pack_lanes ? load_pack(p) : load_pack(p, count);
@@ -149,6 +153,11 @@ inline void require_gradient(std::string_view function, matrix_view<const float>
     require_same_shape(function, "y", y, "dx", dx);
     require_same_or_apart(function, "y", y, "dx", dx);
     require_same_or_apart(function, "dy", dy, "dx", dx);
+}
+
+inline void require_row_of(std::string_view function, std::string_view name,
+                           std::span<const float> v, extent columns) {
+    if (!v.empty()) require_size(function, name, v, columns, "one per column of x, or empty");
 }
 
 /// Whether y, made from x row by row, is better written past the caches: large, not x itself, and

@@ -105,14 +105,15 @@ inline constexpr std::size_t candidate_group = 64;
 inline constexpr std::size_t stretch_groups = 64;
 
 /// Lists the groups of 64 values, of `count` from x on, that hold a NaN or a value above `bound`.
-inline std::size_t list_groups(const float* x, std::size_t count, float bound,
-                               std::uint8_t (&list)[stretch_groups]) {
+template <bool Ahead>
+std::size_t list_groups(const float* x, std::size_t count, float bound,
+                        std::uint8_t (&list)[stretch_groups]) {
     const pack limit = pack_of(bound);
     std::size_t listed = 0;
     for (std::size_t g = 0; g < count; ++g) {
         const float* const from = x + g * candidate_group;
         // A page further on, where the hardware's own look-ahead starts anew.
-        simd::prefetch<candidate_group>(from, 1024);
+        if constexpr (Ahead) simd::prefetch<candidate_group>(from, 1024);
         auto low = load_pack(from) <= limit;
 #pragma GCC unroll 4
         for (std::size_t u = 1; u < 4; ++u)
@@ -137,8 +138,9 @@ inline std::uint64_t candidates_of(const float* x, float bound) {
 }
 
 /// Candidates of one row; `found` holds the k best afterwards, sorted.
-inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups,
-                      std::vector<candidate<float>>& found) {
+template <bool Ahead>
+void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups,
+               std::vector<candidate<float>>& found) {
     const std::size_t capacity = 2 * k + 32;
     found.clear();
     // Values at the bound itself count, so compare with the next lower number.
@@ -164,7 +166,7 @@ inline void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<
             for (std::size_t g = 0; g < count; ++g)
                 list[g] = static_cast<std::uint8_t>(g);
         else
-            listed = list_groups(x + i, count, bound, list);
+            listed = list_groups<Ahead>(x + i, count, bound, list);
         for (std::size_t l = 0; l < listed; ++l) {
             const std::size_t first = i + candidate_group * list[l];
             // The bound may have risen since the group was listed.
@@ -202,12 +204,15 @@ inline void top_k(matrix_view<const float> x, matrix_view<float> values,
     detail::require_apart("top_k", "x", x, "indices", indices);
     detail::require_apart("top_k", "indices", indices, "values", values);
     detail::require_apart("top_k", "x", x, "values", values);
+    const auto bytes = static_cast<std::size_t>(x.rows * x.columns) * sizeof(float);
+    const auto find =
+        bytes < detail::ahead_bytes ? detail::top_k_row<false> : detail::top_k_row<true>;
     parallel_for(x.rows, 1, x.columns, [&](extent begin, extent end) {
         std::vector<float> groups;
         std::vector<detail::candidate<float>> found;
         for (extent r = begin; r < end; ++r) {
-            detail::top_k_row(x.row(r).data(), static_cast<std::size_t>(x.columns),
-                              static_cast<std::size_t>(k), groups, found);
+            find(x.row(r).data(), static_cast<std::size_t>(x.columns), static_cast<std::size_t>(k),
+                 groups, found);
             for (extent j = 0; j < k; ++j) {
                 indices(r, j) = found[static_cast<std::size_t>(j)].index;
                 if (values.data != nullptr) values(r, j) = found[static_cast<std::size_t>(j)].value;

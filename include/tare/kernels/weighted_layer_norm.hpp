@@ -19,6 +19,7 @@
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/row.hpp>
 
 namespace tare::kernels {

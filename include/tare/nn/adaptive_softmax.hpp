@@ -19,6 +19,7 @@
 #include <tare/ops/adaptive_distribution.hpp>
 #include <tare/ops/add_at.hpp>
 #include <tare/ops/cache_log_probability.hpp>
+#include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
@@ -167,6 +168,10 @@ class adaptive_softmax {
         if constexpr (requires { linear_log_softmax(h, first.weight, first.bias, h, target); })
             return linear_log_softmax(h, first.weight, first.bias,
                                       second != nullptr ? (*second)(h) : T{}, target);
+        // Nor does training where they are cheap to make again, and no policy changes them.
+        if constexpr (requires { linear_log_softmax(h, first.weight, first.bias, target); })
+            if (second == nullptr)
+                return linear_log_softmax(h, first.weight, first.bias, std::move(target));
         std::vector<T> blocks{first(h)};
         if (second != nullptr) blocks.push_back((*second)(h));
         return pick_log_softmax(std::span<const T>(blocks), std::move(target));

@@ -8,6 +8,7 @@
 
 #include <tare/core/scalar.hpp>
 #include <tare/kernels/layer_norm.hpp>
+#include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/readings/apply.hpp>
 

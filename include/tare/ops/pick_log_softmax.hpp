@@ -4,12 +4,10 @@
 // side: what a cross-entropy needs of a softmax, without writing the whole of it.
 //     out[r] = z[r, target[r]] - max - log(sum_c exp(z[r, c] - max))
 
-#include <algorithm>
 #include <span>
 #include <type_traits>
 #include <vector>
 
-#include <tare/core/parallel.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/gather.hpp>
@@ -62,18 +60,21 @@ struct pick_log_softmax {
                   array_view<const Scalar> grad_out, const saved<Scalar>& kept,
                   gradient_views<Scalar> grad_in) const {
         std::vector<matrix_view<const Scalar>> blocks;
-        std::vector<matrix_view<Scalar>> gradients;
-        for (std::size_t b = 0; b < in.size(); ++b) {
-            blocks.push_back(in[b].matrix());
-            gradients.push_back(grad_in[b] ? grad_in[b].matrix() : matrix_view<Scalar>{});
-        }
+        for (const array_view<const Scalar>& block : in)
+            blocks.push_back(block.matrix());
         const kernels::softmax_statistics<const Scalar> statistics{kept.tensors[0].values(),
                                                                    kept.tensors[1].values()};
         if constexpr (std::is_same_v<Scalar, float>) {
-            backward_by_rows(blocks, statistics, grad_out.span(), grad_in, gradients);
+            std::vector<kernels::logit_gradient> gradients;
+            for (const gradient_view<float>& g : grad_in)
+                gradients.push_back(g ? kernels::logit_gradient{g.matrix(), g.empty}
+                                      : kernels::logit_gradient{});
+            kernels::pick_log_softmax_backward(blocks, target, statistics, grad_out.span(),
+                                               gradients);
         } else {
-            for (const gradient_view<Scalar>& gradient : grad_in)
-                static_cast<void>(gradient.or_zeros());
+            std::vector<matrix_view<Scalar>> gradients;
+            for (const gradient_view<Scalar>& g : grad_in)
+                gradients.push_back(g ? g.or_zeros().matrix() : matrix_view<Scalar>{});
             kernels::plain::pick_log_softmax_backward<Scalar>(blocks, target, statistics,
                                                               grad_out.span(), gradients);
         }
@@ -86,36 +87,6 @@ struct pick_log_softmax {
         price p;
         charge_exponentials(p, rows, columns);
         return p.others("logarithm", rows).additions("difference", rows);
-    }
-
-  private:
-    /// Rows that hold nothing yet become zeros just before the kernel adds to them: they are then
-    /// in cache, and logits of a vocabulary are not passed over twice.
-    void backward_by_rows(std::span<const matrix_view<const float>> blocks,
-                          const kernels::softmax_statistics<const float>& statistics,
-                          std::span<const float> d_out, gradient_views<float> grad_in,
-                          std::span<const matrix_view<float>> gradients) const {
-        extent columns = 0;
-        for (const matrix_view<const float>& block : blocks)
-            columns += block.columns;
-        parallel_for(static_cast<extent>(d_out.size()), 1, 6 * columns,
-                     [&](extent begin, extent end) {
-                         std::vector<matrix_view<const float>> z(blocks.size());
-                         std::vector<matrix_view<float>> dz(blocks.size());
-                         for (extent r = begin; r < end; ++r) {
-                             const auto at = static_cast<std::size_t>(r);
-                             for (std::size_t b = 0; b < blocks.size(); ++b) {
-                                 z[b] = blocks[b].rows_between(r, r + 1);
-                                 if (!grad_in[b]) continue;
-                                 dz[b] = gradients[b].rows_between(r, r + 1);
-                                 if (grad_in[b].empty) std::ranges::fill(dz[b].row(0), 0.0F);
-                             }
-                             kernels::pick_log_softmax_backward(
-                                 z, std::span(target).subspan(at, 1),
-                                 {statistics.maximum.subspan(at, 1), statistics.sum.subspan(at, 1)},
-                                 d_out.subspan(at, 1), dz);
-                         }
-                     });
     }
 };
 

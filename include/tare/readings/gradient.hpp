@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,15 @@ namespace tare {
 /// Training without compression: the default precision policy. Another policy may define
 ///   activation(op, tensor&)            called on every result
 ///   activation_gradient(op, tensor&)   called on the gradient of every result before it is used
+/// One that has them and changes nothing says so by `static constexpr bool keeps_results = true`:
+/// operations may then be joined, and results between them never made.
 struct full_precision {};
+
+/// A policy under which every result stays what the operation made.
+template <class Precision>
+inline constexpr bool keeps_results = std::is_same_v<Precision, full_precision> || requires {
+    requires Precision::keeps_results;
+};
 
 template <class Scalar, class Precision>
 class basic_tape;

@@ -77,6 +77,9 @@ template <compressor Weight = uncompressed, compressor WeightGradient = Weight,
 class precision {
   public:
     using schedule = Schedule;
+    /// See tare::keeps_results.
+    static constexpr bool keeps_results = std::is_same_v<Activation, uncompressed> &&
+                                          std::is_same_v<ActivationGradient, uncompressed>;
 
     /// One object of each compressor.
     struct compressors {
