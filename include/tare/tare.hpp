@@ -8,6 +8,7 @@
 #include <tare/core/bits.hpp>
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
