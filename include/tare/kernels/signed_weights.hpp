@@ -227,8 +227,8 @@ class signed_weights {
     extent inputs_ = 0;
     extent groups_ = 0;
     bool masked_ = false;
-    std::vector<std::size_t> starts_;  ///< of the bytes of each tile
-    std::vector<std::uint64_t> bits_;  ///< signs, or signs and masks in turn
+    std::vector<std::size_t> starts_;     ///< of the bytes of each tile
+    lasting_vector<std::uint64_t> bits_;  ///< signs, or signs and masks in turn
     lasting_vector<std::uint8_t> bytes_;
 };
 
