@@ -111,6 +111,7 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>
