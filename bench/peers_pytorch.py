@@ -189,12 +189,16 @@ def main():
         return no_grad(lambda: [model().online(few[t:t + 1], stream) for t in range(len(few))])
 
     def train():
+        """Gradients, clipping and Adam: all that our step does."""
         batch = words_of(1153)
+        adam = torch.optim.Adam(model().parameters(), lr=1e-4)
 
         def run():
             model().zero_grad(set_to_none=True)
             memory = [(zeros(WINDOW), zeros(WINDOW)) for _ in range(LAYERS)]
             model().loss(model().hidden(batch[:-1], memory), batch[1:]).backward()
+            torch.nn.utils.clip_grad_norm_(model().parameters(), 0.5)
+            adam.step()
         return run
 
     def layer():

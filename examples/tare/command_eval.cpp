@@ -2,12 +2,12 @@
 // tare eval: run a model on text: perplexity, tokens per second, and what the rules say it weighs.
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <memory>
 #include <set>
 
+#include <tare/io/checkpoint.hpp>
 #include <tare/io/packed.hpp>
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
@@ -17,9 +17,12 @@
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
+#include "input_key.hpp"
+#include "kept_evaluation.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
+#include "resumable.hpp"
 
 namespace {
 
@@ -32,6 +35,7 @@ struct options {
     std::string vocabulary;
     std::string weights;
     std::string json;
+    std::string work;
     std::optional<std::uint64_t> seed;
     extent chunk = 4032;
     extent limit = 0;
@@ -86,64 +90,6 @@ prepared_model load_model(const options& o, const transformer_xl_config& config,
     return model;
 }
 
-/// Says how far the work is, every five seconds.
-class progress {
-  public:
-    void operator()(std::size_t done_tokens, std::size_t all) {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last_ < std::chrono::seconds(5)) return;
-        last_ = now;
-        std::cerr << message("tare eval: ", done_tokens, " of ", all, " tokens\n");
-    }
-
-  private:
-    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
-/// Losses of a stream in chunks; the state is carried from one to the next.
-template <class Weight>
-text::perplexity_meter evaluate_chunks(const transformer_xl<tensor, Weight>& model,
-                                       std::span<const token> stream, extent chunk) {
-    progress say;
-    text::perplexity_meter meter;
-    transformer_xl_state<tensor> state;
-    neural_cache<tensor> cache(model.config().cache.capacity);
-    const auto targets = stream.size() - 1;
-    for (std::size_t at = 0; at < targets; at += static_cast<std::size_t>(chunk)) {
-        const std::size_t count = std::min(static_cast<std::size_t>(chunk), targets - at);
-        const auto next = stream.subspan(at + 1, count);
-        const tensor hidden = model.hidden(stream.subspan(at, count), 1, state);
-        const tensor log_p = model.softmax().log_probability(hidden, next, &cache);
-        double sum = 0.0;
-        for (const float v : log_p.values())
-            sum -= static_cast<double>(v);
-        meter.add(sum / static_cast<double>(count), static_cast<extent>(count));
-        if (cache.capacity() > 0) cache.push(hidden, next);
-        say(at + count, targets);
-    }
-    return meter;
-}
-
-/// One token at a time, with the whole distribution before the next word is seen.
-template <class Weight>
-text::perplexity_meter evaluate_online(const transformer_xl<tensor, Weight>& model,
-                                       std::span<const token> stream) {
-    progress say;
-    text::perplexity_meter meter;
-    transformer_xl_stream state;
-    neural_cache<tensor> cache(model.config().cache.capacity);
-    const bool cached = cache.capacity() > 0;
-    for (std::size_t t = 0; t + 1 < stream.size(); ++t) {
-        tensor hidden;
-        const tensor p = micronet::step(model, stream[t], state, cached ? &cache : nullptr, hidden);
-        const auto next = static_cast<std::size_t>(stream[t + 1]);
-        meter.add(-std::log(static_cast<double>(p.values()[next])), 1);
-        if (cached) cache.push(hidden, stream.subspan(t + 1, 1));
-        say(t + 1, stream.size() - 1);
-    }
-    return meter;
-}
-
 nlohmann::json to_json(const text::perplexity_meter& meter, const std::string& signature,
                        double seconds, double rate, const micronet::report& weight) {
     return {{"schema", 1},
@@ -180,6 +126,19 @@ std::vector<token> read_stream(const options& o, const transformer_xl_config& co
     return out;
 }
 
+/// Everything that the losses depend on.
+std::string key_of(const options& o, const described_model& m, std::span<const token> stream) {
+    const cache_config& cache = m.config.cache;
+    const std::string& file = m.payload_bits >= 0 ? m.origin : o.weights;
+    return input_key()
+        .add(file.empty() ? std::string() : io::read_text(file))
+        .add(io::describe(m.config))
+        .add(message(cache.lambda, ' ', cache.theta, ' ', o.seed.value_or(0), ' ',
+                     o.online ? 1 : o.chunk))
+        .add(stream)
+        .text();
+}
+
 int run(const options& o) {
     described_model m = o.model.describe();
     const bool packed = m.payload_bits >= 0;
@@ -190,12 +149,15 @@ int run(const options& o) {
             "tare eval: a packed file holds its weights; take --weights or --random away");
     set_threads(o.threads);
     const std::vector<token> stream = read_stream(o, m.config);
+    kept_evaluation kept(o.work, o.work.empty() ? "" : key_of(o, m, stream));
+    const extent known = kept.meter(stream.size() - 1).targets();
     text::perplexity_meter meter;
     std::chrono::duration<double> time{};
     const auto evaluate = [&](const auto& model) {
         memory_pool::instance().release();  // the unpacked weights
         const auto begin = std::chrono::steady_clock::now();
-        meter = o.online ? evaluate_online(model, stream) : evaluate_chunks(model, stream, o.chunk);
+        meter = o.online ? evaluate_online(model, stream, kept)
+                         : evaluate_chunks(model, stream, o.chunk, kept);
         time = std::chrono::steady_clock::now() - begin;
     };
     if (packed) {
@@ -204,7 +166,7 @@ int run(const options& o) {
         m.how.sparse.clear();  // what is weighed is what runs: the zeros that the weights have
         evaluate(load_model(o, m.config, m.how));
     }
-    const double rate = static_cast<double>(meter.targets()) / time.count();
+    const double rate = static_cast<double>(meter.targets() - known) / time.count();
     const text::evaluation_signature signature{.targets = meter.targets(),
                                                .context = m.config.window + 1,
                                                .cache = m.config.cache.capacity,
@@ -265,7 +227,10 @@ const registration eval{
              ->check(CLI::PositiveNumber);
          sub->add_option("--threads", o->threads, "Threads to compute with")->capture_default_str();
          sub->add_option("--json", o->json, "Write the figures as JSON; - for standard output");
-         return std::function<int()>([o] { return run(*o); });
+         sub->add_option("--work", o->work,
+                         "Folder for the sums so far: an evaluation that was killed goes on from "
+                         "there");
+         return resumable(o->work, [o] { return run(*o); });
      }}};
 
 }  // namespace

@@ -18,8 +18,11 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "command.hpp"
+#include "input_key.hpp"
+#include "kept_quantization.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
+#include "resumable.hpp"
 
 namespace {
 
@@ -32,12 +35,15 @@ struct options {
     std::string out;
     std::string calibrate;
     std::string vocabulary;
+    std::string work;
     std::vector<std::string> exceptions;
+    extent saves_every = 10;
     extent steps = 0;
     extent samples = 1;
     extent chunk = 1152;
     double rate = 1e-4;
     std::uint64_t seed = 1;
+    int threads = 1;
     bool published = false;
 };
 
@@ -97,21 +103,40 @@ std::vector<token> read_text(const options& o, extent vocabulary_size) {
     return read_words(o.calibrate, words);
 }
 
-/// Ranges from a few random chunks, then the training steps.
-void prepare(const options& o, train::quantization_aware<>& t, std::span<const token> words) {
+/// Ranges from a few random chunks, or the training steps.
+void prepare(const options& o, const std::string& key, train::quantization_aware<>& t,
+             std::span<const token> words) {
     const text::chunk_sampler sampler(words, o.chunk, 1, random_stream(o.seed, 0));
     std::vector<token> inputs(static_cast<std::size_t>(o.chunk));
     std::vector<token> labels(inputs.size());
-    const extent passes = o.steps > 0 ? o.steps : o.samples;
-    for (extent step = 0; step < passes; ++step) {
-        sampler.sample(step, inputs, labels);
-        const double loss = o.steps > 0 ? t.accumulate(inputs, labels) : t.observe(inputs, labels);
-        if (o.steps > 0) t.update(o.rate);
-        std::cerr << message("tare quantize: ", step + 1, " of ", passes, ", loss ", loss, '\n');
-    }
+    const bool learns = o.steps > 0;
+    const kept_quantization kept{.folder = o.work,
+                                 .key = key,
+                                 .passes = learns ? o.steps : o.samples,
+                                 .learns = learns,
+                                 .saves_every = o.saves_every};
+    const auto pass = [&](extent at) {
+        sampler.sample(at, inputs, labels);
+        const double loss = learns ? t.accumulate(inputs, labels) : t.observe(inputs, labels);
+        if (learns) t.update(o.rate);
+        std::cerr << message("tare quantize: ", at + 1, " of ", kept.passes, ", loss ", loss, '\n');
+    };
+    kept.run(t, pass, [] {});
+}
+
+/// Everything the ranges and the training depend on but the widths and the sizes of the model,
+/// which a checkpoint knows.
+std::string key_of(const options& o, std::span<const token> words) {
+    return input_key()
+        .add(io::read_text(o.checkpoint))
+        .add(words)
+        .add(message(o.steps, ' ', o.samples, ' ', o.chunk, ' ', o.rate, ' ', o.seed, ' ',
+                     o.published))
+        .text();
 }
 
 int run(const options& o) {
+    set_threads(o.threads);
     const described_model m = o.model.describe();
     micronet::compression how;
     how.bits = m.how.bits;
@@ -123,7 +148,10 @@ int run(const options& o) {
             " bits need their ranges: give --calibrate FILE");
     require(o.steps == 0 || !o.calibrate.empty(),
             "quantize: --qat-steps needs text: give --calibrate FILE");
-    if (!o.calibrate.empty()) prepare(o, t, read_text(o, m.config.vocabulary));
+    if (!o.calibrate.empty()) {
+        const std::vector<token> words = read_text(o, m.config.vocabulary);
+        prepare(o, key_of(o, words), t, words);
+    }
     io::save_packed(o.out, t.store());
     const io::packed_file file = io::load_packed(o.out);
     std::printf("%s: %d bits, payload %lld bits = %.3f parameters of 32 bits\n", o.out.c_str(),
@@ -163,7 +191,14 @@ const registration quantize{
          sub->add_option("--seed", o->seed, "Of the samples")->capture_default_str();
          sub->add_flag("--zeros-before-start", o->published,
                        "Attend to zeros before the first token, as the published model does");
-         return std::function<int()>([o] { return run(*o); });
+         sub->add_option("--work", o->work,
+                         "Folder for a checkpoint: a command that was killed goes on from there");
+         sub->add_option("--save-every", o->saves_every, "Training steps between checkpoints")
+             ->check(CLI::PositiveNumber)
+             ->capture_default_str();
+         sub->add_option("--threads", o->threads, "Threads; the results do not depend on them")
+             ->capture_default_str();
+         return resumable(o->work, [o] { return run(*o); });
      }}};
 
 }  // namespace

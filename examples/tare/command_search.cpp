@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tare search: lambda and theta of a trained model's cache, from its hidden states.
 #include <cstdio>
-#include <iostream>
 #include <memory>
 
 #include <tare/io/text_corpus.hpp>
@@ -13,6 +12,7 @@
 #include "language_model.hpp"
 #include "model_options.hpp"
 #include "report_files.hpp"
+#include "resumable.hpp"
 
 namespace {
 
@@ -91,16 +91,7 @@ const registration search_verb{
                          "Folder for hidden states and evaluations: a search that was killed goes "
                          "on from there");
          sub->add_option("--threads", o->threads, "Threads; the results do not depend on them");
-         return std::function<int()>([o] {
-             try {
-                 return run(*o);
-             } catch (const stage_ended& end) {
-                 std::cerr << "\ntare: stopped; "
-                           << (o->work.empty() ? "with --work FOLDER a search goes on later\n"
-                                               : "the same command goes on\n");
-                 return end.code;
-             }
-         });
+         return resumable(o->work, [o] { return run(*o); });
      }}};
 
 }  // namespace

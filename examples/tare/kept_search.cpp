@@ -2,24 +2,17 @@
 #include "kept_search.hpp"
 
 #include <filesystem>
-#include <limits>
-#include <sstream>
 #include <utility>
+#include <vector>
 
 #include <tare/io/safetensors.hpp>
 
 namespace tare::tool {
 
-kept_search::kept_search(std::string folder, std::string key)
-    : folder_(std::move(folder)), key_(std::move(key)) {
+kept_search::kept_search(std::string folder, const std::string& key) : folder_(std::move(folder)) {
     if (folder_.empty()) return;
     std::filesystem::create_directories(folder_);
-    if (!read_trials()) {
-        std::filesystem::remove(states_path());
-        std::filesystem::remove(trials_path());
-    }
-    log_ = std::make_unique<io::json_lines>(trials_path());
-    if (std::filesystem::file_size(trials_path()) == 0) log_->append({{"key", key_}});
+    log_ = keyed_log(trials_path(), key, [&] { std::filesystem::remove(states_path()); });
 }
 
 search::cached_hidden_states kept_search::states(const transformer_xl<tensor>& model,
@@ -41,43 +34,21 @@ kept_search::run(search::cached_hidden_states& states, const search::cache_scala
                  const std::function<void(const search::cache_trial&)>& watch) {
     std::size_t next = 0;
     const auto evaluate = [&](const search::cache_scalars& at) {
-        if (next < known_.size()) {
-            const search::cache_trial& trial = known_[next++];
-            if (!(trial.at == at))
+        if (next < log_.known().size()) {
+            const nlohmann::ordered_json& record = log_.known()[next++];
+            const search::cache_scalars then{number_in(record, "lambda"),
+                                             number_in(record, "theta")};
+            if (!(then == at))
                 throw file_error(message(trials_path(), ": evaluation ", next,
                                          " is of another search; delete the folder"));
-            return trial.perplexity;
+            return number_in(record, "perplexity");
         }
         end_if_wanted();
         const double perplexity = states.perplexity(at);
-        if (log_ != nullptr)
-            log_->append({{"lambda", at.lambda}, {"theta", at.theta}, {"perplexity", perplexity}});
+        log_.append({{"lambda", at.lambda}, {"theta", at.theta}, {"perplexity", perplexity}});
         return perplexity;
     };
     return search::search_cache(evaluate, start, {}, watch);
-}
-
-bool kept_search::read_trials() {
-    if (!std::filesystem::exists(trials_path())) return false;
-    std::istringstream text(io::read_text(trials_path(), std::uint64_t{1} << 26));
-    std::string line;
-    bool first = true;
-    while (std::getline(text, line)) {
-        const auto record = nlohmann::ordered_json::parse(line, nullptr, false);
-        if (!record.is_object()) break;
-        if (std::exchange(first, false)) {
-            if (record.value("key", "") != key_) return false;
-            continue;
-        }
-        const auto number = [&](const char* name) {
-            const auto found = record.find(name);
-            return found != record.end() && found->is_number()
-                       ? found->get<double>()
-                       : std::numeric_limits<double>::quiet_NaN();  // JSON has none
-        };
-        known_.push_back({{number("lambda"), number("theta")}, number("perplexity")});
-    }
-    return !first;
 }
 
 void kept_search::save(const search::cached_hidden_states& states) const {

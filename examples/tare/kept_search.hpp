@@ -7,18 +7,16 @@
 // has the bits of a search that was never killed.
 
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
-#include <tare/io/json_lines.hpp>
 #include <tare/models/transformer_xl.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 
 #include "command.hpp"
-#include "pipeline_stages.hpp"
+#include "keyed_log.hpp"
 #include "progress.hpp"
+#include "resumable.hpp"
 
 namespace tare::tool {
 
@@ -26,7 +24,7 @@ namespace tare::tool {
 class kept_search {
   public:
     /// `key` names everything the search is made from; a folder of another key is emptied.
-    kept_search(std::string folder, std::string key);
+    kept_search(std::string folder, const std::string& key);
 
     /// What `model`, which has no cache, says to `words`: kept by an earlier run, or kept from now
     /// on.
@@ -48,15 +46,11 @@ class kept_search {
         if (stop_.wanted()) throw stage_ended{interrupted};
     }
 
-    /// Whether the folder's evaluations are of this search. A torn last line is none.
-    [[nodiscard]] bool read_trials();
     void save(const search::cached_hidden_states& states) const;
     [[nodiscard]] search::cached_hidden_states load(extent capacity) const;
 
     std::string folder_;
-    std::string key_;
-    std::vector<search::cache_trial> known_;
-    std::unique_ptr<io::json_lines> log_;
+    keyed_log log_;
     interruption stop_;
 };
 

@@ -1,29 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "pipeline_quantize.hpp"
 
-#include <filesystem>
 #include <vector>
 
-#include <tare/io/quantization_checkpoint.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/train/quantization_aware.hpp>
 
-#include "command.hpp"
-#include "pipeline_stages.hpp"
-#include "progress.hpp"
+#include "kept_quantization.hpp"
 #include "training_options.hpp"
-#include "training_run.hpp"
 
 namespace tare::tool {
-
-namespace {
-
-/// Passes that the ranges have seen.
-extent observed(const quantization_stage& stage, const train::quantization_aware<>& trainer) {
-    return stage.bits == 32 ? 0 : trainer.range("final").tracker.steps() / stage.how.train_batch;
-}
-
-}  // namespace
 
 stored_model quantization_stage::run(const weights& values, const transformer_xl_config& config,
                                      std::span<const token> text,
@@ -41,31 +27,23 @@ stored_model quantization_stage::run(const weights& values, const transformer_xl
                 std::span<const token>(targets).subspan(row, chunk));
     };
     const bool learns = steps > 0;
-    const extent passes =
-        learns ? steps : (observed_samples + how.train_batch - 1) / how.train_batch;
-    const auto parts = learns ? io::quantization_parts::everything : io::quantization_parts::ranges;
-    std::filesystem::create_directories(folder);
-    const std::string checkpoint = run_folder{folder}.checkpoint();
-    const io::checkpoint_facts facts{{"inputs", key}};
-    if (std::filesystem::exists(checkpoint)) io::load_checkpoint(checkpoint, trainer, facts, parts);
     const auto rate = learning_rate(how);
-    const interruption stop;
-    progress_bar bar("quantize");
-    for (extent pass = learns ? trainer.updates() : observed(*this, trainer); pass < passes;
-         ++pass) {
+    const kept_quantization kept{
+        .folder = folder,
+        .key = key,
+        .passes = learns ? steps : (observed_samples + how.train_batch - 1) / how.train_batch,
+        .learns = learns,
+        .samples_of_pass = how.train_batch,
+        .saves_every = how.step_save};
+    const auto pass = [&](extent at) {
         if (learns) {
-            each_sample(pass, [&](auto x, auto y) { trainer.accumulate(x, y); });
-            trainer.update(rate(pass));
+            each_sample(at, [&](auto x, auto y) { trainer.accumulate(x, y); });
+            trainer.update(rate(at));
         } else {
-            each_sample(pass, [&](auto x, auto y) { trainer.observe(x, y); });
+            each_sample(at, [&](auto x, auto y) { trainer.observe(x, y); });
         }
-        bar.show(pass + 1, passes);
-        if (!learns || (pass + 1) % how.step_save == 0 || stop.wanted()) {
-            io::save_checkpoint(checkpoint, trainer, facts, parts);
-            saved();
-        }
-        if (stop.wanted()) throw stage_ended{interrupted};
-    }
+    };
+    kept.run(trainer, pass, saved);
     return trainer.store();
 }
 

@@ -24,12 +24,9 @@
 #include <tare/io/input_file.hpp>
 #include <tare/io/json_lines.hpp>
 
-namespace tare::tool {
+#include "resumable.hpp"
 
-/// Thrown by a stage that a signal or a loss without value has ended; `code` is the exit code.
-struct stage_ended {
-    int code;
-};
+namespace tare::tool {
 
 /// The output folder, its log, and how stages are skipped.
 class stage_folder {

@@ -8,6 +8,7 @@
 #include <tare/core/bits.hpp>
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/pack_group.hpp>
@@ -121,6 +122,7 @@
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>

@@ -24,7 +24,11 @@
 #include <tare/train/optimizer.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
+#include <tare/train/quantization_options.hpp>
+#include <tare/train/sample_streams.hpp>
 #include <tare/train/schedule.hpp>
 #include <tare/train/sgd.hpp>
 #include <tare/train/soft_labels.hpp>
 #include <tare/train/trainer.hpp>
+#include <tare/train/trainer_options.hpp>
+#include <tare/train/training_source.hpp>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
 
 namespace tare {
 
@@ -37,7 +38,9 @@ class memory_pool {
                 return block;
             }
         }
-        return ::operator new(size, std::align_val_t(cache_line_bytes));
+        void* const block = ::operator new(size, std::align_val_t(cache_line_bytes));
+        prefer_huge_pages(block, size);  // once, for it is kept
+        return block;
     }
 
     /// Gives back what take(bytes) returned.

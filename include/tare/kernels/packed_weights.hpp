@@ -18,7 +18,7 @@
 #include <cstdint>
 #include <limits>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/word_strips.hpp>
 
 namespace tare::kernels {
@@ -30,7 +30,7 @@ struct packed_field {
     int width = 0;
     int shift = 0;
     extent blocks = 0;  ///< words of an output
-    aligned_vector<std::uint32_t> words;
+    lasting_vector<std::uint32_t> words;
 
     /// Inputs that a word covers.
     [[nodiscard]] extent block_inputs() const { return 32 / width; }

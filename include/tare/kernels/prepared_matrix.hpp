@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/matmul.hpp>
 
 namespace tare::kernels {
@@ -56,7 +57,7 @@ class prepared_matrix {
     }
 
   private:
-    aligned_vector<float> strips_;
+    lasting_vector<float> strips_;
     extent depth_ = 0;
     extent columns_ = 0;
 };

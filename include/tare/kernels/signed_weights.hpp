@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/core/simd_int.hpp>
 #include <tare/core/unroll.hpp>
 #include <tare/kernels/matmul_check.hpp>
@@ -227,9 +227,9 @@ class signed_weights {
     extent inputs_ = 0;
     extent groups_ = 0;
     bool masked_ = false;
-    std::vector<std::size_t> starts_;  ///< of the bytes of each tile
-    std::vector<std::uint64_t> bits_;  ///< signs, or signs and masks in turn
-    aligned_vector<std::uint8_t> bytes_;
+    std::vector<std::size_t> starts_;     ///< of the bytes of each tile
+    lasting_vector<std::uint64_t> bits_;  ///< signs, or signs and masks in turn
+    lasting_vector<std::uint8_t> bytes_;
 };
 
 }  // namespace tare::kernels

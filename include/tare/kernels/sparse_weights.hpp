@@ -22,7 +22,7 @@
 #include <string_view>
 #include <vector>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/matmul_check.hpp>
 
 namespace tare::kernels {
@@ -102,8 +102,8 @@ class bitmask_weights {
     extent outputs_ = 0;
     extent inputs_ = 0;
     extent nonzeros_ = 0;
-    aligned_vector<std::uint32_t> masks_;
-    aligned_vector<float> values_;
+    lasting_vector<std::uint32_t> masks_;
+    lasting_vector<float> values_;
     std::vector<extent> starts_;
 };
 
@@ -147,8 +147,8 @@ class index_weights {
     extent outputs_ = 0;
     extent inputs_ = 0;
     std::vector<extent> starts_ = {0};
-    aligned_vector<std::int32_t> indices_;
-    aligned_vector<float> values_;
+    lasting_vector<std::int32_t> indices_;
+    lasting_vector<float> values_;
 };
 
 /// Blocks of 32 outputs by `block_inputs` inputs; those that hold only zeros are dropped.
@@ -225,7 +225,7 @@ class block_weights {
     extent inputs_ = 0;
     std::vector<run> runs_;
     std::vector<strip_start> strips_;
-    aligned_vector<float> values_;
+    lasting_vector<float> values_;
 };
 
 }  // namespace tare::kernels

@@ -16,7 +16,7 @@
 #include <limits>
 #include <string_view>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/matmul_check.hpp>
 
 namespace tare::kernels::detail {
@@ -26,7 +26,7 @@ inline constexpr extent word_strip = 32;
 
 /// Packed words together with the sizes they stand for.
 struct word_strips {
-    aligned_vector<std::uint32_t> words;
+    lasting_vector<std::uint32_t> words;
     extent outputs = 0;  ///< N
     extent inputs = 0;   ///< K
     extent groups = 0;   ///< words of an output: ceil(K / G)

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <tare/core/view.hpp>
 #include <tare/lossless/bit_mask.hpp>
 #include <tare/lossless/bit_pack.hpp>
 #include <tare/models/stored_model.hpp>
@@ -24,6 +25,8 @@ class packed_rows {
     explicit packed_rows(const stored_tensor& t)
         : columns_(t.extents.columns()), rows_(t.extents[0]), bits_(t.bits) {
         const extent kept = t.nonzeros();
+        // In memory bits alone are the price. A file's mask (io/packed.hpp) must also pay
+        // in the score, where taking a mask apart counts as operations: it may decide otherwise.
         masked_ = kept * bits_ + t.extents.size() < t.extents.size() * bits_;
         block_rows_ = std::clamp<extent>(block_codes / std::max<extent>(columns_, 1), 16, 4096);
         for (extent begin = 0; begin < rows_; begin += block_rows_)
@@ -45,21 +48,19 @@ class packed_rows {
         return sum;
     }
 
-    /// The codes of a block, zeros included, row-major.
-    void decode(extent index, std::vector<std::uint16_t>& codes,
-                std::vector<std::uint16_t>& scratch) const {
-        const block& b = blocks_[static_cast<std::size_t>(index)];
-        codes.resize(b.size);
-        if (!masked_) {
-            unpack_bits(std::span<const std::byte>(b.stream), bits_, std::span(codes));
-            return;
+    /// The values of a block, zeros included: codes times the step of their row.
+    /// **Shapes** steps one for each row of the matrix, out (rows of the block, columns).
+    void decode(extent index, std::span<const float> steps, matrix_view<float> out) const {
+        static thread_local std::vector<std::uint16_t> codes;
+        decode(index, codes);
+        const auto width = static_cast<std::size_t>(out.columns);
+        for (extent r = 0; r < out.rows; ++r) {
+            const float step = steps[static_cast<std::size_t>(first_row(index) + r)];
+            const std::uint16_t* from = codes.data() + static_cast<std::size_t>(r) * width;
+            float* to = &out(r, 0);
+            for (std::size_t i = 0; i < width; ++i)
+                to[i] = value(from[i]) * step;
         }
-        scratch.resize(b.kept);
-        unpack_bits(std::span<const std::byte>(b.stream), bits_, std::span(scratch));
-        expand(std::span<const std::uint16_t>(scratch), b.mask, std::span(codes));
-    }
-    [[nodiscard]] float value(std::uint16_t code) const {
-        return static_cast<float>(from_twos_complement(code, bits_));
     }
     /// The codes of one row as floats.
     void row(extent r, std::span<float> out) const {
@@ -84,6 +85,22 @@ class packed_rows {
         std::size_t kept = 0;
     };
 
+    [[nodiscard]] float value(std::uint16_t code) const {
+        return static_cast<float>(from_twos_complement(code, bits_));
+    }
+    /// The codes of a block, row-major.
+    void decode(extent index, std::vector<std::uint16_t>& codes) const {
+        const block& b = blocks_[static_cast<std::size_t>(index)];
+        codes.resize(b.size);
+        if (!masked_) {
+            unpack_bits(std::span<const std::byte>(b.stream), bits_, std::span(codes));
+            return;
+        }
+        static thread_local std::vector<std::uint16_t> kept;
+        kept.resize(b.kept);
+        unpack_bits(std::span<const std::byte>(b.stream), bits_, std::span(kept));
+        expand(std::span<const std::uint16_t>(kept), b.mask, std::span(codes));
+    }
     void add_block(std::span<const std::int16_t> codes) {
         block b;
         b.size = codes.size();

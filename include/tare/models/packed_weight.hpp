@@ -16,9 +16,7 @@
 //     another 2^-22 max_k |x| sum_k |w|. Integer sums are exact but for their scales.
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -30,6 +28,7 @@
 #include <tare/kernels/packed_product.hpp>
 #include <tare/kernels/signed_decode.hpp>
 #include <tare/kernels/signed_product.hpp>
+#include <tare/models/input_codes.hpp>
 #include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/stored_model.hpp>
@@ -132,7 +131,7 @@ class packed_weight {
             });
         } else {
             for (extent b = 0; b < c.rows.blocks(); ++b)
-                decode_block(b, to.rows_between(c.rows.first_row(b), c.rows.last_row(b)));
+                c.rows.decode(b, c.steps, to.rows_between(c.rows.first_row(b), c.rows.last_row(b)));
         }
         return w;
     }
@@ -212,21 +211,6 @@ class packed_weight {
         tensor dense;
     };
 
-    void decode_block(extent b, matrix_view<float> out) const {
-        const content& c = *content_;
-        static thread_local std::vector<std::uint16_t> codes;
-        static thread_local std::vector<std::uint16_t> scratch;
-        c.rows.decode(b, codes, scratch);
-        const auto width = static_cast<std::size_t>(out.columns);
-        for (extent r = 0; r < out.rows; ++r) {
-            const float step = c.steps[static_cast<std::size_t>(c.rows.first_row(b) + r)];
-            const std::uint16_t* from = codes.data() + static_cast<std::size_t>(r) * width;
-            float* to = &out(r, 0);
-            for (std::size_t i = 0; i < width; ++i)
-                to[i] = c.rows.value(from[i]) * step;
-        }
-    }
-
     template <class Finish>
     void multiply_blocks(matrix_view<const float> x, matrix_view<float> y,
                          const Finish& finish) const {
@@ -238,7 +222,7 @@ class packed_weight {
                 static thread_local aligned_vector<float> tile;
                 tile.resize(static_cast<std::size_t>((last - first) * x.columns));
                 const matrix_view<float> w(tile.data(), last - first, x.columns);
-                decode_block(b, w);
+                c.rows.decode(b, c.steps, w);
                 kernels::matmul(x, matrix_view<const float>(w), y.columns_between(first, last),
                                 {.transpose_b = true},
                                 [&](simd::floats v, extent r, extent n, std::size_t k) {
@@ -254,57 +238,27 @@ class packed_weight {
         }
     }
 
-    /// Codes of x, which is codes times the step already: the quotient is within 1/100 of one.
-    template <class Code>
-    [[nodiscard]] basic_tensor<Code> codes_of(matrix_view<const float> x) const {
-        basic_tensor<Code> codes(tare::shape{x.rows, x.columns});
-        const matrix_view<Code> to = codes.mutable_view().matrix();
-        const float per_step = 1.0F / content_->input.step;
-        constexpr auto most = static_cast<float>(std::numeric_limits<Code>::max());
-        parallel_for(x.rows, 1, x.columns / 8, [&](extent begin, extent end) {
-            for (extent m = begin; m < end; ++m) {
-                const float* const from = x.row(m).data();
-                Code* const out = to.row(m).data();
-                for (extent k = 0; k < x.columns; ++k) {
-                    // NaN has no code: keep_nan() puts it back.
-                    const float code = std::nearbyint(from[k] * per_step);
-                    out[k] = static_cast<Code>(code < most ? (code > -most ? code : -most) : most);
-                }
-            }
-        });
-        return codes;
-    }
-    /// Rows of y whose x holds a NaN become NaN, as they are where floats are multiplied.
-    static void keep_nan(matrix_view<const float> x, matrix_view<float> y) {
-        parallel_for(x.rows, 1, x.columns / 8, [&](extent begin, extent end) {
-            for (extent m = begin; m < end; ++m) {
-                const float* const from = x.row(m).data();
-                bool lost = false;
-                for (extent k = 0; k < x.columns; ++k)
-                    lost |= std::isnan(from[k]);
-                if (lost) std::ranges::fill(y.row(m), std::numeric_limits<float>::quiet_NaN());
-            }
-        });
-    }
     template <class Finish>
     void multiply_planes(matrix_view<const float> x, matrix_view<float> y,
                          const Finish& finish) const {
         const content& c = *content_;
         const kernels::dequantize scales{c.steps, c.input.step};
         if (c.input.bits <= 8)
-            kernels::packed_product(codes_of<std::int8_t>(x).view().matrix(), c.planes, y, scales,
-                                    finish);
+            kernels::packed_product(input_codes<std::int8_t>(x, c.input.step).view().matrix(),
+                                    c.planes, y, scales, finish);
         else
-            kernels::packed_product(codes_of<std::int16_t>(x).view().matrix(), c.planes, y, scales,
-                                    finish);
+            kernels::packed_product(input_codes<std::int16_t>(x, c.input.step).view().matrix(),
+                                    c.planes, y, scales, finish);
         keep_nan(x, y);
     }
     /// Many rows: 16-bit codes of the whole matrix exist while one product lasts.
     template <class Finish>
     void multiply_words(matrix_view<const float> x, const kernels::integer_weights<std::int16_t>& w,
                         matrix_view<float> y, const Finish& finish) const {
-        kernels::integer_product<std::int16_t>(codes_of<std::int16_t>(x).view().matrix(), w, y,
-                                               {content_->steps, content_->input.step}, finish);
+        const content& c = *content_;
+        kernels::integer_product<std::int16_t>(
+            input_codes<std::int16_t>(x, c.input.step).view().matrix(), w, y,
+            {c.steps, c.input.step}, finish);
         keep_nan(x, y);
     }
     [[nodiscard]] kernels::integer_weights<std::int16_t> plane_words() const {

@@ -18,6 +18,12 @@ namespace tare::text {
 /// Sums up the losses of an evaluation, in double.
 class perplexity_meter {
   public:
+    perplexity_meter() = default;
+    /// One that goes on from another's sum() and targets(). Throws on targets < 0.
+    perplexity_meter(double sum, extent targets) : sum_(sum), targets_(targets) {
+        require(targets >= 0, "perplexity_meter: ", targets, " predictions cannot have been made");
+    }
+
     /// A chunk (or batch of chunks) of `targets` predictions with mean loss `mean` in nats. NaN and
     /// infinity are kept: one bad chunk makes the whole figure bad. Throws on targets < 1.
     void add(double mean, extent targets) {
@@ -28,6 +34,8 @@ class perplexity_meter {
     }
 
     [[nodiscard]] extent targets() const noexcept { return targets_; }
+    /// Nats of all predictions.
+    [[nodiscard]] double sum() const noexcept { return sum_; }
     /// Nats per token. Throws tare::error before the first add().
     [[nodiscard]] double loss() const {
         require(targets_ > 0, "perplexity_meter: no prediction was added yet");

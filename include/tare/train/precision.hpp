@@ -152,6 +152,12 @@ concept compresses_updates = requires {
     { Precision::schedule::master_copy } -> std::convertible_to<bool>;
 };
 
+/// Whether a policy keeps float32 weights beside those that the model reads.
+template <class Precision>
+inline constexpr bool keeps_master = false;
+template <compresses_updates Precision>
+inline constexpr bool keeps_master<Precision> = Precision::schedule::master_copy;
+
 /// One update of all parameters, compressed at the schedule's moments. `at` is an update_step, or
 /// is called for one once the gradients are compressed: norms and clipping see those.
 /// **Throws** tare::error when a schedule with a master copy is given a compressed weight without

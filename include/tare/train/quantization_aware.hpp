@@ -25,21 +25,9 @@
 #include <tare/ops/quantize_parameter.hpp>
 #include <tare/train/adam.hpp>
 #include <tare/train/clip.hpp>
+#include <tare/train/quantization_options.hpp>
 
 namespace tare::train {
-
-struct quantization_options {
-    double clip = 0.5;  ///< global gradient norm; 0 for no clipping
-    /// True: positions before the start of a stream are zeros that may be attended to, as in the
-    /// published quantized model. False: they are masked.
-    bool zeros_before_start = false;
-    /// True: a sample finds the cache as the sample or evaluation before left it, as in the
-    /// published code. False: samples are unrelated, each starts with an empty cache.
-    bool keep_cache = false;
-    /// True: only matrices stay pruned, and pruned biases are learned again, as in the published
-    /// code. False: every zero of a quantized parameter stays.
-    bool biases_come_back = false;
-};
 
 /// Float copies, ranges and moments. One object serves calibration, training and storing.
 /// `Variable` is the gradient reading's type; what its precision says of activations and their
@@ -57,9 +45,7 @@ class quantization_aware {
                        const micronet::compression& how, const quantization_options& options = {},
                        Optimizer rule = {})
         : options_(options), rule_(std::move(rule)), config_(config), how_(how) {
-        check_width("activations", how.bits);
-        for (const micronet::tensor_width& own : how.widths)
-            check_width(own.label.view(), own.bits);
+        check_widths(how);
         cache_ = neural_cache<variable>(config_.cache.capacity);
         collecting_source<std::remove_reference_t<Source>> first{this, &values};
         static_cast<void>(transformer_xl<variable>(first, config_));
@@ -92,10 +78,7 @@ class quantization_aware {
 
     /// One clipped update of the float copies with the gradients of all samples since the last one.
     void update(double rate) {
-        std::vector<std::span<const float>> gradients;
-        for (const auto& [label, one] : parameters_)
-            if (one.learned) gradients.push_back(one.leaf.gradient().values());
-        const double norm = global_norm(gradients);
+        const double norm = gradient_norm();
         require(std::isfinite(norm), "quantization_aware: the gradient's norm is ", norm,
                 " at update ", updates_ + 1);
         const update_step at{++updates_, rate, clip_factor(norm, options_.clip)};
@@ -123,7 +106,8 @@ class quantization_aware {
         require(tokens.size() >= 2 && chunk >= 1, "quantization_aware: ", tokens.size(),
                 " tokens in chunks of ", chunk, " hold nothing to predict");
         const evaluation_mode here(*this);
-        const transformer_xl<variable> model = quantized_model();
+        pass_source source{this};
+        const transformer_xl<variable> model(source, config_);
         transformer_xl_state<variable> state = fresh_state();
         cache_.clear();
         double sum = 0.0;
@@ -132,7 +116,8 @@ class quantization_aware {
                 std::min(static_cast<std::size_t>(chunk), tokens.size() - 1 - at);
             const auto labels = tokens.subspan(at + 1, count);
             const variable h = model.hidden(tokens.subspan(at, count), 1, state);
-            for (const float v : log_probability(model, h, labels).value().values())
+            const variable logp = model.softmax().log_probability(h, labels, used_cache());
+            for (const float v : logp.value().values())
                 sum -= static_cast<double>(v);
             if (cache_.capacity() > 0) cache_.push(h, labels);
         }
@@ -159,10 +144,7 @@ class quantization_aware {
     }
     /// What gradients are multiplied by in the next update.
     [[nodiscard]] float gradient_factor() const {
-        std::vector<std::span<const float>> gradients;
-        for (const auto& [label, one] : parameters_)
-            if (one.learned) gradients.push_back(one.leaf.gradient().values());
-        return clip_factor(global_norm(gradients), options_.clip);
+        return clip_factor(gradient_norm(), options_.clip);
     }
     /// The range of a point ("layers.0.qkv", "final", ...).
     [[nodiscard]] const tracked_range& range(std::string_view label) const {
@@ -214,9 +196,8 @@ class quantization_aware {
             one.learned = owner->config_.cache.trained || !is_cache_scalar(label);
             const tensor copy = values->parameter(label, extents, start).clone();
             one.leaf = one.learned ? owner->tape_.parameter(copy) : owner->tape_.constant(copy);
-            if (one.learned) one.moments.assign(Optimizer::moments.size(), tensor(extents, 0.0F));
-            for (tensor& m : one.moments)
-                m = m.clone();
+            for (std::size_t i = 0; one.learned && i < Optimizer::moments.size(); ++i)
+                one.moments.emplace_back(extents, 0.0F);
             return owner->parameters_.emplace(label, std::move(one)).first->second.leaf;
         }
         activation_point<variable> point(std::string_view label) {
@@ -271,19 +252,17 @@ class quantization_aware {
         return extents.rank() == 2 ||
                !(options_.biases_come_back || micronet::stays_at_32_bits(label));
     }
-    static void check_width(std::string_view what, int bits) {
-        require((bits >= 2 && bits <= 16) || bits == 32, "quantization_aware: ", bits, " bits for ",
-                what, "; choose 2 to 16, or 32 for no quantization");
+    [[nodiscard]] double gradient_norm() const {
+        std::vector<std::span<const float>> gradients;
+        for (const auto& [label, one] : parameters_)
+            if (one.learned) gradients.push_back(one.leaf.gradient().values());
+        return global_norm(gradients);
     }
     [[nodiscard]] const parameter_state& find(std::string_view label) const {
         const auto found = parameters_.find(label);
         require(found != parameters_.end(), "quantization_aware: the model has no parameter ",
                 label);
         return found->second;
-    }
-    [[nodiscard]] transformer_xl<variable> quantized_model() const {
-        pass_source source{this};
-        return transformer_xl<variable>(source, config_);
     }
     [[nodiscard]] transformer_xl_state<variable> fresh_state() {
         transformer_xl_state<variable> state;
@@ -294,20 +273,19 @@ class quantization_aware {
             state.memory.push_back(tape_.constant(tensor(memory, 0.0F)));
         return state;
     }
-    [[nodiscard]] variable log_probability(const transformer_xl<variable>& model, const variable& h,
-                                           std::span<const token> labels) const {
-        return model.softmax().log_probability(h, labels,
-                                               cache_.capacity() > 0 ? &cache_ : nullptr);
+    [[nodiscard]] const neural_cache<variable>* used_cache() const {
+        return cache_.capacity() > 0 ? &cache_ : nullptr;
     }
     [[nodiscard]] variable loss(std::span<const token> inputs, std::span<const token> labels) {
         require(inputs.size() == labels.size() && !inputs.empty(),
                 "quantization_aware: ", inputs.size(), " inputs and ", labels.size(),
                 " labels; a sample has one label for each input");
-        const transformer_xl<variable> model = quantized_model();
+        pass_source source{this};
+        const transformer_xl<variable> model(source, config_);
         transformer_xl_state<variable> state = fresh_state();
         const variable h = model.hidden(inputs, 1, state);
         if (!options_.keep_cache) cache_.clear();
-        const variable logp = log_probability(model, h, labels);
+        const variable logp = model.softmax().log_probability(h, labels, used_cache());
         if (cache_.capacity() > 0) cache_.push(h, labels);
         return scale_by(mean(logp), -1.0);
     }

@@ -6,9 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,42 +23,11 @@
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
 #include <tare/train/precision.hpp>
+#include <tare/train/sample_streams.hpp>
+#include <tare/train/trainer_options.hpp>
+#include <tare/train/training_source.hpp>
 
 namespace tare::train {
-
-struct trainer_options {
-    extent batch = 1;   ///< samples of a step
-    double clip = 0.5;  ///< global gradient norm; 0 for no clipping
-    /// False: samples are unrelated, so each starts with an empty cache. True: the cache of the
-    /// sample before stays, as in the published code.
-    bool keep_cache = false;
-    std::optional<hebbian_update> hebbian{};
-    teacher_annealing annealing{};  ///< used when a step is given soft labels
-    bool first_bin = false;         ///< which variant of the soft loss
-    double dropout = 0.0;           ///< probability, at the places of nn/dropout_place.hpp
-    std::uint64_t seed = 1;         ///< of dropout
-
-    /// The published code's way: one cache for all samples (see cache_config::shared), never reset.
-    [[nodiscard]] static trainer_options as_reference(extent batch) {
-        trainer_options o;
-        o.batch = batch;
-        o.keep_cache = true;
-        return o;
-    }
-};
-
-/// What a step reports. Losses in nats per token, before the update.
-struct step_report {
-    double loss = 0.0;           ///< what was minimised
-    double hard_loss = 0.0;      ///< of the true labels; equals `loss` without distillation
-    double gradient_norm = 0.0;  ///< before clipping
-};
-
-/// The loss or a gradient is not finite; the parameters are still those before the step.
-class diverged : public error {
-  public:
-    using error::error;
-};
 
 /// `Precision` is full_precision or a train::precision<...>: what it compresses, and when, stands
 /// there. A schedule with a master copy keeps float32 weights beside those that the model reads.
@@ -82,7 +49,7 @@ class trainer {
         : options_(options),
           optimizer_(std::move(how)),
           tape_(std::move(precision)),
-          clock_(make_clock(options)),
+          clock_(make_dropout_clock(options)),
           model_(make_model(tape_, std::move(source), config, clock_)) {
         require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
@@ -95,7 +62,7 @@ class trainer {
             parameter p{std::string(label), value, {}, {}};
             for (std::size_t i = 0; i < Optimizer::moments.size(); ++i)
                 p.moments.emplace_back(value.shape(), 0.0F);
-            if constexpr (keeps_master) p.master = value.value().clone();
+            if constexpr (keeps_master<Precision>) p.master = value.value().clone();
             parameters_.push_back(std::move(p));
         });
         const bool together = config.cache.shared || config.cache.capacity == 0;
@@ -134,7 +101,8 @@ class trainer {
         transformer_xl_state<variable> state;
         const std::vector<token> words = time_major(labels, options_.batch);
         const variable h = model_.hidden(time_major(inputs, options_.batch), options_.batch, state);
-        const std::vector<stream> streams = split(h, words, teacher);
+        const std::vector<stream> streams =
+            split_by_cache(h, words, teacher, options_.batch, caches());
         step_report report;
         const variable loss = total_loss(streams, teacher != nullptr, report);
         report.loss = static_cast<double>(loss.value().values()[0]);
@@ -168,10 +136,8 @@ class trainer {
     /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is
     /// none.
     [[nodiscard]] std::span<float> values_of(std::string_view label) {
-        for (std::vector<parameter>* list : {&parameters_, &constants_})
-            for (parameter& p : *list)
-                if (p.label == label) return p.value.mutable_value().mutable_values();
-        fail("trainer: the model has no parameter ", label);
+        variable found = find(label).value;
+        return found.mutable_value().mutable_values();
     }
 
     /// A source that shares the parameters' memory: a model<tensor> made from it always shows the
@@ -180,10 +146,7 @@ class trainer {
         const trainer* from;
 
         [[nodiscard]] tensor parameter(std::string_view label, const shape&, const initial&) const {
-            for (const auto* list : {&from->parameters_, &from->constants_})
-                for (const auto& p : *list)
-                    if (p.label == label) return p.value.value();
-            fail("trainer: the model has no parameter ", label);
+            return from->find(label).value.value();
         }
     };
     [[nodiscard]] transformer_xl<tensor> plain_model() const {
@@ -192,49 +155,22 @@ class trainer {
     }
 
   private:
-    /// Rows that share a cache.
-    struct stream {
-        variable rows;
-        std::vector<token> words;
-        std::vector<token> soft_words;
-        std::vector<float> soft_probabilities;
-        extent kept = 0;
-        neural_cache<variable>* cache = nullptr;
-    };
+    using stream = sample_stream<variable>;
 
-    /// Leaves of the tape and, where wanted, places of dropout.
-    template <class Source>
-    struct training_source : tape_parameters<Source, float, Precision> {
-        using base = tape_parameters<Source, float, Precision>;
-        std::shared_ptr<const dropout_clock> clock;
-
-        training_source(basic_tape<float, Precision>& tape, Source source,
-                        std::shared_ptr<const dropout_clock> shared)
-            : base(tape, std::move(source)), clock(std::move(shared)) {}
-        [[nodiscard]] activation_point<variable> point(std::string_view label) const {
-            return dropout_place::is_one(label) ? dropout_point(label)
-                                                : activation_point<variable>();
-        }
-        [[nodiscard]] activation_point<variable> dropout_point(std::string_view label) const {
-            if (!clock) return {};
-            return activation_point<variable>(std::make_shared<const dropout_place>(clock, label));
-        }
-    };
-    static std::shared_ptr<dropout_clock> make_clock(const trainer_options& o) {
-        require(o.dropout >= 0.0 && o.dropout < 1.0, "trainer: dropout ", o.dropout,
-                "; it is a probability below 1");
-        if (o.dropout == 0.0) return nullptr;
-        return std::make_shared<dropout_clock>(
-            dropout_clock{static_cast<float>(o.dropout), o.seed, 0});
-    }
     template <class Source>
     static transformer_xl<variable> make_model(basic_tape<float, Precision>& tape, Source source,
                                                const transformer_xl_config& config,
                                                std::shared_ptr<const dropout_clock> clock) {
-        training_source<Source> leaves(tape, std::move(source), std::move(clock));
+        training_source<Source, Precision> leaves(tape, std::move(source), std::move(clock));
         return transformer_xl<variable>(leaves, config);
     }
 
+    [[nodiscard]] const parameter& find(std::string_view label) const {
+        for (const auto* list : {&parameters_, &constants_})
+            for (const parameter& p : *list)
+                if (p.label == label) return p;
+        fail("trainer: the model has no parameter ", label);
+    }
     void check_finite(double value, const char* what) {
         if (std::isfinite(value)) return;
         tape_.clear();
@@ -242,44 +178,6 @@ class trainer {
         throw diverged(message("trainer: the ", what, " is ", value, " at step ", step_,
                                "; the parameters are those before it. Lower the learning rate or "
                                "go on from an earlier checkpoint"));
-    }
-
-    std::vector<stream> split(const variable& h, std::span<const token> words,
-                              const soft_labels* teacher) {
-        const auto count = static_cast<extent>(caches_.size());
-        std::vector<stream> out;
-        for (extent b = 0; b < count; ++b) {
-            stream s;
-            s.cache = &caches_[static_cast<std::size_t>(b)];
-            const std::vector<token> rows =
-                detail::rows_of_stream(static_cast<extent>(words.size()), count, b);
-            s.rows = count == 1 ? h : gather(h, std::span<const token>(rows));
-            for (const token r : rows)
-                s.words.push_back(words[static_cast<std::size_t>(r)]);
-            if (teacher != nullptr) add_teacher(s, rows, *teacher);
-            out.push_back(std::move(s));
-        }
-        return out;
-    }
-
-    /// Rows are numbered with time outermost, the teacher's with samples outermost.
-    void add_teacher(stream& s, std::span<const token> rows, const soft_labels& teacher) const {
-        const auto batch = static_cast<std::size_t>(options_.batch);
-        require(teacher.kept >= 1 &&
-                    teacher.words.size() % (batch * static_cast<std::size_t>(teacher.kept)) == 0,
-                "trainer: ", teacher.words.size(), " soft labels of ", teacher.kept,
-                " pairs are not ", batch, " samples");
-        const std::size_t length =
-            teacher.words.size() / batch / static_cast<std::size_t>(teacher.kept);
-        s.kept = teacher.kept;
-        for (const token row : rows) {
-            const auto r = static_cast<std::size_t>(row);
-            const std::size_t from = r % batch * length + r / batch;
-            const auto words = teacher.words_of(from);
-            const auto shares = teacher.probabilities_of(from);
-            s.soft_words.insert(s.soft_words.end(), words.begin(), words.end());
-            s.soft_probabilities.insert(s.soft_probabilities.end(), shares.begin(), shares.end());
-        }
     }
 
     variable total_loss(std::span<const stream> streams, bool soft, step_report& report) {
@@ -311,13 +209,6 @@ class trainer {
         return total;
     }
 
-    static constexpr bool keeps_master = [] {
-        if constexpr (compresses_updates<Precision>)
-            return Precision::schedule::master_copy;
-        else
-            return false;
-    }();
-
     void update(double rate, step_report& report) {
         std::vector<std::vector<std::span<float>>> moments(parameters_.size());
         std::vector<updated_parameter> updated;
@@ -326,9 +217,10 @@ class trainer {
             parameter& p = parameters_[i];
             for (tensor& m : p.moments)
                 moments[i].push_back(m.mutable_values());
-            updated.push_back({p.value.mutable_value().mutable_values(),
-                               p.value.mutable_gradient().mutable_values(), moments[i],
-                               keeps_master ? p.master.mutable_values() : std::span<float>{}});
+            updated.push_back(
+                {p.value.mutable_value().mutable_values(),
+                 p.value.mutable_gradient().mutable_values(), moments[i],
+                 keeps_master<Precision> ? p.master.mutable_values() : std::span<float>{}});
             gradients.push_back(p.value.gradient().values());
         }
         update_parameters(optimizer_, tape_.precision(),
@@ -373,14 +265,14 @@ class trainer {
             variable table = model_.embedding().table(bin);
             (*options_.hebbian)(hebbian_rows(table), inputs[bin].value().view().matrix(), targets,
                                 counters_[bin]);
-            if constexpr (keeps_master)
+            if constexpr (keeps_master<Precision>)
                 std::ranges::copy(master_of(table).values(),
                                   table.mutable_value().mutable_values().begin());
         }
     }
     /// What the Hebbian update changes: the weights, or the master copy that they follow.
     matrix_view<float> hebbian_rows(variable& table) {
-        if constexpr (keeps_master)
+        if constexpr (keeps_master<Precision>)
             return master_of(table).mutable_view().matrix();
         else
             return table.mutable_value().mutable_view().matrix();
