@@ -46,11 +46,13 @@ TEST_CASE("the loops over rows agree with the formulas, ties and odd values incl
         const float scale = std::ldexp(1.0F, r - 140 + r / 120);
         for (tare::extent c = 0; c < columns; ++c) {
             const auto i = static_cast<std::size_t>(r * columns + c);
-            // Odd rows: halves of integers up to 127, so that x 127 / m lies in the middle.
+            // Odd rows: halves of integers up to 127 times m / 127, so that x 127 / m lies in the
+            // middle; the factor makes reciprocals of m that are not exact enough by themselves.
             const bool halves = r % 2 != 0;
+            const float factor = scale * static_cast<float>(2 * r + 1);
             const float wide = random.uniform(i) * 2.0F - 1.0F;
-            x[i] = scale * (halves ? std::nearbyint(wide * 253.0F) * 0.5F : wide);
-            if (halves && c == 4) x[i] = 127.0F * scale;
+            x[i] = halves ? factor * (std::nearbyint(wide * 253.0F) * 0.5F) : scale * wide;
+            if (halves && c == 4) x[i] = 127.0F * factor;
         }
         const auto first = static_cast<std::size_t>(r * columns);
         if (r % 5 == 0) x[first + 7] = std::numeric_limits<float>::quiet_NaN();
