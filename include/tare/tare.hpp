@@ -121,6 +121,7 @@
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
+#include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
 #include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>

@@ -166,18 +166,18 @@ TEST_CASE("activations live until their last handle dies") {
     ledger book;
     {
         const cost x = activation_of(book, shape{4}, 32);  // a parameter: not transient
-        CHECK(book.live_bits() == 0);
+        CHECK(book.activations().live_bits() == 0);
         const cost y = scale_by(x, 2.0);
-        CHECK(book.live_bits() == 128);
+        CHECK(book.activations().live_bits() == 128);
         {
             const cost copy = y;
             const cost z = add(copy, y);
-            CHECK(book.live_bits() == 256);
+            CHECK(book.activations().live_bits() == 256);
         }
-        CHECK(book.live_bits() == 128);
+        CHECK(book.activations().live_bits() == 128);
     }
-    CHECK(book.live_bits() == 0);
-    CHECK(book.peak_bits() == 256);
+    CHECK(book.activations().live_bits() == 0);
+    CHECK(book.activations().peak_bits() == 256);
 }
 
 TEST_CASE("a stream in full swing has the peak of one that has come there") {
@@ -190,7 +190,7 @@ TEST_CASE("a stream in full swing has the peak of one that has come there") {
             const ledger arrived =
                 micronet::weigh(c, micronet::compression{bits, {}}, std::span(stream));
             const ledger full = micronet::weigh(c, micronet::compression{bits, {}}, {10, 1, 1});
-            CHECK(full.peak_bits() == arrived.peak_bits());
+            CHECK(full.activations().peak_bits() == arrived.activations().peak_bits());
         }
 }
 

@@ -24,6 +24,7 @@
 #include <tare/core/shape.hpp>
 #include <tare/core/short_text.hpp>
 #include <tare/micronet/operand_table.hpp>
+#include <tare/micronet/transient_activations.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -198,29 +199,13 @@ class ledger {
     /// A transient activation comes to life, with one owner. Returns its ticket.
     [[nodiscard]] constexpr std::uint32_t allocate(operand_id what) {
         const operand& size = operands_[what];
-        const extent bits = size.extents.size() * size.bits;
-        live_bits_ += bits;
-        if (live_bits_ > peak_bits_) peak_bits_ = live_bits_;
-        if (free_tickets_.empty()) {
-            activations_.push_back({bits, 1});
-            return static_cast<std::uint32_t>(activations_.size() - 1);
-        }
-        const std::uint32_t ticket = free_tickets_.back();
-        free_tickets_.pop_back();
-        activations_[ticket] = {bits, 1};
-        return ticket;
+        return activations_.allocate(size.extents.size() * size.bits);
     }
-    constexpr void share(std::uint32_t ticket) { ++activations_[ticket].owners; }
-    /// One owner less; the activation dies with its last one.
-    constexpr void release(std::uint32_t ticket) {
-        if (--activations_[ticket].owners > 0) return;
-        live_bits_ -= activations_[ticket].bits;
-        free_tickets_.push_back(ticket);
+    /// What lives of them, and its peak.
+    [[nodiscard]] constexpr transient_activations& activations() noexcept { return activations_; }
+    [[nodiscard]] constexpr const transient_activations& activations() const noexcept {
+        return activations_;
     }
-    /// Starts the peak again from what lives now.
-    constexpr void forget_peak() { peak_bits_ = live_bits_; }
-    [[nodiscard]] constexpr extent live_bits() const noexcept { return live_bits_; }
-    [[nodiscard]] constexpr extent peak_bits() const noexcept { return peak_bits_; }
 
     [[nodiscard]] constexpr std::span<const ledger_module> modules() const {
         require(!unsettled_, "ledger: repetitions are not charged yet; call settle() first");
@@ -245,11 +230,6 @@ class ledger {
     }
 
   private:
-    struct activation {
-        extent bits;
-        extent owners;
-    };
-
     constexpr void charge_to(ledger_entry& entry, const price& cost) {
         entry.executions = checked_sum(entry.executions, times_);
         entry.inner = cost.inner();
@@ -312,10 +292,7 @@ class ledger {
     extent tokens_ = 0;
     bool unsettled_ = false;
     operand_table operands_;
-    std::vector<activation> activations_;  ///< by ticket
-    std::vector<std::uint32_t> free_tickets_;
-    extent live_bits_ = 0;
-    extent peak_bits_ = 0;
+    transient_activations activations_;
 };
 
 }  // namespace tare

@@ -85,7 +85,7 @@ template <rule_set Rules>
     out.rules = std::string(rules.name);
     out.task = task;
     out.sums = tally(book, rules);
-    out.peak_activation_bits = book.peak_bits();
+    out.peak_activation_bits = book.activations().peak_bits();
     std::vector<std::size_t> owners;
     for (const ledger_item& item : book.items())
         owners.push_back(detail::owner(book, item.label));

@@ -56,7 +56,7 @@ template <std::same_as<cost> T = cost>
                       operand::dense(shape{config.cache.capacity, config.width}, warm.what().bits)),
                     std::vector<token>(static_cast<std::size_t>(config.cache.capacity), token{0}));
         }
-        book.forget_peak();
+        book.activations().forget_peak();
         // Full windows stay full: the bins share one state, so that none lives twice at the peak.
         for (std::size_t bin = 0; bin < config.bins(); ++bin) {
             book.repeat(counts[bin]);

@@ -40,7 +40,7 @@ class cost {
 
     constexpr cost(const cost& other)
         : book_(other.book_), what_(other.what_), ticket_(other.ticket_) {
-        if (ticket_ != parameter) book_->share(ticket_);
+        if (ticket_ != parameter) book_->activations().share(ticket_);
     }
     constexpr cost(cost&& other) noexcept
         : book_(other.book_),
@@ -53,7 +53,7 @@ class cost {
         return *this;
     }
     constexpr ~cost() {
-        if (ticket_ != parameter) book_->release(ticket_);
+        if (ticket_ != parameter) book_->activations().release(ticket_);
     }
 
     [[nodiscard]] constexpr tare::shape shape() const { return what().extents; }
