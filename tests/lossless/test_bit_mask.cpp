@@ -68,6 +68,10 @@ TEST_CASE("the fast blocks of 64 agree with their plain forms") {
             std::uint64_t{draws.bits(128 * round + 66)} << 32 | draws.bits(128 * round + 67);
         if (round < 2) mask = round - 1;  // all and none
         REQUIRE(tare::within_64(words, origin, span) == tare::within_64_plain(words, origin, span));
+        const auto origin8 = static_cast<std::uint8_t>(origin);
+        const auto span8 = static_cast<std::uint8_t>(span);
+        REQUIRE(tare::within_64(bytes, origin8, span8) ==
+                tare::within_64_plain(bytes, origin8, span8));
 
         // Zeros of both signs, NaN and denormals among the values.
         float floats[64];

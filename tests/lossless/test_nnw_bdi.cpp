@@ -224,6 +224,30 @@ TEST_CASE("chunks that wander, leave zeros far away or fit no base have the pred
     }
 }
 
+TEST_CASE("raw chunks of bytes and shifted deltas alone have the predicted size") {
+    // Values over all of a byte: no configuration reaches them, some after zeros, some not.
+    const tare::random_stream draws(83, 0);
+    std::vector<std::int32_t> values(64 * 30 + 5);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::uint32_t spread = i / 64 % 3 == 0 ? 256 : 9;
+        values[i] = static_cast<std::int32_t>((draws.below(i, spread) + 100) << 24);
+    }
+    nnw_bdi_options o = with({{1, 8, 4}, {2, 8, 5}}, {100, 0});
+    o.init_shift = 24;
+    const auto stream = tare::nnw_bdi_encode<std::int32_t>(values, o);
+    CHECK(8 * static_cast<std::int64_t>(stream.bytes.size()) == priced(values, o));
+    check_exact(values, o);
+
+    nnw_bdi_options shifted = with(byte_configs, {0});
+    shifted.delta_shift = 2;
+    const auto small = weights<std::int32_t>(3000, 8, 0.2, 18);
+    const auto lossy = tare::nnw_bdi_encode<std::int32_t>(small, shifted);
+    CHECK(8 * static_cast<std::int64_t>(lossy.bytes.size()) == priced(small, shifted));
+    const auto back = decoded<std::int32_t>(lossy.bytes);
+    for (std::size_t i = 0; i < small.size(); ++i)
+        REQUIRE(small[i] - back[i] < 4);
+}
+
 TEST_CASE("the golden inputs decode exactly") {
     for (const char* name : {"u8", "u32", "near_zero", "increasing"}) {
         std::vector<std::uint32_t> values;

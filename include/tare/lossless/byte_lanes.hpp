@@ -71,6 +71,9 @@ template <class Value>
 /// 64 bytes; masks are about them, bit i for byte i.
 class byte_block {
   public:
+    /// Whether the 64 bytes are one register.
+    static constexpr bool one_register = true;
+
     /// The bytes from `bytes` on.
     explicit byte_block(const std::uint8_t* bytes) noexcept : lane_(_mm512_loadu_si512(bytes)) {}
     /// 64 times the same byte.
@@ -120,6 +123,8 @@ class byte_block {
 // The same without registers of 64 bytes.
 class byte_block {
   public:
+    static constexpr bool one_register = false;
+
     explicit byte_block(const std::uint8_t* bytes) noexcept {
         std::memcpy(lane_, bytes, sizeof lane_);
     }

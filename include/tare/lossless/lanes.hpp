@@ -47,13 +47,13 @@ template <class T>
     return mask_of_flags(flags);
 }
 
-/// Marks the values v with v - origin <= span modulo 2^32: a signed or unsigned interval, in one
-/// comparison. The plain reference of within_64.
-[[nodiscard]] inline std::uint64_t
-within_64_plain(const std::uint32_t* values, std::uint32_t origin, std::uint32_t span) noexcept {
+/// Marks the values v with v - origin <= span modulo 2^8 or 2^32: a signed or unsigned interval, in
+/// one comparison. The plain reference of within_64.
+template <class T>
+[[nodiscard]] std::uint64_t within_64_plain(const T* values, T origin, T span) noexcept {
     std::uint8_t flags[mask_block];
     for (std::size_t i = 0; i < mask_block; ++i)
-        flags[i] = values[i] - origin <= span;
+        flags[i] = static_cast<T>(values[i] - origin) <= span;
     return mask_of_flags(flags);
 }
 
@@ -114,6 +114,14 @@ void merge_64_plain(const T* others, const T* marked, std::uint64_t mask, T* out
     return mask;
 }
 
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
+    const __m512i v = _mm512_loadu_si512(values);
+    const __m512i d = _mm512_sub_epi8(v, _mm512_set1_epi8(static_cast<char>(origin)));
+    return _mm512_cmple_epu8_mask(d, _mm512_set1_epi8(static_cast<char>(span)));
+}
+
 #elif TARE_LANES_AVX2
 
 /// As within_64_plain.
@@ -133,11 +141,32 @@ void merge_64_plain(const T* others, const T* marked, std::uint64_t mask, T* out
     return mask;
 }
 
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
+    const __m256i low = _mm256_set1_epi8(static_cast<char>(origin));
+    const __m256i most = _mm256_set1_epi8(static_cast<char>(span));
+    std::uint64_t mask = 0;
+    for (int part = 0; part < 2; ++part) {
+        const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + 32 * part));
+        const __m256i d = _mm256_sub_epi8(v, low);
+        const __m256i hit = _mm256_cmpeq_epi8(_mm256_min_epu8(d, most), d);
+        const auto bits = static_cast<std::uint32_t>(_mm256_movemask_epi8(hit));
+        mask |= std::uint64_t{bits} << (32 * part);
+    }
+    return mask;
+}
+
 #else
 
 /// As within_64_plain.
 [[nodiscard]] inline std::uint64_t within_64(const std::uint32_t* values, std::uint32_t origin,
                                              std::uint32_t span) noexcept {
+    return within_64_plain(values, origin, span);
+}
+/// As within_64_plain, on bytes.
+[[nodiscard]] inline std::uint64_t within_64(const std::uint8_t* values, std::uint8_t origin,
+                                             std::uint8_t span) noexcept {
     return within_64_plain(values, origin, span);
 }
 

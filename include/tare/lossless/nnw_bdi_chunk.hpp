@@ -2,8 +2,7 @@
 // SPDX-License-Identifier: MIT
 // NNW-BDI, the chunk: its elements in blocks of 64 after the first shift, which of them are stored
 // (are not zero), and between which two values those lie. If they span less than 256 the elements
-// are also held as bytes, offsets from the least one, in which deltas are computed four times as
-// fast.
+// are also held as bytes, offsets from the least one: 64 of them are one AVX-512 register.
 
 #include <algorithm>
 #include <bit>
@@ -28,7 +27,7 @@ class nnw_bdi_chunk_data {
           bottom_(bdi_range<Value>(layout.raw_bits()).least),
           words_((options_.chunk + 63) / 64),
           values_(64 * words_),
-          bytes_(64 * words_),
+          bytes_(64 * words_ + 1),
           stored_(words_) {}
 
     void load(std::span<const Value> chunk) noexcept {
@@ -66,7 +65,7 @@ class nnw_bdi_chunk_data {
     [[nodiscard]] const std::uint32_t* values(std::size_t w) const noexcept {
         return values_.data() + 64 * w;
     }
-    // Block w as offsets from the least stored element, if narrow().
+    // Block w as offsets from the least stored element, if narrow(); one byte more is readable.
     [[nodiscard]] const std::uint8_t* bytes(std::size_t w) const noexcept {
         return bytes_.data() + 64 * w;
     }
@@ -81,6 +80,9 @@ class nnw_bdi_chunk_data {
     }
     [[nodiscard]] std::uint32_t extent() const noexcept {
         return static_cast<std::uint32_t>(most_) - least();
+    }
+    [[nodiscard]] bool all_within(const bdi_range<Value>& range) const noexcept {
+        return range.holds(least_) && range.holds(most_);
     }
     // Rounding a delta down must not step below the least value that a decoder can shift back.
     [[nodiscard]] bool must_stay_raw() const noexcept {

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: MIT
 // NNW-BDI, the choice: which configuration makes a chunk smallest, and which element then belongs
 // to which base. Every question "which elements lie within reach of this base" is one range
-// comparison on 64 elements that yields a mask word; sizes follow from popcounts. For chunks of any
-// length and all options; the usual ones do not come here (<tare/lossless/nnw_bdi_bytes.hpp>).
+// comparison on 64 elements that yields a mask word; sizes follow from popcounts. The usual case
+// (at most 64 elements that span less than 256) takes no branch on the data but the comparison of
+// sizes: a mispredicted branch costs as much as a whole comparison of 64 bytes.
 
 #include <algorithm>
 #include <bit>
@@ -47,7 +48,8 @@ class nnw_bdi_planner {
         // Small deltas first: the larger ones then seldom need a look.
         std::ranges::stable_sort(configs_, {},
                                  [](const candidate& c) { return c.config.delta_bits; });
-        const std::size_t sources = options_.immediates.size() + most_bases;
+        // One more than there can be: the branch-free path writes before it knows.
+        const std::size_t sources = options_.immediates.size() + most_bases + 1;
         for (nnw_bdi_plan& p : plans_) {
             p.bases.resize(sources);
             p.masks.resize(sources * chunk_.words());
@@ -67,11 +69,15 @@ class nnw_bdi_planner {
         best_->sources = best_->immediates = 0;
         if (chunk_.must_stay_raw()) return *best_;
         const std::size_t immediates = options_.immediates.size();
+        const bool simple = chunk_.narrow() && chunk_.words() == 1 && immediates <= 64 &&
+                            options_.base_shift == 0 && !options_.random_bases;
         for (const candidate& c : configs_) {
             const std::int64_t least_bits = common + static_cast<std::int64_t>(immediates) +
                                             c.used_bits + stored * c.config.delta_bits;
             if (worse(least_bits, c.index) || hopeless(c)) continue;
-            const bool fits = attempt(c, first);
+            const bool fits = simple && chunk_.all_within(bdi_range<Value>(c.config.base_bits))
+                                  ? attempt_narrow(c)
+                                  : attempt(c, first);
             nnw_bdi_plan& t = *tried_;
             const auto used = static_cast<std::int64_t>(t.sources - t.immediates);
             t.bits = least_bits + used * c.config.base_bits +
@@ -142,7 +148,50 @@ class nnw_bdi_planner {
         return missing > c.config.bases && (c.config.bases == 0 || apart);
     }
 
-    // Fills tried_; false if an element is left that no source reaches.
+    // Fills tried_ for one block of bytes; false if an element is left that no source reaches.
+    bool attempt_narrow(const candidate& c) noexcept {
+        nnw_bdi_plan& t = *tried_;
+        const std::uint8_t* bytes = chunk_.bytes(0);
+        std::uint64_t left = chunk_.stored(0);
+        std::uint64_t used = 0;
+        std::size_t sources = 0;
+        const auto cover = [&](std::uint32_t base) {
+            const interval hit = around(base, c.deltas);
+            const std::uint64_t mask = within_bytes(bytes, hit) & left;
+            t.masks[sources] = mask;
+            t.bases[sources] = base;
+            left &= ~mask;
+            return mask != 0;
+        };
+        for (std::size_t i = 0; i < options_.immediates.size(); ++i) {
+            const bool hit = cover(static_cast<std::uint32_t>(options_.immediates[i]));
+            used |= std::uint64_t{hit} << i;
+            sources += hit;
+        }
+        t.used_immediates[0] = used;
+        t.immediates = sources;
+        for (int b = 0; b < c.config.bases; ++b)  // when nothing is left, byte 64 and no hit
+            sources += cover(chunk_.least() + bytes[std::countr_zero(left)]);
+        t.sources = sources;
+        return left == 0;
+    }
+
+    // Marks the bytes, which lie within [0, extent], that are in `hit`. The two sets meet in one
+    // piece, because an interval that reaches round is either everything or far longer than bytes.
+    [[nodiscard]] std::uint64_t within_bytes(const std::uint8_t* bytes,
+                                             interval hit) const noexcept {
+        const std::uint32_t extent = chunk_.extent();
+        const std::uint32_t ahead = 0 - hit.origin;  // of 0, if the interval begins below it
+        const std::uint32_t below = 0 - std::uint32_t{ahead <= hit.span};  // all ones if so
+        const std::uint32_t first = hit.origin & ~below;
+        const std::uint32_t length = std::min(hit.span - (ahead & below), extent - first);
+        const std::uint64_t meets = 0 - std::uint64_t{first <= extent};
+        return within_64(bytes, static_cast<std::uint8_t>(first),
+                         static_cast<std::uint8_t>(length)) &
+               meets;
+    }
+
+    // As attempt_narrow, for any chunk and all options.
     bool attempt(const candidate& c, std::uint64_t first) {
         nnw_bdi_plan& t = *tried_;
         std::copy_n(chunk_.stored_words(), left_.size(), left_.begin());
