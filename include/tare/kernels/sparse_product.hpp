@@ -26,7 +26,7 @@ void bitmask_panel(matrix_view<const float> x, const bitmask_weights& w, extent 
                    extent strip_end, matrix_view<float> y, const Finish& finish) {
     const extent column = strip * sparse_strip;
     const extent columns = std::min((strip_end - strip) * sparse_strip, y.columns - column);
-    const float* values[panel_strips];
+    const float* values[panel_strips] = {};
     for (extent s = strip; s < strip_end; ++s)
         values[s - strip] = w.values(s);
     const extent slab = even_piece(w.inputs(), slab_depth);
