@@ -90,20 +90,20 @@ const std::vector<function_case>& cases() {
         {"tanh", [](auto x, auto y) { kernels::tanh(x, y); }, [](double x) { return std::tanh(x); },
          0.0, 6.0},
         {"erf", [](auto x, auto y) { kernels::erf(x, y); }, [](double x) { return std::erf(x); },
-         0.0, 6.0},
+         0.0, 6.3},
         {"sigmoid", [](auto x, auto y) { kernels::sigmoid(x, y); }, stable_sigmoid, 0x1.001p-126,
          2.5},
         {"softplus", [](auto x, auto y) { kernels::activate<kernels::softplus>(x, y); },
          stable_softplus, 0x1.001p-126, 3.0},
         // Flushed with its sigmoid: 88 times the smallest normal number.
         {"swish", [](auto x, auto y) { kernels::activate<kernels::swish>(x, y); },
-         [](double x) { return kernels::swish::value(x); }, 0x1.6p-120, 4.0},
+         [](double x) { return kernels::swish::value(x); }, 0x1.6p-120, 3.2},
         {"the slope of sigmoid",
          [](auto x, auto y) {
              const std::vector<float> ones(x.size(), 1.0F);
              kernels::activate_backward<kernels::logistic>(x, ones, y);
          },
-         [](double x) { return stable_sigmoid(x) * stable_sigmoid(-x); }, 0x1.001p-126, 4.0},
+         [](double x) { return stable_sigmoid(x) * stable_sigmoid(-x); }, 0x1.001p-126, 5.0},
         {"relu", [](auto x, auto y) { kernels::activate<kernels::relu>(x, y); },
          [](double x) { return x < 0 ? 0 : x; }, 0.0, 0.0},
     };
@@ -113,7 +113,7 @@ const std::vector<function_case>& cases() {
 void check_all(std::uint64_t stride) {
     for (const function_case& c : cases()) {
         const double worst = worst_ulp(stride, c.fast, c.truth, c.least);
-        CAPTURE(c.name);
+        CAPTURE(std::string(c.name));
         CHECK(worst <= c.max_ulp);
     }
 }
