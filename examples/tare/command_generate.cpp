@@ -34,6 +34,7 @@ struct options {
     extent top = 40;
     double temperature = 1.0;
     std::uint64_t seed = 1;
+    int threads = 1;
 };
 
 transformer_xl<tensor> load_model(const options& o) {
@@ -69,6 +70,7 @@ token sample(const tensor& distribution, const options& o, float draw) {
 }
 
 int run(const options& o) {
+    set_threads(o.threads);
     require(o.temperature > 0.0, "--temperature ", o.temperature, "; it must be positive");
     require(o.top >= 1 && o.words >= 1, "--top-k and --words must be at least 1");
     const text::vocabulary names = io::load_vocabulary(o.vocabulary);
@@ -126,6 +128,8 @@ const registration generate{
          sub->add_option("--temperature", o->temperature, "Below 1: likelier words")
              ->capture_default_str();
          sub->add_option("--seed", o->seed, "Same seed, same text")->capture_default_str();
+         sub->add_option("--threads", o->threads, "Threads; the text does not depend on them")
+             ->capture_default_str();
          return std::function<int()>([o] { return run(*o); });
      }}};
 
