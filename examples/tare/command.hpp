@@ -5,9 +5,12 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace tare::tool {
 

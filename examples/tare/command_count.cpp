@@ -5,6 +5,8 @@
 #include <memory>
 #include <sstream>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/weigh.hpp>

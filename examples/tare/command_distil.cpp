@@ -3,6 +3,8 @@
 #include <iostream>
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/text_corpus.hpp>
 
 #include "command.hpp"

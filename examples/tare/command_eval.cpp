@@ -7,6 +7,8 @@
 #include <memory>
 #include <set>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/checkpoint.hpp>
 #include <tare/io/packed.hpp>
 #include <tare/io/safetensors.hpp>

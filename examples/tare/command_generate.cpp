@@ -8,6 +8,8 @@
 #include <numeric>
 #include <sstream>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/packed.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/io/yaml_pruning.hpp>

@@ -3,6 +3,8 @@
 #include <iostream>
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
 #include "command.hpp"
 #include "pipeline_plan.hpp"
 #include "pipeline_run.hpp"

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/prune/sensitivity.hpp>
 
 #include "command.hpp"

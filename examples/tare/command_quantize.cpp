@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/core/random.hpp>
 #include <tare/io/packed.hpp>
 #include <tare/io/safetensors.hpp>

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/text_corpus.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 

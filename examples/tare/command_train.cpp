@@ -2,6 +2,8 @@
 // tare train: a language model from text.
 #include <memory>
 
+#include <CLI/CLI.hpp>
+
 #include "command.hpp"
 #include "training_run.hpp"
 

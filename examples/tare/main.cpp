@@ -7,6 +7,8 @@
 #include <iostream>
 #include <new>
 
+#include <CLI/CLI.hpp>
+
 #include <tare/core/error.hpp>
 
 #include "command.hpp"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "model_options.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include <tare/io/packed.hpp>
 #include <tare/io/yaml_pruning.hpp>
 #include <tare/micronet/compressed_parameters.hpp>

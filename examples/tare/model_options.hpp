@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include <tare/io/yaml_config.hpp>
 #include <tare/micronet/compression.hpp>
 #include <tare/models/transformer_xl.hpp>
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace tare::tool {
 
