@@ -294,7 +294,8 @@ TEST_CASE("the values of a group grow with the level and stay finite") {
             CHECK(value <= most);
             if (level == 0) continue;
             // 2^((log2 T - beta) / alpha), bounded: float32 overflows from 2^128 on.
-            const int code = tare::detail::s2fp8_code(level);
+            const int code =
+                static_cast<int>(tare::detail::s2fp8_code(static_cast<std::uint32_t>(level)));
             const double t = code > 3 ? std::ldexp(4 + code % 4, code / 4 - 17) : code * 0x1p-16;
             const double exponent =
                 (std::log2(t) - static_cast<double>(beta)) / static_cast<double>(alpha);

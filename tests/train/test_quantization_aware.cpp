@@ -152,21 +152,26 @@ sensitivity sensitivity_of(const fixture& f) {
         return margin * far[runs / 2];
     };
     sensitivity out;
-    for (const auto& [label, values] : all[0].gradients)
+    // Clang 14 lets no lambda capture a structured binding.
+    for (const auto& gradient : all[0].gradients) {
+        const std::string& label = gradient.first;
         out.gradients[label] = middle([&](const run_of_step& a, const run_of_step& b) {
             double most = 0.0;
-            for (std::size_t i = 0; i < values.size(); ++i)
+            for (std::size_t i = 0; i < gradient.second.size(); ++i)
                 most = std::max(most, std::abs(static_cast<double>(a.gradients.at(label)[i]) -
                                                static_cast<double>(b.gradients.at(label)[i])));
             return most;
         });
-    for (const auto& [label, range] : all[0].ranges)
+    }
+    for (const auto& range : all[0].ranges) {
+        const std::string& label = range.first;
         out.ranges[label] = middle([&](const run_of_step& a, const run_of_step& b) {
             const extremes x = a.ranges.at(label);
             const extremes y = b.ranges.at(label);
             return std::max(std::abs(static_cast<double>(x.low) - static_cast<double>(y.low)),
                             std::abs(static_cast<double>(x.high) - static_cast<double>(y.high)));
         });
+    }
     return out;
 }
 
