@@ -88,7 +88,7 @@ inline constexpr std::size_t bdi_raw_tag = bdi_first_config_tag + bdi_configs.si
 
 inline void bdi_encode_line(const std::byte* line, bit_writer& out) {
     const auto put_word = [&](std::uint64_t word, int bytes) {
-        out.put(&word, static_cast<std::size_t>(8 * bytes));
+        out.put_wide(word & low_mask(8 * bytes), 8 * bytes);
     };
     if (bdi_all_zero(line)) return out.put(0, bdi_tag_bits);
     for (const int bytes : {4, 8}) {
@@ -123,7 +123,8 @@ inline void bdi_encode_line(const std::byte* line, bit_writer& out) {
     const bdi_config c = bdi_configs[best - bdi_first_config_tag];
     const std::size_t words = bdi_line / static_cast<std::size_t>(c.word);
     put_word(base, c.word);
-    out.put(&selectors, words);
+    const int selected = static_cast<int>(words);
+    out.put_wide(selectors & low_mask(selected), selected);
     for (std::size_t i = 0; i < words; ++i) {
         const std::uint64_t from = (selectors >> i & 1) != 0 ? base : 0;
         put_word(bdi_word(line, c.word, i) - from, c.delta);
@@ -191,8 +192,7 @@ inline void bdi_decode_line(bit_reader& in, std::byte* line) {
     // A raw line takes 4 bits more than itself; the writer wants 8 bytes of room at the end.
     std::vector<std::byte> out(8 + bytes.size() + bytes.size() / bdi_line + 16);
     bit_writer writer(out.data());
-    const std::uint64_t count = bytes.size();
-    writer.put(&count, 64);
+    writer.put_64(bytes.size());
     const std::size_t lines = bytes.size() / bdi_line;
     for (std::size_t l = 0; l < lines; ++l)
         detail::bdi_encode_line(bytes.data() + l * bdi_line, writer);

@@ -78,7 +78,7 @@ class nnw_bdi_encoder {
                 for (std::size_t s = 0; s < plan.sources; ++s)
                     if ((s >> p & 1) != 0) plane |= plan.masks[s * chunk.words() + w];
                 const std::uint64_t dense = extract_bits(plane, chunk.stored(w));
-                out.put(&dense, static_cast<std::size_t>(std::popcount(chunk.stored(w))));
+                out.put_wide(dense, std::popcount(chunk.stored(w)));
             }
     }
 

@@ -77,7 +77,7 @@ struct nnw_bdi_layout {
     }
 
     void write(bit_writer& out) const noexcept {
-        out.put(&count, 64);
+        out.put_64(count);
         out.put(options.chunk, 16);
         out.put(std::uint64_t{is_signed} | std::uint64_t{options.zero_compression} << 1, 8);
         for (const int shift : {options.init_shift, options.base_shift, options.delta_shift})
