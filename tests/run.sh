@@ -16,7 +16,9 @@ install_packages "${extra[@]}"
 for preset in "${presets[@]}"; do
     echo "== $preset"
     # Warnings stop developers (the presets), not somebody who tries the tests on another machine.
-    cmake --preset "$preset" -DTARE_BENCH=OFF -DTARE_WERROR=OFF >/dev/null
+    # All of the tests, whatever an earlier command, examples/run.sh for one, left out of this folder.
+    cmake --preset "$preset" -DTARE_TESTS=ON -DTARE_EXAMPLES=ON -DTARE_TEST_ROOMS= \
+        -DTARE_BENCH=OFF -DTARE_WERROR=OFF >/dev/null
     cmake --build --preset "$preset" -j "$(nproc)"
-    ctest --test-dir "build/$preset" --output-on-failure -j "$(nproc)"
+    ctest --test-dir "build/$preset" --no-tests=error --output-on-failure -j "$(nproc)"
 done
