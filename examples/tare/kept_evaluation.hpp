@@ -79,6 +79,7 @@ template <class Weight>
     const auto step = static_cast<std::size_t>(chunk);
     text::perplexity_meter meter = kept.meter(targets);
     const auto known = static_cast<std::size_t>(meter.targets());
+    if (known == targets) return meter;  // nothing to compute again for
     for (std::size_t at = replayed_from(model.config(), known) / step * step; at < targets;
          at += step) {
         const std::size_t count = std::min(step, targets - at);
@@ -109,6 +110,7 @@ template <class Weight>
     const std::size_t targets = stream.size() - 1;
     text::perplexity_meter meter = kept.meter(targets);
     const auto known = static_cast<std::size_t>(meter.targets());
+    if (known == targets) return meter;  // nothing to compute again for
     for (std::size_t t = replayed_from(model.config(), known); t < targets; ++t) {
         tensor hidden;
         const tensor p = micronet::step(model, stream[t], state, cached ? &cache : nullptr, hidden);

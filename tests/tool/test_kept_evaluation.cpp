@@ -12,6 +12,7 @@
 
 #include "../../examples/tare/kept_evaluation.hpp"
 #include "../io/scratch.hpp"
+#include "../small_model.hpp"
 
 using namespace tare;
 using namespace tare::tool;
@@ -20,27 +21,11 @@ namespace {
 
 using model_type = transformer_xl<tensor, prepared_weight>;
 
-transformer_xl_config small_config(extent cache) {
-    transformer_xl_config c;
-    c.layers = 2;
-    c.width = 16;
-    c.heads = 2;
-    c.key_width = 8;
-    c.value_width = 8;
-    c.inner = 24;
-    c.window = 8;
-    c.vocabulary = 90;
-    c.cutoffs = {20, 50};
-    c.widths = {16, 8, 4};
-    c.cache = {cache, false, 0.05, 0.1, false};
-    return c;
-}
-
 std::vector<token> some_words(std::size_t count) {
     const random_stream random(3, 0);
     std::vector<token> out;
     for (std::size_t i = 0; i < count; ++i)
-        out.push_back(static_cast<token>(random.below(i, 90)));
+        out.push_back(static_cast<token>(random.below(i, 53)));
     return out;
 }
 
@@ -86,7 +71,8 @@ void check_resumes(const model_type& model, int records, const Evaluate& evaluat
 
 TEST_CASE("an evaluation that was killed ends with the same bits") {
     for (const extent cache : {0, 30}) {
-        const transformer_xl_config config = small_config(cache);
+        transformer_xl_config config = testing::small_model_config();
+        config.cache = {cache, false, 0.05, 0.1, false};
         random_parameters<float> source(1);
         const model_type model(source, config);
         CAPTURE(cache);

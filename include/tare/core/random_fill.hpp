@@ -155,7 +155,7 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
         float* const to = out.data() + at;
         std::size_t i = 0;
         for (; i + simd::lanes <= some; i += simd::lanes)  // both steps are exact, fused or not
-            simd::store(to + i, simd::fma(simd::to_floats(simd::load_halves(half + i)),
+            simd::store(to + i, simd::fma(simd::to_floats(simd::load_codes(half + i)),
                                           simd::broadcast(0x1p-16F), simd::broadcast(0x1p-17F)));
         for (; i < some; ++i)
             to[i] = (static_cast<float>(half[i]) + 0.5F) * 0x1p-16F;

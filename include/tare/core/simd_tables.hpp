@@ -4,6 +4,7 @@
 // are so many (AVX-512), read from memory elsewhere. And what the codes of packed numbers need on
 // their way to such a table.
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -87,28 +88,21 @@ class table32 {
 #endif
 };
 
-/// The bytes from p on, one in each lane.
-[[gnu::always_inline]] inline ints load_bytes(const std::uint8_t* p) {
+/// The bytes or half-words from p on, one in each lane.
+template <std::unsigned_integral Code>
+    requires(sizeof(Code) <= 2)
+[[gnu::always_inline]] inline ints load_codes(const Code* p) {
+    [[maybe_unused]] constexpr bool bytes = sizeof(Code) == 1;
 #if defined(TARE_SIMD_512)
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    if constexpr (bytes)
+        return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    else
+        return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif defined(TARE_SIMD_256)
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-#elif defined(TARE_NO_SIMD)
-    return *p;
-#else
-    std::int32_t lane[lanes];
-    for (std::size_t i = 0; i < lanes; ++i)
-        lane[i] = p[i];
-    return ints::load_unaligned(lane);
-#endif
-}
-
-/// The half-words from p on, one in each lane.
-[[gnu::always_inline]] inline ints load_halves(const std::uint16_t* p) {
-#if defined(TARE_SIMD_512)
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-#elif defined(TARE_SIMD_256)
-    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    if constexpr (bytes)
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    else
+        return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #elif defined(TARE_NO_SIMD)
     return *p;
 #else
@@ -124,7 +118,7 @@ template <class Table>
 [[gnu::always_inline]] inline void look_up(const Table& table, const std::uint8_t* codes,
                                            std::size_t count, float* out) {
     for (std::size_t i = 0; i < count; i += lanes)
-        store(out + i, table[load_bytes(codes + i)]);
+        store(out + i, table[load_codes(codes + i)]);
 }
 
 }  // namespace tare::simd

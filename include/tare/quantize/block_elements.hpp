@@ -17,6 +17,7 @@
 #include <tare/formats/concept.hpp>
 #include <tare/formats/minifloat.hpp>
 #include <tare/formats/rounding.hpp>
+#include <tare/quantize/statistics.hpp>
 
 // A format of one's own may be too branchy to vectorise; that is no reason for Clang to warn.
 #ifdef __clang__
@@ -25,8 +26,6 @@
 #endif
 
 namespace tare::detail {
-
-inline constexpr std::int32_t infinity_pattern = 0x7F800000;
 
 /// The largest |x| as a bit pattern, which orders as the numbers do; infinity_pattern and more
 /// where an element is infinite or NaN.

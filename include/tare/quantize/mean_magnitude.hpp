@@ -31,7 +31,6 @@ struct magnitude_sum {
 /// Magnitudes, as bit patterns, from `first` to the largest finite one. Sixteen sums, added in the
 /// order of block_sums(): the same bits in every build.
 inline magnitude_sum block_magnitudes(const float* x, extent count, std::int32_t first) noexcept {
-    constexpr std::int32_t infinity = 0x7F800000;
     double sum[virtual_lanes] = {};
     std::int32_t counted[virtual_lanes] = {};
     const auto pattern_of = [](float v) {
@@ -39,7 +38,7 @@ inline magnitude_sum block_magnitudes(const float* x, extent count, std::int32_t
     };
     // All ones where a pattern counts, else 0, which adds nothing.
     const auto counts = [first](std::int32_t pattern) {
-        return -static_cast<std::int32_t>((pattern >= first) & (pattern < infinity));
+        return -static_cast<std::int32_t>((pattern >= first) & (pattern < infinity_pattern));
     };
     lanes8d s0{}, s1{};
     extent i = 0;
@@ -68,13 +67,10 @@ inline magnitude_sum block_magnitudes(const float* x, extent count, std::int32_t
         sum[lane] += static_cast<double>(std::bit_cast<float>(pattern & mask));
         counted[lane] -= mask;
     }
-    for (extent half = virtual_lanes / 2; half > 0; half /= 2)
-        for (extent lane = 0; lane < half; ++lane)
-            sum[lane] += sum[lane + half];
     extent all = 0;
     for (const std::int32_t c : counted)
         all += c;
-    return {sum[0], all};
+    return {fold_lanes(sum), all};
 }
 
 }  // namespace detail

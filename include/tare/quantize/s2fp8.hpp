@@ -105,7 +105,7 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
         constexpr auto lanes = static_cast<extent>(simd::lanes);
         extent i = 0;
         for (; i + lanes <= n; i += lanes) {
-            const simd::ints code = simd::load_halves(codes + i);
+            const simd::ints code = simd::load_codes(codes + i);
             const simd::floats sign = simd::as_floats(simd::shift_left(code, 24));
             simd::store(y + i, signed_value(table[code & low], sign));
         }

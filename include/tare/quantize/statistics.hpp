@@ -71,10 +71,21 @@ inline constexpr extent statistics_ahead = 1024;
 // The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
 // GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
 
+// Adds up lanes in the one order that every build keeps.
+[[nodiscard]] inline double fold_lanes(double (&sum)[virtual_lanes]) noexcept {
+    for (extent half = virtual_lanes / 2; half > 0; half /= 2)
+        for (extent lane = 0; lane < half; ++lane)
+            sum[lane] += sum[lane + half];
+    return sum[0];
+}
+
+// Bits of infinity; those of a NaN without its sign are larger.
+inline constexpr std::int32_t infinity_pattern = 0x7F800000;
+
 // Magnitudes as integers: for non-negative floats the order of the patterns is that of the values.
 inline std::int32_t finite_pattern(float x) noexcept {
     const auto pattern = static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(x) & 0x7FFFFFFFU);
-    return pattern < 0x7F800000 ? pattern : 0;
+    return pattern < infinity_pattern ? pattern : 0;
 }
 
 // Inlined, so that in a block of constant length the loop has no rest.
@@ -116,7 +127,6 @@ struct ordered_range {
 
 // Of all patterns first: what is not finite lies beyond both ends of what is.
 [[gnu::always_inline]] inline ordered_range block_range(const float* x, extent count) noexcept {
-    constexpr std::int32_t infinity = 0x7F800000;
     std::int32_t low = std::numeric_limits<std::int32_t>::max();
     std::int32_t high = std::numeric_limits<std::int32_t>::min();
     for (extent i = 0; i < count; ++i) {
@@ -125,7 +135,7 @@ struct ordered_range {
         high = ordered > high ? ordered : high;
     }
     // The pattern of a negative infinity, ordered, is -1 - infinity.
-    if (count > 0 && (low <= -1 - infinity || high >= infinity)) [[unlikely]]
+    if (count > 0 && (low <= -1 - infinity_pattern || high >= infinity_pattern)) [[unlikely]]
         return block_range_finite(x, count);
     return {low, high};
 }
@@ -165,12 +175,7 @@ inline shifted_sums block_sums(const float* x, extent count, double shift) noexc
         sum[lane] += d;
         squares[lane] += d * d;
     }
-    for (extent half = virtual_lanes / 2; half > 0; half /= 2)
-        for (extent lane = 0; lane < half; ++lane) {
-            sum[lane] += sum[lane + half];
-            squares[lane] += squares[lane + half];
-        }
-    return {sum[0], squares[0]};
+    return {fold_lanes(sum), fold_lanes(squares)};
 }
 
 // The slow path of a block that holds NaN or infinity: the same sums over the others.
