@@ -25,7 +25,8 @@ class keyed_log {
     keyed_log() = default;
     /// `clear` removes what else is kept of another key: it is called before the new key stands in
     /// the file, so that a run killed in between is no trap.
-    /// **Throws** tare::file_error on a file that is no log and where the disk refuses.
+    /// A file whose first line is no record, torn or foreign, counts as one of another key.
+    /// **Throws** tare::file_error where the disk refuses.
     keyed_log(const std::string& path, const std::string& key,
               const std::function<void()>& clear = {}) {
         read(path, key);
