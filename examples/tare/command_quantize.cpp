@@ -12,18 +12,15 @@
 
 #include <tare/core/random.hpp>
 #include <tare/io/packed.hpp>
-#include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/compressed_parameters.hpp>
-#include <tare/text/batching.hpp>
 #include <tare/text/name_pattern.hpp>
-#include <tare/train/quantization_aware.hpp>
 
 #include "command.hpp"
 #include "input_key.hpp"
-#include "kept_quantization.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
+#include "quantization_run.hpp"
 #include "resumable.hpp"
 
 namespace {
@@ -47,19 +44,6 @@ struct options {
     std::uint64_t seed = 1;
     int threads = 1;
     bool published = false;
-};
-
-/// Parameters of a checkpoint by name. The scalars of a cache may be missing: they start as
-/// configured.
-struct checkpoint_parameters {
-    const io::safetensors_archive* archive;
-
-    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
-                                   const initial& start) const {
-        if (is_cache_scalar(label) && !archive->tensors.contains(label))
-            return tensor(extents, static_cast<float>(start.constant));
-        return tensor(extents, archive->view<float>(label, extents));
-    }
 };
 
 /// "REGEX=BITS" for every tensor whose whole name fits.
@@ -105,27 +89,6 @@ std::vector<token> read_text(const options& o, extent vocabulary_size) {
     return read_words(o.calibrate, words);
 }
 
-/// Ranges from a few random chunks, or the training steps.
-void prepare(const options& o, const std::string& key, train::quantization_aware<>& t,
-             std::span<const token> words) {
-    const text::chunk_sampler sampler(words, o.chunk, 1, random_stream(o.seed, 0));
-    std::vector<token> inputs(static_cast<std::size_t>(o.chunk));
-    std::vector<token> labels(inputs.size());
-    const bool learns = o.steps > 0;
-    const kept_quantization kept{.folder = o.work,
-                                 .key = key,
-                                 .passes = learns ? o.steps : o.samples,
-                                 .learns = learns,
-                                 .saves_every = o.saves_every};
-    const auto pass = [&](extent at) {
-        sampler.sample(at, inputs, labels);
-        const double loss = learns ? t.accumulate(inputs, labels) : t.observe(inputs, labels);
-        if (learns) t.update(o.rate);
-        std::cerr << message("tare quantize: ", at + 1, " of ", kept.passes, ", loss ", loss, '\n');
-    };
-    kept.run(t, pass, [] {});
-}
-
 /// Everything the ranges and the training depend on but the widths and the sizes of the model,
 /// which a checkpoint knows.
 std::string key_of(const options& o, std::span<const token> words) {
@@ -137,27 +100,38 @@ std::string key_of(const options& o, std::span<const token> words) {
         .text();
 }
 
+/// Ranges from a few random chunks, or the training steps, as far as there is a text.
+quantization_run run_of(const options& o, const described_model& m, std::span<const token> words) {
+    quantization_run out;
+    out.how.bits = m.how.bits;
+    out.how.widths = widths_of(o, m.config);
+    out.options.zeros_before_start = o.published;
+    if (words.empty()) return out;
+    out.samples.emplace(words, o.chunk, 1, random_stream(o.seed, 0));
+    out.passes = o.steps > 0 ? o.steps : o.samples;
+    if (o.steps > 0) out.rate = [rate = o.rate](extent) { return rate; };
+    out.folder = o.work;
+    out.key = key_of(o, words);
+    out.saves_every = o.saves_every;
+    out.told = [passes = out.passes](extent at, double loss) {
+        std::cerr << message("tare quantize: ", at + 1, " of ", passes, ", loss ", loss, '\n');
+    };
+    return out;
+}
+
 int run(const options& o) {
     set_threads(o.threads);
     const described_model m = o.model.describe();
-    micronet::compression how;
-    how.bits = m.how.bits;
-    how.widths = widths_of(o, m.config);
-    const io::safetensors_archive checkpoint = io::load_safetensors(o.checkpoint);
-    train::quantization_aware<> t(checkpoint_parameters{&checkpoint}, m.config, how,
-                                  {0.5, o.published, false});
-    require(how.bits == 32 || !o.calibrate.empty(), "quantize: activations of ", how.bits,
+    require(m.how.bits == 32 || !o.calibrate.empty(), "quantize: activations of ", m.how.bits,
             " bits need their ranges: give --calibrate FILE");
     require(o.steps == 0 || !o.calibrate.empty(),
             "quantize: --qat-steps needs text: give --calibrate FILE");
-    if (!o.calibrate.empty()) {
-        const std::vector<token> words = read_text(o, m.config.vocabulary);
-        prepare(o, key_of(o, words), t, words);
-    }
-    io::save_packed(o.out, t.store());
+    const std::vector<token> words =
+        o.calibrate.empty() ? std::vector<token>{} : read_text(o, m.config.vocabulary);
+    io::save_packed(o.out, run_of(o, m, words).run(load_weights(o.checkpoint), m.config));
     const io::packed_file file = io::load_packed(o.out);
     std::printf("%s: %d bits, payload %lld bits = %.3f parameters of 32 bits\n", o.out.c_str(),
-                how.bits, static_cast<long long>(file.payload_bits),
+                m.how.bits, static_cast<long long>(file.payload_bits),
                 static_cast<double>(file.payload_bits) / 32.0);
     return done;
 }

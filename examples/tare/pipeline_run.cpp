@@ -13,10 +13,10 @@
 #include "input_key.hpp"
 #include "kept_search.hpp"
 #include "labelling.hpp"
-#include "pipeline_quantize.hpp"
 #include "pipeline_texts.hpp"
 #include "progress.hpp"
 #include "pruning_rules.hpp"
+#include "quantization_run.hpp"
 
 namespace tare::tool {
 
@@ -198,14 +198,25 @@ void pipeline_run::quantized(const std::string& name, const std::string& of,
     const std::string key = key_of(name, inputs + message(' ', bits, ' ', steps), config_.quantize);
     folder_.run(name, key, [&] {
         folder_.part("packed", [&]() -> nlohmann::ordered_json {
-            const quantization_stage stage{config_.quantize,   config_.seed, bits, steps,
-                                           folder_.file(name), key};
-            const weights values = load_weights(files_.weights_of(of));
+            const io::entry_config& how = config_.quantize;
+            const bool learns = steps > 0;
+            const quantization_run stage{
+                .how = {bits, {}, {}},
+                .options = {},
+                .samples = text::chunk_sampler(texts_.train, how.train_chunk, how.train_batch,
+                                               random_stream(config_.seed, 0x7175616E74)),
+                .passes =
+                    learns ? steps : (observed_samples + how.train_batch - 1) / how.train_batch,
+                .rate = learns ? learning_rate(how) : nullptr,
+                .folder = folder_.file(name),
+                .key = key,
+                .saves_every = how.step_save,
+                .told = {},
+                .saved = [this] { folder_.keep_time(); }};
             io::save_packed(
                 files_.packed(name),
-                stage.run(values,
-                          files_.with_found_cache("prune_cache", model_config(config_.core)),
-                          texts_.train, [this] { folder_.keep_time(); }));
+                stage.run(load_weights(files_.weights_of(of)),
+                          files_.with_found_cache("prune_cache", model_config(config_.core))));
             return true;
         });
         const io::packed_file packed = io::load_packed(files_.packed(name));

@@ -68,6 +68,9 @@ class pipeline_run {
     /// Where a search starts: at the trained scalars, or at the published start without such.
     [[nodiscard]] static search::cache_scalars start_of(const weights& values);
 
+    /// Samples that the ranges of a model without training steps are taken from.
+    static constexpr extent observed_samples = 8;
+
     std::string soft_labels(const std::string& inputs);
 
     pipeline_config config_;
