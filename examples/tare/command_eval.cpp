@@ -14,8 +14,6 @@
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
 #include <tare/micronet/report.hpp>
-#include <tare/micronet/weigh.hpp>
-#include <tare/models/packed_model.hpp>
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
@@ -25,6 +23,7 @@
 #include "model_options.hpp"
 #include "report_files.hpp"
 #include "resumable.hpp"
+#include "running_model.hpp"
 
 namespace {
 
@@ -44,8 +43,6 @@ struct options {
     int threads = 1;
     bool online = false;
 };
-
-using prepared_model = transformer_xl<tensor, prepared_weight>;
 
 /// Parameters by name from a file. Remembers which were asked for and how many zeros they hold.
 class file_parameters {
@@ -78,16 +75,15 @@ class file_parameters {
 };
 
 /// The model, and in `how` what is left of its tensors.
-prepared_model load_model(const options& o, const transformer_xl_config& config,
-                          micronet::compression& how) {
+std::unique_ptr<const running_model>
+load_model(const options& o, const transformer_xl_config& config, micronet::compression& how) {
     require(o.seed.has_value() != !o.weights.empty(),
             "tare eval: give --packed FILE, --weights FILE.safetensors or --random SEED");
     if (o.seed) {
-        random_parameters<float> source(*o.seed);
-        return prepared_model(source, config);
+        return running_dense(config, random_parameters<float>(*o.seed));
     }
     file_parameters source(o.weights, how);
-    prepared_model model(source, config);
+    auto model = running_dense(config, source);
     source.require_all_used();
     return model;
 }
@@ -153,21 +149,13 @@ int run(const options& o) {
     const std::vector<token> stream = read_stream(o, m.config);
     kept_evaluation kept(o.work, o.work.empty() ? "" : key_of(o, m, stream));
     const extent known = kept.meter(stream.size() - 1).targets();
-    text::perplexity_meter meter;
-    std::chrono::duration<double> time{};
-    const auto evaluate = [&](const auto& model) {
-        memory_pool::instance().release();  // the unpacked weights
-        const auto begin = std::chrono::steady_clock::now();
-        meter = o.online ? evaluate_online(model, stream, kept)
-                         : evaluate_chunks(model, stream, o.chunk, kept);
-        time = std::chrono::steady_clock::now() - begin;
-    };
-    if (packed) {
-        evaluate(make_packed_model(io::load_packed(m.origin).model));
-    } else {
-        m.how.sparse.clear();  // what is weighed is what runs: the zeros that the weights have
-        evaluate(load_model(o, m.config, m.how));
-    }
+    if (!packed) m.how.sparse.clear();  // what is weighed is what runs: the zeros of the weights
+    const std::unique_ptr<const running_model> model =
+        packed ? running_packed(io::load_packed(m.origin).model) : load_model(o, m.config, m.how);
+    const auto begin = std::chrono::steady_clock::now();
+    const text::perplexity_meter meter = o.online ? evaluate_online(*model, stream, kept)
+                                                  : evaluate_chunks(*model, stream, o.chunk, kept);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
     const double rate = static_cast<double>(meter.targets() - known) / time.count();
     const text::evaluation_signature signature{.targets = meter.targets(),
                                                .context = m.config.window + 1,

@@ -14,11 +14,11 @@
 #include <tare/io/text_corpus.hpp>
 #include <tare/io/yaml_pruning.hpp>
 #include <tare/kernels/top_k.hpp>
-#include <tare/models/stored_parameters.hpp>
 
 #include "command.hpp"
 #include "language_model.hpp"
 #include "model_options.hpp"
+#include "running_model.hpp"
 
 namespace {
 
@@ -39,18 +39,14 @@ struct options {
     int threads = 1;
 };
 
-transformer_xl<tensor> load_model(const options& o) {
-    if (!o.packed.empty()) {
-        const io::packed_file file = io::load_packed(o.packed);
-        stored_parameters source(file.model);
-        return transformer_xl<tensor>(source, file.model.config);
-    }
+std::unique_ptr<const running_model> load_model(const options& o) {
+    if (!o.packed.empty()) return running_packed(io::load_packed(o.packed).model);
     require(!o.config.empty() && !o.weights.empty(),
             "tare generate: give --packed FILE, or --config FILE and --weights FILE");
     io::entry_config entry = io::load_entry_config(o.config);
     if (!o.cache.empty()) entry = io::with_cache(entry, io::load_cache_constants(o.cache));
     const tool::weights values = load_weights(o.weights);
-    return model_of(model_config(entry), values);
+    return running_dense(model_config(entry), named_weights{&values});
 }
 
 /// A word from one distribution; `draw` is uniform in [0, 1).
@@ -76,7 +72,7 @@ int run(const options& o) {
     require(o.temperature > 0.0, "--temperature ", o.temperature, "; it must be positive");
     require(o.top >= 1 && o.words >= 1, "--top-k and --words must be at least 1");
     const text::vocabulary names = io::load_vocabulary(o.vocabulary);
-    const transformer_xl<tensor> model = load_model(o);
+    const std::unique_ptr<const running_model> model = load_model(o);
     std::vector<token> text;
     std::istringstream prompt(o.prompt);
     for (std::string word; prompt >> word;) {
@@ -88,17 +84,16 @@ int run(const options& o) {
     }
     require(!text.empty(), "--prompt holds no word");
     const random_stream random(o.seed, 0);
-    transformer_xl_state<tensor> state;
-    const bool cached = model.config().cache.capacity > 0;
-    neural_cache<tensor> cache(model.config().cache.capacity);
+    transformer_xl_stream state;
+    neural_cache<tensor> cache(model->config().cache.capacity);
+    const bool cached = cache.capacity() > 0;
     for (std::size_t t = 0; t + 1 < text.size() + static_cast<std::size_t>(o.words); ++t) {
-        const std::vector<token> one{text[t]};
-        const tensor h = model.hidden(one, 1, state);
+        const tensor h = model->hidden(text[t], state);
         const bool given = t + 1 < text.size();
         if (!given) {
             if (text.size() >= static_cast<std::size_t>(o.words)) break;
-            text.push_back(sample(model.softmax().distribution(h, cached ? &cache : nullptr), o,
-                                  random.uniform(t)));
+            text.push_back(
+                sample(model->distribution(h, cached ? &cache : nullptr), o, random.uniform(t)));
         }
         if (cached) cache.push(h, std::vector<token>{text[t + 1]});
     }

@@ -13,13 +13,13 @@
 #include <span>
 #include <string>
 
-#include <tare/micronet/weigh.hpp>
 #include <tare/text/perplexity.hpp>
 
 #include "command.hpp"
 #include "keyed_log.hpp"
 #include "progress.hpp"
 #include "resumable.hpp"
+#include "running_model.hpp"
 
 namespace tare::tool {
 
@@ -69,10 +69,9 @@ class kept_evaluation {
 }
 
 /// Losses of a stream in chunks; the state is carried from one to the next.
-template <class Weight>
-[[nodiscard]] text::perplexity_meter evaluate_chunks(const transformer_xl<tensor, Weight>& model,
-                                                     std::span<const token> stream, extent chunk,
-                                                     kept_evaluation& kept) {
+[[nodiscard]] inline text::perplexity_meter evaluate_chunks(const running_model& model,
+                                                            std::span<const token> stream,
+                                                            extent chunk, kept_evaluation& kept) {
     transformer_xl_state<tensor> state;
     neural_cache<tensor> cache(model.config().cache.capacity);
     const std::size_t targets = stream.size() - 1;
@@ -84,9 +83,9 @@ template <class Weight>
          at += step) {
         const std::size_t count = std::min(step, targets - at);
         const auto next = stream.subspan(at + 1, count);
-        const tensor hidden = model.hidden(stream.subspan(at, count), 1, state);
+        const tensor hidden = model.hidden(stream.subspan(at, count), state);
         if (at >= known) {
-            const tensor log_p = model.softmax().log_probability(hidden, next, &cache);
+            const tensor log_p = model.log_probability(hidden, next, &cache);
             double sum = 0.0;
             for (const float v : log_p.values())
                 sum -= static_cast<double>(v);
@@ -99,10 +98,8 @@ template <class Weight>
 }
 
 /// One token at a time, with the whole distribution before the next word is seen.
-template <class Weight>
-[[nodiscard]] text::perplexity_meter evaluate_online(const transformer_xl<tensor, Weight>& model,
-                                                     std::span<const token> stream,
-                                                     kept_evaluation& kept) {
+[[nodiscard]] inline text::perplexity_meter
+evaluate_online(const running_model& model, std::span<const token> stream, kept_evaluation& kept) {
     constexpr std::size_t kept_every = 256;  // a record is dearer than a token of a small model
     transformer_xl_stream state;
     neural_cache<tensor> cache(model.config().cache.capacity);
@@ -112,9 +109,9 @@ template <class Weight>
     const auto known = static_cast<std::size_t>(meter.targets());
     if (known == targets) return meter;  // nothing to compute again for
     for (std::size_t t = replayed_from(model.config(), known); t < targets; ++t) {
-        tensor hidden;
-        const tensor p = micronet::step(model, stream[t], state, cached ? &cache : nullptr, hidden);
+        const tensor hidden = model.hidden(stream[t], state);
         if (t >= known) {
+            const tensor p = model.distribution(hidden, cached ? &cache : nullptr);
             const auto next = static_cast<std::size_t>(stream[t + 1]);
             meter.add(-std::log(static_cast<double>(p.values()[next])), 1);
             if ((t + 1) % kept_every == 0 || t + 1 == targets) kept.note(meter, targets);

@@ -7,7 +7,6 @@
 
 #include <tare/io/safetensors.hpp>
 #include <tare/io/text_corpus.hpp>
-#include <tare/models/packed_model.hpp>
 
 namespace tare::tool {
 
@@ -74,14 +73,6 @@ std::string cache_yaml(const cache_config& cache) {
 double perplexity_of(const transformer_xl<tensor>& model, std::span<const token> words,
                      const train::evaluation_options& options) {
     return train::evaluate(model, words, options).meter.perplexity();
-}
-double perplexity_of(const transformer_xl<tensor, packed_weight>& model,
-                     std::span<const token> words, const train::evaluation_options& options) {
-    return train::evaluate(model, words, options).meter.perplexity();
-}
-
-transformer_xl<tensor, packed_weight> packed_model_of(const stored_model& stored) {
-    return make_packed_model(stored);
 }
 
 ledger weigh(const transformer_xl_config& config, const micronet::compression& how,

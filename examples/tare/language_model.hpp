@@ -10,8 +10,6 @@
 #include <vector>
 
 #include <tare/micronet/weigh.hpp>
-#include <tare/models/packed_weight.hpp>
-#include <tare/models/stored_model.hpp>
 #include <tare/models/transformer_xl.hpp>
 #include <tare/text/vocabulary.hpp>
 #include <tare/train/evaluate.hpp>
@@ -68,12 +66,6 @@ struct named_weights {
 [[nodiscard]] double perplexity_of(const transformer_xl<tensor>& model,
                                    std::span<const token> words,
                                    const train::evaluation_options& options);
-[[nodiscard]] double perplexity_of(const transformer_xl<tensor, packed_weight>& model,
-                                   std::span<const token> words,
-                                   const train::evaluation_options& options);
-
-/// A packed model on packed kernels.
-[[nodiscard]] transformer_xl<tensor, packed_weight> packed_model_of(const stored_model& stored);
 
 /// What a model weighs: on average over the bins' tokens, or each token of a text where it stands.
 [[nodiscard]] ledger weigh(const transformer_xl_config& config, const micronet::compression& how,

@@ -87,18 +87,22 @@ std::vector<frontier_point> pipeline_run::frontier() {
     return out;
 }
 
-template <class Weight>
-nlohmann::ordered_json pipeline_run::measure(const transformer_xl<tensor, Weight>& model) {
+std::unique_ptr<const running_model>
+pipeline_run::floats_of(const std::string& name, const transformer_xl_config& config) const {
+    const weights values = load_weights(files_.weights_of(name));
+    return running_dense(config, named_weights{&values});
+}
+
+nlohmann::ordered_json pipeline_run::measure(const running_model& model) {
     const auto on = [&](const char* name, std::span<const token> words) {
         return folder_.part(name, [&]() -> nlohmann::ordered_json {
             const interruption stop;
             progress_bar bar(name);
-            const double perplexity = perplexity_of(
-                model, words,
-                {.chunk = config_.core.eval_chunk, .progress = [&](extent at, extent of) {
-                     bar.show(at, of);
-                     if (stop.wanted()) throw stage_ended{interrupted};
-                 }});
+            const double perplexity = model.perplexity(
+                words, {.chunk = config_.core.eval_chunk, .progress = [&](extent at, extent of) {
+                            bar.show(at, of);
+                            if (stop.wanted()) throw stage_ended{interrupted};
+                        }});
             require(std::isfinite(perplexity), folder_.stage(), ": perplexity ", perplexity,
                     " on the ", name,
                     " text; this stage's training has lost the model. Lower "
@@ -146,7 +150,7 @@ std::string pipeline_run::trained(const std::string& name, const io::entry_confi
             labels->require_complete();
             training.teach_with(std::move(labels));
         });
-        return measure(model_of(model_config(how), load_weights(files_.weights_of(name))));
+        return measure(*floats_of(name, model_config(how)));
     });
     return key;
 }
@@ -163,8 +167,7 @@ std::string pipeline_run::pruned(const std::string& name,
         train(name, key, config_.prune, "distil", [&](training_run& training) {
             if (!rules.empty()) training.prune(rules);
         });
-        return measure(
-            model_of(model_config(config_.prune), load_weights(files_.weights_of(name))));
+        return measure(*floats_of(name, model_config(config_.prune)));
     });
     return key;
 }
@@ -183,7 +186,7 @@ std::string pipeline_run::searched(const std::string& name, const std::string& o
         const transformer_xl_config config =
             with_cache(model_config(how), config_.n_cache, found.best.lambda, found.best.theta);
         io::write_text(folder_.file(name + ".yaml"), cache_yaml(config.cache));
-        nlohmann::ordered_json out = measure(model_of(config, values));
+        nlohmann::ordered_json out = measure(*running_dense(config, named_weights{&values}));
         out["trials"] = found.trace.size();
         out["lambda"] = found.best.lambda;
         out["theta"] = found.best.theta;
@@ -220,7 +223,7 @@ void pipeline_run::quantized(const std::string& name, const std::string& of,
             return true;
         });
         const io::packed_file packed = io::load_packed(files_.packed(name));
-        nlohmann::ordered_json out = measure(packed_model_of(packed.model));
+        nlohmann::ordered_json out = measure(*running_packed(packed.model));
         out["payload_bits"] = packed.payload_bits;
         return out;
     });

@@ -6,6 +6,7 @@
 //       -> quantized after training, quantized in training: packed files, read by packed kernels
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "pipeline_rows.hpp"
 #include "pipeline_stages.hpp"
 #include "pipeline_table.hpp"
+#include "running_model.hpp"
 #include "training_run.hpp"
 
 namespace tare::tool {
@@ -40,10 +42,12 @@ class pipeline_run {
     [[nodiscard]] stage_folder& folder() noexcept { return folder_; }
 
   private:
+    /// The model of a trained stage.
+    [[nodiscard]] std::unique_ptr<const running_model>
+    floats_of(const std::string& name, const transformer_xl_config& config) const;
     /// Perplexities of a model on both texts, each kept as soon as it is known.
     /// **Throws** stage_ended on a signal.
-    template <class Weight>
-    [[nodiscard]] nlohmann::ordered_json measure(const transformer_xl<tensor, Weight>& model);
+    [[nodiscard]] nlohmann::ordered_json measure(const running_model& model);
     [[nodiscard]] std::string key_of(const std::string& name, const std::string& inputs,
                                      const io::entry_config& how) const;
 

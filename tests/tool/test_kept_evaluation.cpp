@@ -8,7 +8,6 @@
 
 #include <tare/core/random.hpp>
 #include <tare/nn/parameters.hpp>
-#include <tare/ops/prepared_weight.hpp>
 
 #include "../../examples/tare/kept_evaluation.hpp"
 #include "../io/scratch.hpp"
@@ -18,8 +17,6 @@ using namespace tare;
 using namespace tare::tool;
 
 namespace {
-
-using model_type = transformer_xl<tensor, prepared_weight>;
 
 std::vector<token> some_words(std::size_t count) {
     const random_stream random(3, 0);
@@ -41,7 +38,7 @@ void tear(const std::string& path, int records) {
 }
 
 template <class Evaluate>
-void check_resumes(const model_type& model, int records, const Evaluate& evaluate) {
+void check_resumes(const running_model& model, int records, const Evaluate& evaluate) {
     const testing::scratch_folder folder;
     const std::vector<token> words = some_words(700);
     const auto run = [&](const std::string& key) {
@@ -73,15 +70,15 @@ TEST_CASE("an evaluation that was killed ends with the same bits") {
     for (const extent cache : {0, 30}) {
         transformer_xl_config config = testing::small_model_config();
         config.cache = {cache, false, 0.05, 0.1, false};
-        random_parameters<float> source(1);
-        const model_type model(source, config);
+        const auto model = running_dense(config, random_parameters<float>(1));
         CAPTURE(cache);
         // Chunks shorter and longer than the window and than what is computed again.
         for (const extent chunk : {5, 40, 200})
-            check_resumes(model, 3, [&](const auto& m, auto words, kept_evaluation& kept) {
-                return evaluate_chunks(m, words, chunk, kept);
-            });
-        check_resumes(model, 2, [](const auto& m, auto words, kept_evaluation& kept) {
+            check_resumes(*model, 3,
+                          [&](const running_model& m, auto words, kept_evaluation& kept) {
+                              return evaluate_chunks(m, words, chunk, kept);
+                          });
+        check_resumes(*model, 2, [](const running_model& m, auto words, kept_evaluation& kept) {
             return evaluate_online(m, words, kept);
         });
     }
