@@ -12,27 +12,11 @@
 #include <tare/train/trainer.hpp>
 
 #include "bench_support.hpp"
+#include "champion_words.hpp"
 
 namespace {
 
 using namespace tare;
-
-std::vector<token> words_of(const transformer_xl_config& config, std::size_t count) {
-    const micronet::bin_counts bins = micronet::wikitext103_test_bins();
-    const random_stream random(11, 0);
-    std::vector<token> words;
-    for (std::size_t i = 0; i < count; ++i) {
-        float at = random.uniform(2 * i) * 245569.0F;
-        std::size_t bin = 0;
-        while (bin + 1 < bins.size() && at >= static_cast<float>(bins[bin]))
-            at -= static_cast<float>(bins[bin++]);
-        const auto inside = static_cast<extent>(random.uniform(2 * i + 1) *
-                                                static_cast<float>(config.bin_size(bin)));
-        words.push_back(
-            static_cast<token>(config.bin_begin(bin) + std::min(inside, config.bin_size(bin) - 1)));
-    }
-    return words;
-}
 
 /// Elementary operations that `call(model, state)` would execute once the windows are full.
 template <class Call>
@@ -77,7 +61,7 @@ bool register_models() {
     const transformer_xl_config config;
     const double bytes = weight_bytes(config);
     constexpr std::size_t chunk = 4032, few = 64, batch = 1152;
-    static const std::vector<token> words = words_of(config, chunk + 1);
+    static const std::vector<token> words = bench::words_of(config, chunk + 1);
     const std::span<const token> all(words);
     const auto losses = [all](const auto& model, auto& state, std::size_t count) {
         const auto hidden = model.hidden(all.first(count), 1, state);

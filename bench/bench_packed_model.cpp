@@ -20,6 +20,7 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "bench_support.hpp"
+#include "champion_words.hpp"
 
 // Every byte that the program allocates is counted: the peak is exact, not the system's guess.
 namespace {
@@ -119,28 +120,10 @@ struct pruned_parameters {
     }
 };
 
-/// Words as WikiText-103's test split spreads them over the bins.
-std::vector<token> words_of(const transformer_xl_config& config, std::size_t count) {
-    const micronet::bin_counts bins = micronet::wikitext103_test_bins();
-    const random_stream random(11, 0);
-    std::vector<token> words;
-    for (std::size_t i = 0; i < count; ++i) {
-        float at = random.uniform(2 * i) * 245569.0F;
-        std::size_t bin = 0;
-        while (bin + 1 < bins.size() && at >= static_cast<float>(bins[bin]))
-            at -= static_cast<float>(bins[bin++]);
-        const auto inside = static_cast<extent>(random.uniform(2 * i + 1) *
-                                                static_cast<float>(config.bin_size(bin)));
-        words.push_back(
-            static_cast<token>(config.bin_begin(bin) + std::min(inside, config.bin_size(bin) - 1)));
-    }
-    return words;
-}
-
 constexpr std::size_t chunk = 4032, few = 64;
 
 const std::vector<token>& words() {
-    static const std::vector<token> all = words_of(transformer_xl_config{}, chunk + 1);
+    static const std::vector<token> all = bench::words_of(transformer_xl_config{}, chunk + 1);
     return all;
 }
 

@@ -20,6 +20,14 @@ void conforms(const Q& q, quantizer_promises promises = {}) {
         FAIL_CHECK(violation);
 }
 
+/// x with the parameters that q finds in it.
+template <class Q>
+std::vector<float> fitted(const Q& q, const std::vector<float>& x) {
+    std::vector<float> y(x.size());
+    q.fake_quantize(x, q.fit(x), y);
+    return y;
+}
+
 /// Elements that differ; -0 equals +0 and NaN equals NaN.
 template <class T, class U>
 std::size_t differences(const std::vector<T>& a, const std::vector<U>& b) {

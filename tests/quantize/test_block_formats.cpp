@@ -14,15 +14,9 @@
 #include "golden.hpp"
 
 using tare::testing::differences;
+using tare::testing::fitted;
 
 namespace {
-
-template <class Q>
-std::vector<float> fake(const Q& q, const std::vector<float>& x) {
-    std::vector<float> y(x.size());
-    q.fake_quantize(x, q.fit(x), y);
-    return y;
-}
 
 template <class Element>
 void matches(const char* element) {
@@ -31,10 +25,10 @@ void matches(const char* element) {
     const tare::extent columns = tare::testing::array(golden, "x").extents.columns();
     const std::string prefix = tare::message("mx_", element);
     CAPTURE(prefix);
-    CHECK(differences(fake(tare::mx<Element>(columns), x),
+    CHECK(differences(fitted(tare::mx<Element>(columns), x),
                       tare::testing::values<float>(golden, prefix + "_even")) == 0);
     using away = typename Element::template with_rounding<tare::nearest_away>;
-    CHECK(differences(fake(tare::mx<away>(columns), x),
+    CHECK(differences(fitted(tare::mx<away>(columns), x),
                       tare::testing::values<float>(golden, prefix + "_nearest")) == 0);
 }
 
@@ -68,7 +62,7 @@ TEST_CASE("NVFP4 scales, elements and values equal the golden ones") {
             CHECK(tare::fp4_e2m1::decode(static_cast<std::uint8_t>(codes[i])) ==
                   elements[16 * g + i]);
     }
-    CHECK(differences(fake(q, x), get("nvfp4_out")) == 0);
+    CHECK(differences(fitted(q, x), get("nvfp4_out")) == 0);
 }
 
 TEST_CASE("NF4 levels, scales, codes and values equal the golden ones") {
@@ -86,7 +80,7 @@ TEST_CASE("NF4 levels, scales, codes and values equal the golden ones") {
     for (std::size_t i = 0; i < x.size(); ++i)
         q.coder(p.tensor).encode_values(x.data() + i, 1, p.groups[i / 64], codes.data() + i);
     CHECK(differences(codes, tare::testing::values<std::int64_t>(golden, "nf4_code")) == 0);
-    CHECK(differences(fake(q, x), tare::testing::values<float>(golden, "nf4_out")) == 0);
+    CHECK(differences(fitted(q, x), tare::testing::values<float>(golden, "nf4_out")) == 0);
 }
 
 TEST_CASE("block formats conform") {
@@ -144,11 +138,11 @@ TEST_CASE("NaN and, on request, infinity take their MX block and no other") {
     std::vector<float> x(96, 1.0F);
     x[3] = std::numeric_limits<float>::quiet_NaN();
     x[40] = std::numeric_limits<float>::infinity();
-    const auto y = fake(tare::mxfp4<>(), x);
+    const auto y = fitted(tare::mxfp4<>(), x);
     CHECK(y[0] != y[0]);
     CHECK(y[33] == 1.0F);
     CHECK(y[40] == 1.5F);  // the largest element under the scale of the others
-    const auto z = fake(tare::mxfp4<>(0, true), x);
+    const auto z = fitted(tare::mxfp4<>(0, true), x);
     CHECK(z[33] != z[33]);
     CHECK(z[64] == 1.0F);
 }
@@ -159,7 +153,7 @@ TEST_CASE("Q4_0 and Q8_0 by hand") {
     x[1] = 7.0F;
     x[2] = 0.5F;
     x[3] = 7.9F;
-    const auto y = fake(tare::q4_0(), x);  // d = 1
+    const auto y = fitted(tare::q4_0(), x);  // d = 1
     CHECK(y[0] == -8.0F);
     CHECK(y[1] == 7.0F);
     CHECK(y[2] == 1.0F);  // int(0.5 + 8.5) = 9
@@ -167,7 +161,7 @@ TEST_CASE("Q4_0 and Q8_0 by hand") {
     x[0] = 127.0F;
     x[1] = 2.5F;
     x[2] = -2.5F;
-    const auto z = fake(tare::q8_0(), x);
+    const auto z = fitted(tare::q8_0(), x);
     CHECK(z[1] == 3.0F);
     CHECK(z[2] == -3.0F);
 }
@@ -175,7 +169,7 @@ TEST_CASE("Q4_0 and Q8_0 by hand") {
 TEST_CASE("block floating point rounds to its step, ties upward, and stays below 2^(e+1)") {
     const std::vector<float> x{1.0F, 0.25F, 0.125F, -0.125F, 1.99F, -1.99F};
     // e = 0, 4 bits: step 1/4
-    CHECK(fake(tare::block_float<>(4), x) ==
+    CHECK(fitted(tare::block_float<>(4), x) ==
           std::vector<float>{1.0F, 0.25F, 0.25F, 0.0F, 1.75F, -1.75F});
 }
 

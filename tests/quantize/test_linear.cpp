@@ -10,15 +10,9 @@
 #include "golden.hpp"
 
 using tare::testing::differences;
+using tare::testing::fitted;
 
 namespace {
-
-template <class Q>
-std::vector<float> fake(const Q& q, const std::vector<float>& x) {
-    std::vector<float> y(x.size());
-    q.fake_quantize(x, q.fit(x), y);
-    return y;
-}
 
 // The codes of a fitted quantizer as signed integers, by the plain reference.
 template <class Q>
@@ -47,12 +41,12 @@ void matches(const tare::io::npz_archive& golden, const std::string& prefix, int
     CHECK(differences(scales, tare::testing::values<float>(golden, prefix + ".scale")) == 0);
     CHECK(differences(codes(q, x), tare::testing::values<std::int64_t>(golden, prefix + ".q")) ==
           0);
-    CHECK(differences(fake(q, x), tare::testing::values<float>(golden, prefix + ".dequantized")) ==
-          0);
+    CHECK(differences(fitted(q, x),
+                      tare::testing::values<float>(golden, prefix + ".dequantized")) == 0);
     CHECK(differences(steps,
                       tare::testing::values<float>(golden, prefix + ".inv_scale_truncated")) == 0);
-    CHECK(differences(fake(stored, x), tare::testing::values<float>(golden, prefix + ".stored")) ==
-          0);
+    CHECK(differences(fitted(stored, x),
+                      tare::testing::values<float>(golden, prefix + ".stored")) == 0);
 }
 
 }  // namespace
@@ -134,7 +128,7 @@ TEST_CASE("a value is at most half a step from its code") {
         x[i] = random.normal(i) + 0.5F;
     const auto check = [&](const auto& q) {
         const auto p = q.fit(x);
-        const auto y = fake(q, x);
+        const auto y = fitted(q, x);
         for (std::size_t i = 0; i < x.size(); ++i)
             REQUIRE(std::abs(double(y[i]) - double(x[i])) <=
                     0.5 * slack / double(p.groups[0].scale));
@@ -149,7 +143,7 @@ TEST_CASE("the stored form is exact: an integer times a short float") {
     std::vector<float> x{0.3F, -1.7F, 0.9F, 1.1F};
     const tare::linear_quantizer<tare::stored_range> q(9);
     const auto p = q.fit(x);
-    for (const float v : fake(q, x)) {
+    for (const float v : fitted(q, x)) {
         const double code = double(v) / double(p.groups[0].step);
         CHECK(code == std::nearbyint(code));
     }

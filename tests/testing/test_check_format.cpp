@@ -13,16 +13,11 @@
 #include <tare/formats/builtin.hpp>
 #include <tare/testing/check_format.hpp>
 
-namespace {
+#include "format_conformance.hpp"
 
-template <tare::numeric_format F>
-void conforms() {
-    INFO(std::string(F::name));
-    std::string text;
-    for (const std::string& failure : tare::testing::format_failures<F>())
-        text += failure + "\n";
-    CHECK(text == "");
-}
+using tare::testing::conforms;
+
+namespace {
 
 template <tare::numeric_format F>
 bool finds(std::string_view sentence) {

@@ -13,18 +13,9 @@
 #include <tare/formats/int_n.hpp>
 #include <tare/testing/check_format.hpp>
 
-namespace {
+#include "format_conformance.hpp"
 
-template <tare::numeric_format F>
-void conforms() {
-    INFO(std::string(F::name));
-    std::string text;
-    for (const std::string& failure : tare::testing::format_failures<F>())
-        text += failure + "\n";
-    CHECK(text == "");
-}
-
-}  // namespace
+using tare::testing::conforms;
 
 TEST_CASE("formats conform under every rounding policy") {
     conforms<tare::fp16::with_rounding<tare::nearest_away>>();
