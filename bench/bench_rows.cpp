@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Kernels along rows: softmax, log-softmax, layer norm, cross-entropy, top-k, k-means assignment,
-// transpose and gather, beside the plain loops and, with TARE_BENCH_PEERS, Eigen and oneDNN.
-// Names are kernel/who/rows x columns/threads. Bytes are those of inputs and outputs.
+// Kernels along rows: softmax, log-softmax, layer norm, picked log-softmax, top-k, k-means
+// assignment, transpose and gather, beside the plain loops and, with TARE_BENCH_PEERS, Eigen and
+// oneDNN. Names are kernel/who/rows x columns/threads. Bytes are those of inputs and outputs.
 // Interleave: --benchmark_enable_random_interleaving=true --benchmark_repetitions=5
 #include <cmath>
 #include <memory>
 #include <string>
 
-#include <tare/kernels/cross_entropy.hpp>
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/gather.hpp>
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/layer_norm_backward.hpp>
+#include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/kernels/reduce.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/top_k.hpp>
@@ -83,10 +83,18 @@ bool register_ours() {
          [](in_view x, out_view y) { kernels::log_softmax(x, y); });
     ours("softmax_backward", softmax_sizes, 12,
          [](in_view x, out_view y) { kernels::softmax_backward(x, x, y); });
-    ours("cross_entropy", softmax_sizes, 4, [](in_view x, out_view y) {
-        static const std::vector<std::int32_t> targets(172960, 3);
-        kernels::cross_entropy(x, std::span(targets).first(static_cast<std::size_t>(x.rows)),
-                               {y.data, static_cast<std::size_t>(x.rows)});
+    // A cross-entropy and its gradient, as a training step calls them.
+    ours("pick_log_softmax", softmax_sizes, 12, [](in_view x, out_view y) {
+        static const std::vector<std::int32_t> every_target(172960, 3);
+        const auto rows = static_cast<std::size_t>(x.rows);
+        const auto targets = std::span(every_target).first(rows);
+        const auto each = fixed_values(3 * x.rows);
+        const auto top = each.subspan(rows, rows);
+        const auto sum = each.last(rows);
+        const kernels::logit_gradient gradient{y, true};
+        kernels::pick_log_softmax(std::span(&x, 1), targets, each.first(rows), {top, sum});
+        kernels::pick_log_softmax_backward(std::span(&x, 1), targets, {top, sum}, each.first(rows),
+                                           std::span(&gradient, 1));
     });
     ours("layer_norm", norm_sizes, 8, [](in_view x, out_view y) {
         const auto w = fixed_values(x.columns);

@@ -51,7 +51,6 @@
 #include <tare/kernels/attention_step.hpp>
 #include <tare/kernels/attention_tile.hpp>
 #include <tare/kernels/bf16_product.hpp>
-#include <tare/kernels/cross_entropy.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/dropout.hpp>
 #include <tare/kernels/elementwise.hpp>

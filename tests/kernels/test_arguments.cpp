@@ -6,7 +6,6 @@
 #include <string>
 
 #include <tare/kernels/activation.hpp>
-#include <tare/kernels/cross_entropy.hpp>
 #include <tare/kernels/dropout.hpp>
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/exponential.hpp>
@@ -66,10 +65,6 @@ const std::vector<entry>& entries() {
         {"layer_norm_backward",
          [](in_view x, out_view y) {
              kernels::layer_norm_backward(x, {}, four_floats(), four_floats(), x, y, {}, {});
-         }},
-        {"cross_entropy_with_gradient",
-         [](in_view x, out_view y) {
-             kernels::cross_entropy_with_gradient(x, indices(), four_floats(), y);
          }},
         {"gather_rows", [](in_view x, out_view y) { kernels::gather_rows(x, indices(), y); }},
         {"scatter_add_rows",

@@ -3,7 +3,6 @@
 #include <limits>
 #include <numeric>
 
-#include <tare/kernels/cross_entropy.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/softmax.hpp>
 

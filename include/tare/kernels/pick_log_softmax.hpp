@@ -4,7 +4,10 @@
 // side by side, and its gradient. Nothing as large as the logits is written by the forward pass.
 //     out_r = z_rt - m_r - ln s_r,   s_r = sum_c e^(z_rc - m_r),   m_r = max_c z_rc
 //     d z_rc = g_r ([c = t] - e^(z_rc - m_r) / s_r)
-// With one target a row this is a cross-entropy whose classes are dealt out to several matrices.
+// With one target a row this is the library's cross-entropy, its classes dealt out to several
+// matrices, fused with its gradient: the gradient is one pass over the logits, without
+// probabilities in between. It is a second call because g comes from what the caller does with the
+// loss: means, annealing, a cache mixed in.
 
 #include <cmath>
 #include <cstdint>
