@@ -90,9 +90,7 @@ void assign_screened(matrix_view<const float> blocks, const centroid_table& c, e
             assign_blocks<Width>(blocks, c, b, b + count, codes);
             continue;
         }
-        for (extent j = 0; j < count; ++j)
-            codes[static_cast<std::size_t>(b + j)] = static_cast<Code>(screen.nearest(
-                blocks.data + (b + j) * blocks.stride, static_cast<std::size_t>(lane_of_block(j))));
+        screen.nearest(blocks, b, count, codes.data() + b);
     }
 }
 

@@ -113,32 +113,70 @@ class screened_blocks {
         find_scores();
         return true;
     }
-    /// The nearest centroid of `block`, which was lane `at` of those taken.
-    [[nodiscard]] extent nearest(const float* block, std::size_t at) const {
-        const std::int32_t least = std::bit_cast<std::int32_t>(best_[at]) - 2 * slack_;
-        if (std::bit_cast<std::int32_t>(second_[at]) < least)
-            return best_of_group(block, static_cast<extent>(group_[at])).centroid;
-        leader out = {-std::numeric_limits<float>::infinity(), 0};
-        for (extent g = 0; g < table_.groups; ++g) {
-            const float most = maxima_[static_cast<std::size_t>(g) * 32 + at];
-            if (std::bit_cast<std::int32_t>(most) < least) continue;
-            const leader here = best_of_group(block, g);
-            if (out.score < here.score) out = here;
+    /// Codes of `count` blocks from `first` on, which are those taken.
+    template <class Code>
+    void nearest(matrix_view<const float> blocks, extent first, extent count, Code* codes) {
+        find_in_groups(blocks, first, count);
+        for (extent j = 0; j < count; ++j)
+            codes[j] = static_cast<Code>(winner_[lane_of_block(j)]);
+        for (extent h = 0; h < 2; ++h) {
+            const simd::pack least =
+                as_floats(as_ints(simd::load_pack(best_ + 16 * h)) + simd::ints_of(-2 * slack_));
+            auto unsure = ~mask_bits(simd::load_pack(second_ + 16 * h) < least) & 0xFFFFU;
+            for (; unsure != 0; unsure &= unsure - 1) {
+                const extent j = 2 * std::countr_zero(unsure) + h;
+                if (j < count)
+                    codes[j] = static_cast<Code>(
+                        search_groups(blocks.data + (first + j) * blocks.stride,
+                                      static_cast<std::size_t>(lane_of_block(j))));
+            }
         }
-        return out.centroid;
     }
 
   private:
     static constexpr extent pairs = Width / 2;
-    struct leader {
-        float score;
-        extent centroid;
-    };
+    /// The best centroid of each block's leading group. Scores come with centroids in the lanes;
+    /// sixteen rows of them are turned, so that comparing takes no horizontal step.
+    void find_in_groups(matrix_view<const float> blocks, extent first, extent count) {
+        constexpr auto step = static_cast<std::ptrdiff_t>(simd::lanes);
+        for (extent h = 0; h < 2; ++h) {
+            for (extent i = 0; 2 * i + h < count; ++i) {
+                const float* const block = blocks.data + (first + 2 * i + h) * blocks.stride;
+                store(scores_ + 16 * i,
+                      scores_of_group<Width>(block, c_, static_cast<extent>(group_[16 * h + i])));
+            }
+            for (std::ptrdiff_t r = 0; r < 16; r += step)
+                for (std::ptrdiff_t c = 0; c < 16; c += step)
+                    simd::transpose_block(scores_ + 16 * r + c, 16, turned_ + 16 * c + r, 16);
+            simd::pack best = simd::load_pack(turned_);
+            simd::pack place = simd::pack_of(0.0F);
+#pragma GCC unroll 16
+            for (int k = 1; k < 16; ++k) {
+                const simd::pack score = simd::load_pack(turned_ + 16 * k);
+                // Strictly above: the lowest of equal centroids stays.
+                place = select(best < score, simd::pack_of(static_cast<float>(k)), place);
+                best = max(score, best);
+            }
+            const simd::pack group = simd::load_pack(group_ + 16 * h);
+            store(winner_ + 16 * h, fma(group, simd::pack_of(16.0F), place));
+        }
+    }
 
-    [[nodiscard]] leader best_of_group(const float* block, extent group) const {
-        const simd::pack scores = scores_of_group<Width>(block, c_, group);
-        const float top = reduce_max(scores);
-        return {top, group * 16 + std::countr_zero(mask_bits(scores == simd::pack_of(top)))};
+    /// The nearest centroid of `block`, lane `at`, in all groups that come close to the best.
+    [[nodiscard]] extent search_groups(const float* block, std::size_t at) const {
+        const std::int32_t least = std::bit_cast<std::int32_t>(best_[at]) - 2 * slack_;
+        float best = -std::numeric_limits<float>::infinity();
+        extent centroid = 0;
+        for (extent g = 0; g < table_.groups; ++g) {
+            const float most = maxima_[static_cast<std::size_t>(g) * 32 + at];
+            if (std::bit_cast<std::int32_t>(most) < least) continue;
+            const simd::pack scores = scores_of_group<Width>(block, c_, g);
+            const float top = reduce_max(scores);
+            if (!(best < top)) continue;
+            best = top;
+            centroid = g * 16 + std::countr_zero(mask_bits(scores == simd::pack_of(top)));
+        }
+        return centroid;
     }
 
     /// Codes of the blocks and the constant term of each centroid in their units.
@@ -199,26 +237,34 @@ class screened_blocks {
         pack group[2] = {zero, zero};
         for (extent g = 0; g < table_.groups; ++g) {
             pack most[2] = {zero, zero};
+            // Four centroids side by side: eight chains, as many as a dot product takes steps.
+            constexpr extent side = 4;
+            for (extent first = g * 16; first < g * 16 + 16; first += side) {
+                simd::words score[side][2][registers];
 #pragma GCC unroll 4
-            for (extent j = 0; j < 16; ++j) {
-                const extent k = g * 16 + j;
-                const float* const codes = table_.words.data() + k * pairs;
-                simd::words score[2][registers];
+                for (extent j = 0; j < side; ++j)
 #pragma GCC unroll 4
-                for (extent h = 0; h < 2 * registers; ++h)
-                    score[h / registers][h % registers] =
-                        simd::broadcast_word(constants_.data() + k);
+                    for (extent h = 0; h < 2 * registers; ++h)
+                        score[j][h / registers][h % registers] =
+                            simd::broadcast_word(constants_.data() + first + j);
 #pragma GCC unroll 4
-                for (extent p = 0; p < pairs; ++p) {
-                    const simd::words pair = simd::broadcast_word(codes + p);
+                for (extent p = 0; p < pairs; ++p)
 #pragma GCC unroll 4
-                    for (extent h = 0; h < 2 * registers; ++h) {
-                        simd::words& sum = score[h / registers][h % registers];
-                        sum = simd::dot_s16(sum, x[h / registers][p][h % registers], pair);
+                    for (extent j = 0; j < side; ++j) {
+                        const simd::words pair =
+                            simd::broadcast_word(table_.words.data() + (first + j) * pairs + p);
+#pragma GCC unroll 4
+                        for (extent h = 0; h < 2 * registers; ++h) {
+                            simd::words& sum = score[j][h / registers][h % registers];
+                            sum = simd::dot_s16(sum, x[h / registers][p][h % registers], pair);
+                        }
                     }
+#pragma GCC unroll 2
+                for (extent h = 0; h < 2; ++h) {
+                    const pack low = max(bits_as_floats(score[0][h]), bits_as_floats(score[1][h]));
+                    const pack high = max(bits_as_floats(score[2][h]), bits_as_floats(score[3][h]));
+                    most[h] = max(max(low, high), most[h]);
                 }
-                most[0] = max(bits_as_floats(score[0]), most[0]);
-                most[1] = max(bits_as_floats(score[1]), most[1]);
             }
             const pack here = simd::pack_of(static_cast<float>(g));
             for (extent h = 0; h < 2; ++h) {
@@ -243,6 +289,9 @@ class screened_blocks {
     alignas(64) float best_[32] = {};
     alignas(64) float second_[32] = {};  ///< best score outside that group
     alignas(64) float group_[32] = {};
+    alignas(64) float winner_[32] = {};       ///< best centroid of that group
+    alignas(64) float scores_[16 * 16] = {};  ///< [block][centroid of its group]
+    alignas(64) float turned_[16 * 16] = {};
     std::int32_t slack_ = 0;
 };
 
