@@ -63,6 +63,20 @@ TEST_CASE("NaN and infinities come first") {
     check_against_sort(x, 1, 4000, 30);
 }
 
+TEST_CASE("zeros of both signs are equal, and so are NaN of both signs") {
+    // Few values above, so that the last places go to ties of either kind.
+    for (const extent columns : {40, 3000}) {
+        auto x = uniform_values(columns, 94, -3.0F, -1.0F);
+        for (std::size_t i = 1; i < x.size(); i += 3)
+            x[i] = i % 2 == 0 ? 0.0F : -0.0F;
+        check_against_sort(x, 1, columns, 10);
+        for (std::size_t i = 2; i < x.size(); i += 4)
+            x[i] = std::copysign(std::numeric_limits<float>::quiet_NaN(), i % 8 < 4 ? 1.0F : -1.0F);
+        check_against_sort(x, 1, columns, 8);
+        check_against_sort(x, 1, columns, 30);
+    }
+}
+
 TEST_CASE("any number of threads gives the same positions, and values may be left out") {
     const auto x = uniform_values(40 * 10'007, 93);
     CHECK(same_for_any_threads([&] {

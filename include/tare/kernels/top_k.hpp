@@ -8,8 +8,10 @@
 // before smaller, ties by position.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -93,11 +95,42 @@ inline float reached_by(const float* x, std::size_t n, std::size_t k, std::vecto
     return *kth;
 }
 
-/// Keeps the first k candidates in order.
-inline void keep_best(std::vector<candidate<float>>& found, std::size_t k) {
-    const auto kth = found.begin() + static_cast<std::ptrdiff_t>(k);
-    std::nth_element(found.begin(), kth - 1, found.end(), goes_before<float>);
-    found.erase(kth, found.end());
+/// A candidate as one number: of two, the one that goes before is larger. NaN are equal, and so are
+/// the zeros; positions fill the low half, reversed.
+inline std::uint64_t order_key(float value, std::size_t index) {
+    const auto bits = std::bit_cast<std::uint32_t>(value + 0.0F);
+    const std::uint32_t flip = bits >> 31 != 0 ? 0xFFFFFFFFU : 0x80000000U;
+    const std::uint32_t rank = std::isnan(value) ? 0xFFFFFFFFU : bits ^ flip;
+    return std::uint64_t{rank} << 32 | (0xFFFFFFFFU - static_cast<std::uint32_t>(index));
+}
+inline std::size_t index_of_key(std::uint64_t key) {
+    return 0xFFFFFFFFU - static_cast<std::uint32_t>(key);
+}
+
+/// Candidates that are sorted by counting, for each, the larger ones: no branch depends on them.
+inline constexpr std::size_t count_sort_most = 160;
+
+/// Keeps the k largest of the keys, the least of them last; in falling order where there were at
+/// most count_sort_most. `spare` is working memory.
+inline void keep_best(std::vector<std::uint64_t>& keys, std::size_t k,
+                      std::vector<std::uint64_t>& spare) {
+    const std::size_t count = keys.size();
+    if (count > count_sort_most) {
+        if (k < count) {
+            const auto kth = keys.begin() + static_cast<std::ptrdiff_t>(k);
+            std::nth_element(keys.begin(), kth - 1, keys.end(), std::greater<>());
+        }
+    } else {
+        spare.resize(count);
+        for (std::size_t i = 0; i < count; ++i) {
+            std::uint64_t larger = 0;
+            for (std::size_t j = 0; j < count; ++j)
+                larger += keys[j] > keys[i] ? 1U : 0U;
+            spare[larger] = keys[i];
+        }
+        keys.swap(spare);
+    }
+    keys.resize(std::min(k, count));
 }
 
 /// Values that are compared together, and groups of them whose candidates are looked at together.
@@ -137,25 +170,29 @@ inline std::uint64_t candidates_of(const float* x, float bound) {
     return hits;
 }
 
-/// Candidates of one row; `found` holds the k best afterwards, sorted.
+/// What the rows of one thread share.
+struct top_k_memory {
+    std::vector<float> groups;
+    std::vector<std::uint64_t> keys;
+    std::vector<std::uint64_t> spare;
+};
+
+/// Leaves the keys of the k best of a row in memory.keys, sorted.
 template <bool Ahead>
-void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>& groups,
-               std::vector<candidate<float>>& found) {
-    const std::size_t capacity = 2 * k + 32;
-    found.clear();
+void top_k_row(const float* x, std::size_t n, std::size_t k, top_k_memory& memory) {
+    const std::size_t capacity = k + k / 4 + 32;
+    std::vector<std::uint64_t>& keys = memory.keys;
+    keys.clear();
     // Values at the bound itself count, so compare with the next lower number.
     float bound =
-        std::nextafter(reached_by(x, n, k, groups), -std::numeric_limits<float>::infinity());
+        std::nextafter(reached_by(x, n, k, memory.groups), -std::numeric_limits<float>::infinity());
     bool all = std::isinf(bound) && bound < 0;  // -inf itself may be among the k largest
-    const auto offer = [&](std::size_t i) {
-        found.push_back({x[i], static_cast<std::int32_t>(i)});
-        if (found.size() < capacity) return;
-        keep_best(found, k);
+    const auto raise_bound = [&] {
+        keep_best(keys, k, memory.spare);
         all = false;
         // From here on only better values matter: equal ones lose by position.
-        bound = std::numeric_limits<float>::infinity();
-        for (const auto& c : found)
-            bound = std::isnan(c.value) ? bound : std::min(bound, c.value);
+        const float last = x[index_of_key(keys.back())];
+        bound = std::isnan(last) ? std::numeric_limits<float>::infinity() : last;
     };
     std::uint8_t list[stretch_groups];
     std::size_t i = 0;
@@ -171,16 +208,19 @@ void top_k_row(const float* x, std::size_t n, std::size_t k, std::vector<float>&
             const std::size_t first = i + candidate_group * list[l];
             // The bound may have risen since the group was listed.
             std::uint64_t hits = all ? ~std::uint64_t{0} : candidates_of(x + first, bound);
-            for (; hits != 0; hits &= hits - 1)
-                offer(first + static_cast<std::size_t>(std::countr_zero(hits)));
+            for (; hits != 0; hits &= hits - 1) {
+                const std::size_t at = first + static_cast<std::size_t>(std::countr_zero(hits));
+                keys.push_back(order_key(x[at], at));
+            }
+            if (keys.size() >= capacity) raise_bound();
         }
         i += count * candidate_group;
     }
-    for (; i < n; ++i) {
-        if (all || !(x[i] <= bound)) offer(i);
-    }
-    if (found.size() > k) keep_best(found, k);
-    std::sort(found.begin(), found.end(), goes_before<float>);
+    for (; i < n; ++i)
+        if (all || !(x[i] <= bound)) keys.push_back(order_key(x[i], i));
+    const bool sorted = keys.size() <= count_sort_most;
+    keep_best(keys, k, memory.spare);
+    if (!sorted) std::sort(keys.begin(), keys.end(), std::greater<>());
 }
 
 }  // namespace detail
@@ -208,14 +248,15 @@ inline void top_k(matrix_view<const float> x, matrix_view<float> values,
     const auto find =
         bytes < detail::ahead_bytes ? detail::top_k_row<false> : detail::top_k_row<true>;
     parallel_for(x.rows, 1, x.columns, [&](extent begin, extent end) {
-        std::vector<float> groups;
-        std::vector<detail::candidate<float>> found;
+        detail::top_k_memory memory;
         for (extent r = begin; r < end; ++r) {
-            find(x.row(r).data(), static_cast<std::size_t>(x.columns), static_cast<std::size_t>(k),
-                 groups, found);
+            const auto row = x.row(r);
+            find(row.data(), row.size(), static_cast<std::size_t>(k), memory);
             for (extent j = 0; j < k; ++j) {
-                indices(r, j) = found[static_cast<std::size_t>(j)].index;
-                if (values.data != nullptr) values(r, j) = found[static_cast<std::size_t>(j)].value;
+                const std::size_t at =
+                    detail::index_of_key(memory.keys[static_cast<std::size_t>(j)]);
+                indices(r, j) = static_cast<std::int32_t>(at);
+                if (values.data != nullptr) values(r, j) = row[at];
             }
         }
     });
