@@ -138,6 +138,39 @@ double worst_gate_error(std::uint64_t stride) {
         });
     return worst;
 }
+/// f of packs as a function of arrays.
+template <class F>
+array_function by_packs(F f) {
+    return [f](std::span<const float> x, std::span<float> y) {
+        constexpr std::size_t lanes = simd::pack_lanes;
+        for (std::size_t i = 0; i < x.size(); i += lanes) {
+            const std::size_t count = std::min(lanes, x.size() - i);
+            store(y.data() + i, f(simd::load_pack(x.data() + i, count)), count);
+        }
+    };
+}
+
+/// Worst absolute error in units of 2^-24; inputs whose true result is no finite number are left
+/// out.
+double worst_absolute(std::uint64_t stride, const array_function& f, const double_function& truth) {
+    double worst = 0;
+    sweep(stride, f, [&](float x, float y) {
+        const double want = truth(static_cast<double>(x));
+        if (!std::isfinite(want)) return;
+        const double error = std::abs(static_cast<double>(y) - want) * 0x1p24;
+        if (!(error <= worst)) worst = error;
+    });
+    return worst;
+}
+template <kernels::activation A>
+double worst_slope_error(std::uint64_t stride) {
+    const auto slopes = [](std::span<const float> x, std::span<float> y) {
+        const std::vector<float> ones(x.size(), 1.0F);
+        kernels::activate_backward<A>(x, ones, y);
+    };
+    return worst_absolute(stride, slopes, [](double x) { return A::derivative(x); });
+}
+
 // Half an ulp of rounding, the stated absolute error of the gate (2^-24 is 2 ulp of x at worst),
 // and the rounding of the gate itself.
 constexpr double gate_max_ulp = 4.0;
@@ -155,6 +188,34 @@ TEST_CASE("GELU and swish stay within units in the last place of x") {
     CHECK(worst_gate_error<kernels::gelu>(default_stride) <= gate_max_ulp);
     CHECK(worst_gate_error<kernels::gelu_tanh>(default_stride) <= gate_max_ulp);
     CHECK(worst_gate_error<kernels::swish>(default_stride) <= gate_max_ulp);
+}
+
+TEST_CASE("slopes of activations keep their stated absolute error") {
+    // Measured over every 97th float with and without fma, rounded up.
+    CHECK(worst_slope_error<kernels::gelu>(default_stride) <= 4.0);
+    CHECK(worst_slope_error<kernels::gelu_tanh>(default_stride) <= 4.0);
+    CHECK(worst_slope_error<kernels::swish>(default_stride) <= 3.5);
+    CHECK(worst_slope_error<kernels::softplus>(default_stride) <= 1.6);
+    CHECK(worst_slope_error<kernels::hyperbolic_tangent>(default_stride) <= 12.0);
+}
+
+TEST_CASE("gates keep their stated absolute error, the exponential of softmax that of exp") {
+    using namespace kernels::vector_math;
+    const auto normal =
+        by_packs([](const simd::pack& x) { return gate_minus_half<normal_gate>(x); });
+    CHECK(worst_absolute(default_stride, normal, [](double x) {
+              return 0.5 * std::erf(x * 0.7071067811865475244);
+          }) <= 3.0);
+    const auto cubic =
+        by_packs([](const simd::pack& x) { return gate_minus_half<cubic_tanh_gate>(x); });
+    CHECK(worst_absolute(default_stride, cubic, [](double x) {
+              return 0.5 * std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
+          }) <= 3.0);
+    const auto falling =
+        by_packs([](const simd::pack& x) { return exp_nonpositive(negative_abs(x)); });
+    CHECK(worst_ulp(
+              default_stride, falling, [](double x) { return std::exp(-std::abs(x)); },
+              0x1.001p-126) <= 1.2);
 }
 
 TEST_CASE("an activation far out is exactly its limit") {

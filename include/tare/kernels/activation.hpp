@@ -16,7 +16,8 @@
 
 namespace tare::kernels {
 
-/// value and derivative, both as functions of the input.
+/// value and derivative, both as functions of the input. Errors of derivatives are absolute: they
+/// cross zero, and a gradient is a sum.
 template <class A>
 concept activation = requires(const simd::pack& v, double s) {
     { A::value(v) } -> std::same_as<simd::pack>;
@@ -47,7 +48,7 @@ struct relu {
 };
 
 /// x Phi(x), Phi the normal distribution function (Hendrycks and Gimpel 2016, section 2).
-/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x.
+/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x; derivative 4 * 2^-24.
 struct gelu {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
@@ -76,7 +77,7 @@ struct gelu {
 };
 
 /// x (1 + tanh(k (x + 0.044715 x^3))) / 2, k = sqrt(2 / pi) (the same source).
-/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x.
+/// -inf gives NaN. Accuracy: |error| <= 4 units in the last place of x; derivative 4 * 2^-24.
 struct gelu_tanh {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
@@ -114,7 +115,7 @@ struct gelu_tanh {
 };
 
 /// x sigmoid(x) (Ramachandran, Zoph, Le 2017, section 3, beta = 1). -inf gives NaN.
-/// Accuracy: 3.2 ulp where the sigmoid is above 1.2e-38, else 0.
+/// Accuracy: 3.2 ulp where the sigmoid is above 1.2e-38, else 0; derivative 3.5 * 2^-24.
 struct swish {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
@@ -137,7 +138,8 @@ struct swish {
     }
 };
 
-/// ln(1 + e^x). Accuracy: 3 ulp where results are above 1.2e-38, else 0.
+/// ln(1 + e^x). Accuracy: 3 ulp where results are above 1.2e-38, else 0; its derivative is
+/// logistic.
 struct softplus {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
@@ -163,7 +165,7 @@ struct softplus {
     }
 };
 
-/// 1 / (1 + e^-x), see vector_math::sigmoid.
+/// 1 / (1 + e^-x), see vector_math::sigmoid and sigmoid_slope.
 struct logistic {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
@@ -184,7 +186,7 @@ struct logistic {
     }
 };
 
-/// tanh x, see vector_math::tanh.
+/// tanh x, see vector_math::tanh. Accuracy of the derivative: 12 * 2^-24, twice that of tanh.
 struct hyperbolic_tangent {
     template <std::size_t N>
     [[gnu::always_inline]] static simd::packs<N> value(const simd::packs<N>& x) {
