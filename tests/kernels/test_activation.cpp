@@ -83,8 +83,15 @@ TEST_CASE("any number of threads gives the same bits") {
     CHECK(same_for_any_threads([&] {
         std::vector<float> y(x.size());
         activate<gelu>(x, y);
+        activate_backward<swish>(x, y, y);
         return y;
     }));
+    for (const auto f : {kernels::exp, kernels::log, kernels::tanh, kernels::sigmoid, kernels::erf})
+        CHECK(same_for_any_threads([&] {
+            std::vector<float> y(x.size());
+            f(x, y);
+            return y;
+        }));
 }
 
 TEST_CASE("sizes that differ and half overlapping memory are errors") {

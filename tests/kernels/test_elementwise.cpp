@@ -70,6 +70,26 @@ TEST_CASE("a bias is added to every row and column sums take it back") {
     }
 }
 
+TEST_CASE("any number of threads gives the same arithmetic") {
+    constexpr extent count = 200'003;
+    const auto a = uniform_values(count, 136);
+    const auto b = uniform_values(count, 137);
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> out(6 * a.size());
+        const auto part = [&](std::size_t i) {
+            return std::span(out).subspan(i * a.size(), a.size());
+        };
+        kernels::add(a, b, part(0));
+        kernels::subtract(a, b, part(1));
+        kernels::multiply(a, b, part(2));
+        kernels::scale(a, 0.3F, part(3));
+        kernels::axpy(0.7F, a, part(4));
+        kernels::add_to_rows({a.data(), 547, 365}, std::span(b).first(365),
+                             {part(5).data(), 547, 365});
+        return out;
+    }));
+}
+
 TEST_CASE("any number of threads gives the same column sums") {
     const auto x = uniform_values(2000 * 300, 135);
     CHECK(same_for_any_threads([&] {

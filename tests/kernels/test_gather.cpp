@@ -50,6 +50,12 @@ TEST_CASE("any number of threads gives the same sums") {
         kernels::scatter_add_rows({rows.data(), 3000, 200}, indices, {table.data(), 7, 200});
         return table;
     }));
+    CHECK(same_for_any_threads([&] {
+        std::vector<float> out(rows.size());
+        kernels::gather_rows({rows.data(), 3000, 200}, some_indices(3000, 3000),
+                             {out.data(), 3000, 200});
+        return out;
+    }));
 }
 
 TEST_CASE("an index outside the table is an error") {

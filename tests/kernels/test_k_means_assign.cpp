@@ -157,6 +157,10 @@ TEST_CASE("any number of threads gives the same codes") {
     CHECK(same_for_any_threads([&] {
         std::vector<std::uint8_t> codes(4099);
         kernels::k_means_assign({x.data(), 4099, 8}, {c.data(), 256, 8}, std::span(codes));
+        // Blocks of eight are searched on codes first, those of five are not.
+        std::vector<std::uint8_t> others(6001);
+        kernels::k_means_assign({x.data(), 6001, 5}, {c.data(), 256, 5}, std::span(others));
+        codes.insert(codes.end(), others.begin(), others.end());
         return std::vector<float>(codes.begin(), codes.end());
     }));
 }

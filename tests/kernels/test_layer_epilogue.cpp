@@ -44,6 +44,20 @@ TEST_CASE("rounding to steps is the formula, bit for bit") {
         }
 }
 
+TEST_CASE("any number of threads rounds alike") {
+    const std::vector<float> x = values_of(200'003, 9);
+    std::vector<float> want(x.size());
+    const round_to_steps round(1.0F, 0.03F);
+    round(x, want);
+    for (const int threads : {2, 3, 4}) {
+        tare::set_threads(threads);
+        std::vector<float> y(x.size());
+        round(x, y);
+        tare::set_threads(1);
+        CHECK(y == want);
+    }
+}
+
 TEST_CASE("rounding to steps keeps NaN and refuses half overlapping memory") {
     std::vector<float> x(20, std::numeric_limits<float>::quiet_NaN());
     round_to_steps(1.0F, 0.1F)(std::span<const float>(x), x);

@@ -150,6 +150,11 @@ TEST_CASE("any number of threads gives the same reductions") {
                                   range.minimum,       range.maximum,
                                   kernels::abs_max(x), static_cast<float>(kernels::arg_max(x))};
     }));
+    CHECK(same_for_any_threads([&] {
+        std::vector<std::int32_t> out(1000);
+        kernels::arg_max_rows({x.data(), 1000, 1000}, out);
+        return std::vector<float>(out.begin(), out.end());
+    }));
 }
 
 TEST_CASE("arg_max of rows") {

@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
+#include <tare/kernels/signed_decode.hpp>
 #include <tare/kernels/signed_product.hpp>
 
 using namespace tare;
@@ -220,6 +221,40 @@ TEST_CASE("any number of threads gives the same bits") {
         CHECK(y == first);
     }
     set_threads(1);
+}
+
+TEST_CASE("weights are unpacked alike by any number of threads, to their codes times steps") {
+    constexpr extent n = 1000, k = 257;
+    const std::vector<std::int16_t> codes = codes_of(n * k, 255, 0.4F, 22);
+    const signed_weights w(view_of(codes, n, k));
+    const std::vector<std::int16_t> x = codes_of(k, 255, 0.0F, 23);
+    const matrix_view<const std::int16_t> row(x.data(), 1, k);
+    std::vector<std::int32_t> want(n);
+    std::vector<float> steps;
+    for (extent i = 0; i < n; ++i) {
+        steps.push_back(0.01F * static_cast<float>(i + 1));
+        for (extent c = 0; c < k; ++c)
+            want[static_cast<std::size_t>(i)] +=
+                std::int32_t{x[static_cast<std::size_t>(c)]} * view_of(codes, n, k)(i, c);
+    }
+    for (const int threads : {1, 2, 3, 4}) {
+        set_threads(threads);
+        std::vector<float> values(codes.size());
+        decode_rows(w, steps, {values.data(), n, k});
+        std::vector<std::int32_t> sums(n);
+        const auto words = decode_words(w);
+        set_threads(1);
+        integer_product(row, words, matrix_view<std::int32_t>(sums.data(), 1, n));
+        CHECK(sums == want);
+        for (std::size_t i = 0; i < codes.size(); ++i)
+            REQUIRE(values[i] == static_cast<float>(codes[i]) * steps[i / k]);
+    }
+    std::vector<float> y(codes.size());
+    CHECK_THROWS_AS(decode_rows(w, std::span(steps).first(n - 1), {y.data(), n, k}), error);
+    CHECK_THROWS_AS(decode_rows(w, steps, {y.data(), k, n}), error);
+    CHECK_THROWS_AS(decode_rows(w, steps, {nullptr, n, k}), error);
+    CHECK_THROWS_AS(decode_rows(w, std::span(y).first(n), {y.data(), n, k}), error);
+    CHECK_THROWS_AS(signed_strips(w, std::span(steps).first(n - 1)), error);
 }
 
 TEST_CASE("codes and shapes that do not fit are refused") {

@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <tare/core/parallel.hpp>
+#include <tare/kernels/arguments.hpp>
 #include <tare/kernels/integer_product.hpp>
 #include <tare/kernels/matmul_tile.hpp>
 #include <tare/kernels/signed_weights.hpp>
@@ -43,9 +45,17 @@ namespace tare::kernels {
     return {std::move(out), signed_weights::largest};
 }
 
-/// Values in their ordinary order, (N,K). **Rounding** one, of code * step. **Shapes** steps (N).
+/// Values in their ordinary order. **Shapes** steps (N), to (N,K). **Rounding** one, of code *
+/// step. **Throws** tare::error on other shapes and on a `to` that overlaps the steps.
 inline void decode_rows(const signed_weights& w, std::span<const float> steps,
                         matrix_view<float> to) {
+    constexpr std::string_view name = "decode_rows";
+    detail::require_size(name, "steps", steps, w.outputs(), "one per output of w");
+    detail::require_view(name, "to", to);
+    if (to.rows != w.outputs() || to.columns != w.inputs())
+        fail(name, ": w is (", w.outputs(), ",", w.inputs(), ") and to is (", to.rows, ",",
+             to.columns, "); the shapes must be equal. Resize to first");
+    detail::require_apart(name, "steps", steps, "to", to);
     parallel_for(w.tiles(), 1, w.groups() * 256, [&](extent begin, extent end) {
         w.decode(begin, end, [&](extent output, extent input, const simd::words(&codes)[4]) {
             const extent outputs = std::min<extent>(simd::word_lanes, w.outputs() - output);
@@ -63,8 +73,10 @@ inline void decode_rows(const signed_weights& w, std::span<const float> steps,
 /// The weights as a strip_source (linear_log_softmax.hpp): columns are unpacked when asked for.
 class signed_strips {
   public:
-    /// **Shapes** steps (N). Both must outlive the object.
-    signed_strips(const signed_weights& w, std::span<const float> steps) : w_(&w), steps_(steps) {}
+    /// **Shapes** steps (N). Both must outlive the object. **Throws** tare::error on other sizes.
+    signed_strips(const signed_weights& w, std::span<const float> steps) : w_(&w), steps_(steps) {
+        detail::require_size("signed_strips", "steps", steps, w.outputs(), "one per output of w");
+    }
 
     [[nodiscard]] extent depth() const noexcept { return w_->inputs(); }
     [[nodiscard]] extent columns() const noexcept { return w_->outputs(); }
