@@ -95,6 +95,12 @@ struct segment_case {
           d_positions(o.d_positions.size()),
           d_memory(o.d_memory.size()) {}
 
+    /// Fills what kernels write with a number they do not.
+    void forget_results() {
+        for (auto* const results : {&out, &probabilities, &d_qkv, &d_positions, &d_memory})
+            std::fill(results->begin(), results->end(), Scalar(-77));
+    }
+
     [[nodiscard]] extent rows() const { return layout.tokens * layout.batch; }
     [[nodiscard]] matrix_view<Scalar> qkv_like(std::vector<Scalar>& v) const {
         return {v.data(), rows(), layout.heads * layout.head_width()};
@@ -160,6 +166,11 @@ struct attention_case {
         dq.resize(q.size());
         dk.resize(k.size());
         dv.resize(v.size());
+    }
+    /// Fills what kernels write with a number they do not.
+    void forget_results() {
+        for (auto* const results : {&out, &probabilities, &mean, &dq, &dk, &dv})
+            std::fill(results->begin(), results->end(), Scalar(-77));
     }
 
     [[nodiscard]] matrix_view<Scalar> query_like(std::vector<Scalar>& x) const {

@@ -10,10 +10,11 @@ using tare::extent;
 using tare::testing::framed_matrix;
 
 TEST_CASE("a batch gives what its products give one by one, on any number of threads") {
-    // Scores of attention: 6 heads of width 24 side by side in rows of 144, 50 positions.
-    const extent heads = 6;
+    // Scores of attention: 7 heads of width 24 side by side in rows of 168, 230 positions, so that
+    // the batch is work for several threads.
+    const extent heads = 7;
     const extent width = 24;
-    const extent rows = 50;
+    const extent rows = 230;
     const framed_matrix q(rows, heads * width, 0, 1, 1);
     const framed_matrix k(rows, heads * width, 0, 2, 2);
     framed_matrix one_by_one(heads * rows, rows, 0, 0, 3);

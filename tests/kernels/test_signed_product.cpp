@@ -205,22 +205,23 @@ TEST_CASE("rows without digits give NaN, the others are untouched") {
 }
 
 TEST_CASE("any number of threads gives the same bits") {
-    const std::vector<std::int16_t> codes = codes_of(2000 * 257, 255, 0.4F, 21);
-    const signed_weights w(view_of(codes, 2000, 257));
+    constexpr extent m = 11, n = 2000, k = 257;
+    const std::vector<std::int16_t> codes = codes_of(n * k, 255, 0.4F, 21);
+    const signed_weights w(view_of(codes, n, k));
     std::vector<float> x;
-    for (int k = 0; k < 257; ++k)
-        x.push_back(std::sin(static_cast<float>(k)));
-    const signed_digits digits(matrix_view<const float>(x.data(), 1, 257));
-    const std::vector<float> scales(2000, 0.3F);
+    for (int i = 0; i < m * k; ++i)
+        x.push_back(std::sin(static_cast<float>(i)));
+    const signed_digits digits(matrix_view<const float>(x.data(), m, k));
+    const std::vector<float> scales(n, 0.3F);
     std::vector<float> first;
     for (const int threads : {1, 2, 3, 4}) {
         set_threads(threads);
-        std::vector<float> y(2000);
-        signed_product(digits, w, scales, matrix_view<float>(y.data(), 1, 2000));
+        std::vector<float> y(m * n);
+        signed_product(digits, w, scales, matrix_view<float>(y.data(), m, n));
+        set_threads(1);
         if (first.empty()) first = y;
         CHECK(y == first);
     }
-    set_threads(1);
 }
 
 TEST_CASE("weights are unpacked alike by any number of threads, to their codes times steps") {
