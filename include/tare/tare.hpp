@@ -106,6 +106,7 @@
 #include <tare/kernels/transpose.hpp>
 #include <tare/kernels/vector_math.hpp>
 #include <tare/kernels/weighted_layer_norm.hpp>
+#include <tare/kernels/weighted_layer_norm_backward.hpp>
 #include <tare/kernels/word_strips.hpp>
 #include <tare/kernels/word_tile.hpp>
 #include <tare/micronet/audit_hanlab.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The distribution made from stretches of logits equals the one made from whole rows of them.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -116,4 +117,16 @@ TEST_CASE("sizes that do not fit are refused") {
     };
     CHECK_THROWS_AS(kernels::adaptive_row(clusters, sizes, 1.0F, p, none), error);
     CHECK_THROWS_AS(kernels::adaptive_row({}, sizes, 1.0F, std::span(p).first(9), none), error);
+    constexpr extent most = std::numeric_limits<extent>::max();
+    for (const auto& wrong : {std::vector<extent>{-1, 11}, {11, -1}, {most, most}, {10, most}})
+        CHECK_THROWS_AS(kernels::adaptive_row(clusters, wrong, 1.0F, p, none), error);
+    const std::vector<float> scores(2, 1.0F);
+    for (const std::int32_t word : {-1, 10})
+        CHECK_THROWS_AS(kernels::add_cache_row(scores, std::vector<std::int32_t>{3, word}, 0.5F, p),
+                        error);
+    const std::vector<std::int32_t> words{3, 9};
+    CHECK_THROWS_AS(kernels::add_cache_row(std::span(p).first(2), words, 0.5F, p), error);
+    kernels::add_cache_row(scores, words, 0.5F, p);
+    CHECK(p[3] == 0.25F);
+    CHECK(p[9] == 0.25F);
 }

@@ -21,9 +21,11 @@
 #include <tare/kernels/reduce.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
+#include <tare/kernels/thin_row.hpp>
 #include <tare/kernels/top_k.hpp>
 #include <tare/kernels/transpose.hpp>
 #include <tare/kernels/weighted_layer_norm.hpp>
+#include <tare/kernels/weighted_layer_norm_backward.hpp>
 
 #include "kernel_test.hpp"
 
@@ -151,6 +153,62 @@ TEST_CASE("outputs that half overlap their inputs are errors") {
     CHECK_THROWS_AS(kernels::activate<kernels::gelu>(line.first(8), line.subspan(1, 8)), error);
     CHECK_THROWS_AS(kernels::dropout(line.first(8), 0.1F, random_stream(1, 1), line.subspan(1, 8)),
                     error);
+}
+
+TEST_CASE("reductions and maps of spans without memory are errors") {
+    const std::span<const float> nowhere(static_cast<const float*>(nullptr), std::size_t{4});
+    CHECK_THROWS_AS(static_cast<void>(kernels::sum(nowhere)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::dot(nowhere, nowhere)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::min_max(nowhere)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::abs_max(nowhere)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::arg_max(nowhere)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::mean_and_variance(nowhere)), error);
+    CHECK_THROWS_AS(kernels::exp(nowhere, four_floats()), error);
+    CHECK_THROWS_AS(kernels::add(four_floats(), nowhere, four_floats()), error);
+}
+
+TEST_CASE("what is written beside the result overlaps nothing either") {
+    std::vector<float> x = uniform_values(16, 6);
+    const std::vector<float> before = x;
+    std::vector<float> y(16);
+    const out_view to(y.data(), 4, 4);
+    const in_view in(x.data(), 4, 4);
+    const std::span<float> inside = std::span(x).first(4);
+    const std::span<float> result = std::span(y).last(4);
+    std::vector<float> four(4), other(4);
+    for (const std::span<float> bad : {inside, result}) {
+        CHECK_THROWS_AS(kernels::layer_norm(in, {}, {}, 0.0F, to, {bad, {}}), error);
+        CHECK_THROWS_AS(kernels::layer_norm(in, {}, {}, 0.0F, to, {four, bad}), error);
+        CHECK_THROWS_AS(kernels::weighted_layer_norm(in, {}, 0, {}, {}, 0.0F, to, {bad, four}),
+                        error);
+        CHECK_THROWS_AS(kernels::layer_norm_backward(in, {}, four, four, in, to, bad, {}), error);
+        CHECK_THROWS_AS(kernels::layer_norm_backward(in, {}, four, four, in, to, {}, bad), error);
+        CHECK_THROWS_AS(kernels::weighted_layer_norm_backward(in, {}, 0, {}, 0.0F, {four, four}, in,
+                                                              {to, bad, {}, {}}),
+                        error);
+    }
+    CHECK_THROWS_AS(kernels::layer_norm(in, {}, {}, 0.0F, to, {four, four}), error);
+    CHECK_THROWS_AS(kernels::layer_norm_backward(in, {}, four, other, in, to, four, {}), error);
+    CHECK_THROWS_AS(kernels::layer_norm_backward(in, result, four, four, in, to, {}, {}), error);
+    CHECK_THROWS_AS(kernels::layer_norm_backward(in, {}, result, four, in, to, {}, {}), error);
+    CHECK_THROWS_AS(kernels::weighted_layer_norm(in, result, 0, {}, {}, 0.0F, to), error);
+    CHECK_THROWS_AS(kernels::weighted_layer_norm_backward(in, {}, 0, {}, 0.0F, {four, other}, in,
+                                                          {to, {}, four, {}}),
+                    error);
+    CHECK_THROWS_AS(
+        kernels::weighted_layer_norm_backward(in, four, 0, {}, 0.0F, {other, result}, in, {to}),
+        error);
+    const std::span<const std::int32_t> places(reinterpret_cast<std::int32_t*>(y.data()), 4);
+    CHECK_THROWS_AS(kernels::gather_rows(in, places, to), error);
+    CHECK_THROWS_AS(kernels::scatter_add_rows(in, places, to), error);
+    // One row of 32 outputs, padded, from a depth of 4.
+    const std::vector<float> strips = uniform_values(128, 7);
+    CHECK_NOTHROW(kernels::thin_row(inside, strips.data(), four, other));
+    CHECK_THROWS_AS(kernels::thin_row(inside, strips.data(), four, inside), error);
+    CHECK_THROWS_AS(kernels::thin_row(inside, strips.data(), four, four), error);
+    CHECK_THROWS_AS(kernels::thin_row(inside, strips.data(), four, std::span(y).first(5)), error);
+    CHECK_THROWS_AS(kernels::thin_row(inside, nullptr, four, other), error);
+    CHECK(same_bits(x, before));
 }
 
 TEST_CASE("sizes whose product overflows are errors") {

@@ -78,6 +78,7 @@ TEST_CASE("ordinary attention gives the same bits for 1 to 4 threads, with or wi
     backward(one, no_attention_points{});
     for (const int threads : {1, 2, 3, 4}) {
         attention_case<float> c(one);
+        c.forget_results();
         tare::set_threads(threads);
         forward(c, no_attention_points{});
         backward(c, no_attention_points{});
@@ -88,6 +89,7 @@ TEST_CASE("ordinary attention gives the same bits for 1 to 4 threads, with or wi
         CHECK(c.dq == one.dq);
         CHECK(c.dk == one.dk);
         CHECK(c.dv == one.dv);
+        c.forget_results();
         tare::set_threads(threads);
         tare::kernels::attention_forward(c.layout, c.inputs(), c.out_like(c.out));
         tare::set_threads(1);
@@ -156,6 +158,15 @@ TEST_CASE("ordinary attention refuses what does not fit") {
     refused([&] { tare::kernels::attention_forward(layout, in, out); });
     in.padding.columns = 4;
     refused([&] { tare::kernels::attention_forward(c.layout, in, out); });
+    in = c.inputs();
+    in.keys.stride = std::numeric_limits<extent>::max() / 2;
+    refused([&] { tare::kernels::attention_forward(c.layout, in, out); });
+    layout = c.layout;
+    layout.heads = extent{1} << 30;
+    refused([&] { tare::kernels::attention_forward(layout, c.inputs(), out); });
+    refused([&] {
+        tare::kernels::attention_forward(c.layout, c.inputs(), out, {}, {c.out.data(), 4, 5});
+    });
     auto gradients = c.gradients();
     gradients.queries = c.query_like(c.q);
     refused([&] {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include <tare/kernels/attention_step.hpp>
@@ -53,7 +55,7 @@ TEST_CASE("stepping token by token gives the bits of the chunk") {
 
 TEST_CASE("steps of many streams have the same bits for any threads") {
     // Enough heads that a step is shared.
-    segment_case<float> c({3, 24, 8, 24, 24, 96}, true);
+    segment_case<float> c({3, 67, 8, 24, 24, 96}, true);
     CHECK(same_for_any_threads([&] { return stepped(c); }));
 }
 
@@ -88,5 +90,11 @@ TEST_CASE("steps refuse what does not fit") {
         tare::kernels::attention_step(cache, table, c.inputs().qkv, {c.qkv.data(), 1, 6}),
         tare::error);
     CHECK_THROWS_AS(tare::kernels::attention_cache({1, 0, 2, 4, 3, 5}), tare::error);
+    // 2^60 values, and a window whose slack would not fit an extent.
+    constexpr extent large = extent{1} << 30;
+    CHECK_THROWS_AS(tare::kernels::attention_cache({1, large, large, 1, 1, 5}), tare::error);
+    CHECK_THROWS_AS(
+        tare::kernels::attention_cache({1, 1, 1, 1, 1, std::numeric_limits<extent>::max()}),
+        tare::error);
     CHECK_THROWS_AS(cache.assign({c.memory.data(), 4, 14}), tare::error);
 }

@@ -105,6 +105,16 @@ TEST_CASE("a loss without logits passes on what is no number, and refuses what d
     c.targets[0] = -1;
     CHECK_THROWS_AS(c.fast(), error);
     c.targets[0] = 0;
+    const kernels::prepared_matrix packed({c.w.data(), 40, 4}, true);
+    std::vector<float> out(3), other(3);
+    const auto run = [&](std::span<float> to, kernels::softmax_statistics<float> kept) {
+        kernels::linear_log_softmax({c.x.data(), 3, 4}, packed, c.bias, {}, c.targets, to, kept);
+    };
+    CHECK_NOTHROW(run(out, {}));
+    CHECK_THROWS_AS(run(out, {out, other}), error);
+    CHECK_THROWS_AS(run(out, {other, other}), error);
+    CHECK_THROWS_AS(run(out, {other, std::span(c.bias).first(3)}), error);
+    CHECK_THROWS_AS(run(std::span(c.bias).first(3), {}), error);
     c.bias.pop_back();
     CHECK_THROWS_AS(c.fast(), error);
 }
@@ -273,6 +283,10 @@ TEST_CASE("gradients of thin layers check what they are given") {
     CHECK_THROWS_AS(run({to.dx, {dw.data(), 4, 40}, to.db}, d), error);
     CHECK_THROWS_AS(run({to.dx, to.dw, to.db.first(39)}, d), error);
     CHECK_THROWS_AS(run({{c.x.data() + 1, 3, 4}, to.dw, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, {dx.data(), 40, 4}, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, to.dw, c.bias}, d), error);
+    CHECK_THROWS_AS(run({to.dx, to.dw, std::span(dw).first(40)}, d), error);
+    CHECK_THROWS_AS(run({to.dx, to.dw, db}, std::span(db).first(3)), error);
     c.targets[1] = 40;
     CHECK_THROWS_AS(run(to, d), error);
     const kernels::prepared_matrix deep({c.w.data(), 9, 17}, true);

@@ -83,6 +83,7 @@ TEST_CASE("segment attention gives the same bits for 1 to 4 threads, with or wit
     backward(one, no_attention_points{});
     for (const int threads : {1, 2, 3, 4}) {
         segment_case<float> c(one);
+        c.forget_results();
         tare::set_threads(threads);
         forward(c, no_attention_points{});
         backward(c, no_attention_points{});
@@ -91,10 +92,10 @@ TEST_CASE("segment attention gives the same bits for 1 to 4 threads, with or wit
         CHECK(c.d_qkv == one.d_qkv);
         CHECK(c.d_positions == one.d_positions);
         CHECK(c.d_memory == one.d_memory);
-        std::fill(c.out.begin(), c.out.end(), 0.0F);
+        c.forget_results();
         tare::kernels::segment_attention_forward(c.layout, c.inputs(), c.out_like(c.out));
         CHECK(c.out == one.out);
-        std::fill(c.probabilities.begin(), c.probabilities.end(), 0.0F);
+        c.forget_results();
         tare::kernels::segment_attention_forward(c.layout, c.inputs(), {}, c.probabilities_view());
         tare::set_threads(1);
         CHECK(c.probabilities == one.probabilities);
@@ -224,9 +225,16 @@ TEST_CASE("segment attention refuses what does not fit") {
     });
     for (const segment_layout& bad :
          {segment_layout{6, 1, 2, 4, 3, 4}, segment_layout{6, 1, 0, 4, 3, 5},
-          segment_layout{-6, 1, 2, 4, 3, 5}, segment_layout{6, 1, 2, 4, 3, extent{1} << 62},
+          // Three widths of 2^30 - 1 by as many heads: just below 2^63.
+          segment_layout{6, 1, (1 << 30) - 1, (1 << 30) - 1, (1 << 30) - 1, 5},
+          segment_layout{6, 1, 2, 4, 3, extent{1} << 30}, segment_layout{-6, 1, 2, 4, 3, 5},
+          segment_layout{6, 1, 2, 4, 3, extent{1} << 62},
           segment_layout{6, 1, 2, 4, 3, 5, std::numeric_limits<double>::infinity()}})
         refused([&] { tare::kernels::segment_attention_forward(bad, in, out); });
+    // A row of every other float of the address space.
+    auto far = in;
+    far.qkv.stride = std::numeric_limits<extent>::max() / 2;
+    refused([&] { tare::kernels::segment_attention_forward(c.layout, far, out); });
     auto narrow = in;
     narrow.memory = narrow.memory.columns_between(0, 13);
     refused([&] { tare::kernels::segment_attention_forward(c.layout, narrow, out); });

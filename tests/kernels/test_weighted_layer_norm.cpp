@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <tare/kernels/weighted_layer_norm.hpp>
+#include <tare/kernels/weighted_layer_norm_backward.hpp>
 
 #include "kernel_test.hpp"
 

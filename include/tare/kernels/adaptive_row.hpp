@@ -24,11 +24,15 @@ namespace tare::kernels {
 template <class Bins>
 void adaptive_row(std::span<const float> clusters, std::span<const extent> sizes, float mass,
                   std::span<float> p, const Bins& softmax_of) {
-    extent words = 0;
-    for (const extent size : sizes)
-        words += size;
     detail::require_size("adaptive_row", "sizes", sizes, static_cast<extent>(clusters.size()) + 1,
                          "one for each tail and one for the head");
+    extent words = 0;
+    for (const extent size : sizes) {
+        require(size >= 0 && size <= static_cast<extent>(p.size()) - words,
+                "adaptive_row: bins of ", size, " and ", words, " words for ", p.size(),
+                " probabilities; none may be negative, and together they are as many");
+        words += size;
+    }
     detail::require_size("adaptive_row", "p", p, words, "one for each word");
     std::size_t at = static_cast<std::size_t>(sizes[0]);
     const piecewise_softmax head = softmax_of(std::size_t{0}, p.first(at));
@@ -48,10 +52,17 @@ void adaptive_row(std::span<const float> clusters, std::span<const extent> sizes
 
 /// Adds mass * softmax(scores)_j to the probability of the word of each cache entry j.
 /// **Shapes** scores and words of one length; every word below p.size().
+/// **Throws** tare::error on other sizes, on words outside, and on overlap.
 inline void add_cache_row(std::span<const float> scores, std::span<const std::int32_t> words,
                           float mass, std::span<float> p) {
     detail::require_size("add_cache_row", "words", words, static_cast<extent>(scores.size()),
                          "one for each score");
+    detail::require_memory("add_cache_row", "scores", scores);
+    detail::require_memory("add_cache_row", "p", p);
+    for (const std::int32_t word : words)
+        require(word >= 0 && static_cast<std::size_t>(word) < p.size(), "add_cache_row: word ",
+                word, " is outside the ", p.size(), " probabilities");
+    detail::require_all_apart("add_cache_row", {{"p", p}}, {{"scores", scores}, {"words", words}});
     std::vector<float> entries(scores.size());
     const piecewise_softmax cache(scores, entries);
     cache.finish(cache.whole().maximum, mass / cache.whole().sum);

@@ -3,7 +3,9 @@
 // Checks at the public entries of the kernels: sizes that must agree, views that are sound, outputs
 // that do not half overlap their inputs. Each throws tare::error and names function and argument.
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -42,6 +44,14 @@ void require_same_shape(std::string_view function, std::string_view a_name, matr
              b.rows, ",", b.columns, "); the shapes must be equal. Resize ", b_name, " first");
 }
 
+/// A span has memory if it has elements.
+template <class T>
+void require_memory(std::string_view function, std::string_view name, std::span<T> v) {
+    if (v.data() == nullptr && !v.empty())
+        fail(function, ": ", name, " has ", v.size(),
+             " elements without memory; pass a span of existing elements");
+}
+
 /// A span has the wanted size.
 template <class T>
 void require_size(std::string_view function, std::string_view name, std::span<T> v, extent wanted,
@@ -49,9 +59,7 @@ void require_size(std::string_view function, std::string_view name, std::span<T>
     if (static_cast<extent>(v.size()) != wanted)
         fail(function, ": ", name, " has ", v.size(), " elements where ", wanted,
              " are expected: ", reason);
-    if (v.data() == nullptr && !v.empty())
-        fail(function, ": ", name, " has ", v.size(),
-             " elements without memory; pass a span of existing elements");
+    require_memory(function, name, v);
 }
 
 /// First and one-past-last byte of a view, for overlap tests.
@@ -80,6 +88,29 @@ void require_apart(std::string_view function, std::string_view a_name, A a, std:
     const byte_range y = bytes_of(b);
     if (x.begin < y.end && y.begin < x.end)
         fail(function, ": ", b_name, " overlaps ", a_name, "; give it memory of its own");
+}
+
+/// An operand of a call with several outputs.
+struct named_bytes {
+    template <class V>
+    named_bytes(std::string_view operand, V v) : name(operand), bytes(bytes_of(v)) {}
+    std::string_view name;
+    byte_range bytes;
+};
+/// No byte of what is written belongs to anything else that is written or read.
+inline void require_all_apart(std::string_view function, std::initializer_list<named_bytes> written,
+                              std::initializer_list<named_bytes> read) {
+    const auto check = [&](const named_bytes& to, const named_bytes& other) {
+        const std::uintptr_t begin = std::max(to.bytes.begin, other.bytes.begin);
+        if (begin < std::min(to.bytes.end, other.bytes.end))
+            fail(function, ": ", to.name, " overlaps ", other.name, "; give it memory of its own");
+    };
+    for (const named_bytes* to = written.begin(); to != written.end(); ++to) {
+        for (const named_bytes* other = written.begin(); other != to; ++other)
+            check(*to, *other);
+        for (const named_bytes& other : read)
+            check(*to, other);
+    }
 }
 
 /// The output is the input itself (same start, same steps) or shares no byte with it.

@@ -48,19 +48,12 @@ class position_table {
 class attention_cache {
   public:
     /// An empty cache: nothing before the first token (masked, or zeros with `attend_to_empty`).
-    /// `layout.tokens` plays no part. **Throws** tare::error on sizes below 1.
+    /// `layout.tokens` plays no part. **Throws** tare::error on sizes below 1,
+    /// and on sizes whose product no memory holds.
     explicit attention_cache(const segment_layout& layout)
-        : layout_(layout),
+        : layout_(checked(layout)),
           key_stride_(detail::spread_stride(capacity() + detail::pack_width)),
           value_stride_(layout.heads * layout.value_width) {
-        for (const extent size :
-             {layout.batch, layout.heads, layout.key_width, layout.value_width, layout.window})
-            require(size >= 1 && size < (extent{1} << 31), "attention_cache: batch ", layout.batch,
-                    ", heads ", layout.heads, ", key_width ", layout.key_width, ", value_width ",
-                    layout.value_width, ", window ", layout.window,
-                    "; each must be at least 1 and below 2^31");
-        require(std::isfinite(layout.scale), "attention_cache: scale is ", layout.scale,
-                "; it must be finite");
         layout_.tokens = 1;
         keys_.resize(static_cast<std::size_t>(layout.rows() * layout.key_width * key_stride_));
         // The last vector of a head may read past its end.
@@ -131,6 +124,21 @@ class attention_cache {
     [[nodiscard]] extent value_stride() const { return value_stride_; }
 
   private:
+    static const segment_layout& checked(const segment_layout& layout) {
+        extent room = extent{1} << 48;
+        for (const extent size :
+             {layout.batch, layout.heads, layout.key_width, layout.value_width, layout.window}) {
+            require(size >= 1 && size <= room, "attention_cache: batch ", layout.batch, ", heads ",
+                    layout.heads, ", key_width ", layout.key_width, ", value_width ",
+                    layout.value_width, ", window ", layout.window,
+                    "; each must be at least 1, their product at most 2^48");
+            room /= size;
+        }
+        require(std::isfinite(layout.scale), "attention_cache: scale is ", layout.scale,
+                "; it must be finite");
+        return layout;
+    }
+
     static constexpr extent slack = 64;
     [[nodiscard]] extent capacity() const { return layout_.entries() + slack; }
 

@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <utility>
 
 #include <tare/kernels/segment_layout.hpp>
 
@@ -63,10 +62,11 @@ constexpr extent visible_keys(const attention_layout& layout, extent i) {
 template <class Scalar>
 void require_attention(const char* function, const attention_layout& layout,
                        const attention_inputs<Scalar>& in) {
-    constexpr extent limit = extent{1} << 31;
+    // The bound keeps every product of two sizes below 2^63.
+    constexpr extent limit = extent{1} << 30;
     const auto positive = [&](const char* name, extent value) {
         require(value >= 1 && value < limit, function, ": ", name, " is ", value,
-                "; it must be at least 1 and below 2^31");
+                "; it must be at least 1 and below 2^30");
     };
     positive("queries", layout.queries);
     positive("keys", layout.keys);
@@ -102,16 +102,12 @@ void require_attention_results(const char* function, const attention_layout& lay
                        layout.keys);
     if (mean_weights.data != nullptr)
         require_matrix(function, "mean_weights", mean_weights, queries, layout.keys);
-    for (const auto& [name, written] :
-         {std::pair("out", out), std::pair("probabilities", probabilities),
-          std::pair("mean_weights", mean_weights)}) {
-        require_apart(function, name, written, "queries", in.queries);
-        require_apart(function, name, written, "keys", in.keys);
-        require_apart(function, name, written, "values", in.values);
-    }
-    require_apart(function, "out", out, "probabilities", probabilities);
-    require_apart(function, "out", out, "mean_weights", mean_weights);
-    require_apart(function, "probabilities", probabilities, "mean_weights", mean_weights);
+    require_all_apart(
+        function, {{"out", out}, {"probabilities", probabilities}, {"mean_weights", mean_weights}},
+        {{"queries", in.queries},
+         {"keys", in.keys},
+         {"values", in.values},
+         {"padding", in.padding}});
 }
 
 /// Throws unless what a backward call reads and writes has its shapes and memory of its own.
@@ -124,24 +120,22 @@ void require_attention_gradients(const char* function, const attention_layout& l
     const extent queries = layout.queries * layout.batch;
     require_matrix(function, "probabilities", probabilities, queries * layout.heads, layout.keys);
     require_matrix(function, "d_out", d_out, queries, layout.heads * layout.value_width);
-    const std::pair<const char*, matrix_view<const Scalar>> read[] = {
-        {"queries", in.queries},
-        {"keys", in.keys},
-        {"values", in.values},
-        {"probabilities", probabilities},
-        {"d_out", d_out}};
-    const std::pair<const char*, matrix_view<Scalar>> written[] = {
-        {"gradients.queries", gradients.queries},
-        {"gradients.keys", gradients.keys},
-        {"gradients.values", gradients.values}};
-    for (std::size_t i = 0; i < 3; ++i) {
-        const auto& [name, to] = written[i];
-        require_matrix(function, name, to, read[i].second.rows, read[i].second.columns);
-        for (const auto& [other, from] : read)
-            require_apart(function, name, to, other, from);
-        for (std::size_t k = 0; k < i; ++k)
-            require_apart(function, name, to, written[k].first, written[k].second);
-    }
+    const auto same = [&](const char* name, matrix_view<Scalar> to, matrix_view<const Scalar> of) {
+        require_matrix(function, name, to, of.rows, of.columns);
+    };
+    same("gradients.queries", gradients.queries, in.queries);
+    same("gradients.keys", gradients.keys, in.keys);
+    same("gradients.values", gradients.values, in.values);
+    require_all_apart(function,
+                      {{"gradients.queries", gradients.queries},
+                       {"gradients.keys", gradients.keys},
+                       {"gradients.values", gradients.values}},
+                      {{"queries", in.queries},
+                       {"keys", in.keys},
+                       {"values", in.values},
+                       {"padding", in.padding},
+                       {"probabilities", probabilities},
+                       {"d_out", d_out}});
 }
 
 }  // namespace detail

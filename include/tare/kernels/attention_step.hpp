@@ -159,7 +159,7 @@ void attention_step(attention_cache& cache, const position_table& positions,
             ")");
     detail::require_matrix("attention_step", "out", out, layout.batch,
                            layout.heads * layout.value_width);
-    detail::require_apart("attention_step", "out", out, "qkv", qkv);
+    detail::require_apart("attention_step", "qkv", qkv, "out", out);
     cache.append_values(qkv);
     const extent work =
         layout.heads * layout.entries() * (2 * layout.key_width + layout.value_width) / 8;

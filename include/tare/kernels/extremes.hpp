@@ -226,6 +226,7 @@ extent place_of_maximum(std::span<const float> x) {
 
 /// Smallest and largest value; (inf, -inf) for an empty array, NaN for both if there is a NaN.
 [[nodiscard]] inline value_range<> min_max(std::span<const float> x) {
+    detail::require_memory("min_max", "x", x);
     const auto out = detail::range_of_all<false, true>(x);
     if (out.has_nan) return {detail::quiet_nan, detail::quiet_nan};
     return {out.minimum, out.maximum};
@@ -233,12 +234,14 @@ extent place_of_maximum(std::span<const float> x) {
 
 /// Largest absolute value; 0 for an empty array, NaN if there is a NaN.
 [[nodiscard]] inline float abs_max(std::span<const float> x) {
+    detail::require_memory("abs_max", "x", x);
     const auto out = detail::range_of_all<true, false>(x);
     return out.has_nan ? detail::quiet_nan : std::max(0.0F, out.maximum);
 }
 
 /// First position of the maximum, or of the first NaN. Throws on an empty array.
 [[nodiscard]] inline extent arg_max(std::span<const float> x) {
+    detail::require_memory("arg_max", "x", x);
     require(!x.empty(), "arg_max: the array is empty; there is no position to return");
     return x.size_bytes() < detail::ahead_bytes ? detail::place_of_maximum<false>(x)
                                                 : detail::place_of_maximum<true>(x);

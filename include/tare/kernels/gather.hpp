@@ -39,7 +39,8 @@ inline void gather_rows(matrix_view<const float> table, std::span<const std::int
     if (table.columns != out.columns)
         fail("gather_rows: table has ", table.columns, " columns and out has ", out.columns,
              "; they must be equal");
-    detail::require_apart("gather_rows", "table", table, "out", out);
+    detail::require_all_apart("gather_rows", {{"out", out}},
+                              {{"table", table}, {"indices", indices}});
     detail::require_indices("gather_rows", indices, table.rows);
     const auto bytes = static_cast<std::size_t>(table.columns) * sizeof(float);
     if (bytes == 0) return;
@@ -61,7 +62,8 @@ inline void scatter_add_rows(matrix_view<const float> rows, std::span<const std:
     if (table.columns != rows.columns)
         fail("scatter_add_rows: rows has ", rows.columns, " columns and table has ", table.columns,
              "; they must be equal");
-    detail::require_apart("scatter_add_rows", "rows", rows, "table", table);
+    detail::require_all_apart("scatter_add_rows", {{"table", table}},
+                              {{"rows", rows}, {"indices", indices}});
     detail::require_indices("scatter_add_rows", indices, table.rows);
     parallel_for(rows.columns, 16, rows.rows, [&](extent begin, extent end) {
         for (extent i = 0; i < rows.rows; ++i) {

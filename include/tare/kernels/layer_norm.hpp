@@ -233,6 +233,9 @@ inline void layer_norm(matrix_view<const float> x, std::span<const float> gamma,
         detail::require_size("layer_norm", "saved.mean", saved.mean, x.rows, "one per row of x");
     if (!saved.rstd.empty())
         detail::require_size("layer_norm", "saved.rstd", saved.rstd, x.rows, "one per row of x");
+    detail::require_all_apart("layer_norm",
+                              {{"saved.mean", saved.mean}, {"saved.rstd", saved.rstd}},
+                              {{"x", x}, {"y", y}, {"gamma", gamma}, {"beta", beta}});
     if (x.columns == 0) return;
     const bool past_caches = detail::rows_worth_streaming(x, y);
     const float* w = gamma.empty() ? nullptr : gamma.data();

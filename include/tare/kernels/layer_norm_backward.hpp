@@ -124,6 +124,11 @@ inline void layer_norm_backward(matrix_view<const float> x, std::span<const floa
     detail::require_row_of("layer_norm_backward", "dbeta", dbeta, x.columns);
     detail::require_size("layer_norm_backward", "mean", mean, x.rows, "one per row of x");
     detail::require_size("layer_norm_backward", "rstd", rstd, x.rows, "one per row of x");
+    detail::require_all_apart("layer_norm_backward", {{"dx", dx}},
+                              {{"gamma", gamma}, {"mean", mean}, {"rstd", rstd}});
+    detail::require_all_apart(
+        "layer_norm_backward", {{"dgamma", dgamma}, {"dbeta", dbeta}},
+        {{"x", x}, {"dy", dy}, {"dx", dx}, {"gamma", gamma}, {"mean", mean}, {"rstd", rstd}});
     if (x.rows == 0 || x.columns == 0) return;
     const extent blocks = (x.rows + detail::layer_norm_block - 1) / detail::layer_norm_block;
     const auto width = static_cast<std::size_t>(2 * x.columns);

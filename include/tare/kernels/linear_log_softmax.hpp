@@ -75,13 +75,18 @@ void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<c
     detail::require_size(name, "bias", bias, w.columns(), "one for each column of logits");
     detail::require_size(name, "targets", targets, x.rows, "one for each row of x");
     detail::require_size(name, "out", out, x.rows, "one for each row of x");
+    if (more.data != nullptr) detail::require_view(name, "more", more);
     require(more.data == nullptr || more.rows == x.rows, name, ": more is (", more.rows, ',',
             more.columns, "), x has ", x.rows, " rows; they must be equal");
     const extent extra = more.data == nullptr ? 0 : more.columns;
     for (const std::int32_t t : targets)
         require(t >= 0 && t < w.columns() + extra, name, ": target ", t, " of ",
                 w.columns() + extra, " columns");
-    detail::require_apart(name, "x", x, "out", out);
+    detail::require_all_apart(name,
+                              {{"out", out},
+                               {"statistics.maximum", statistics.maximum},
+                               {"statistics.sum", statistics.sum}},
+                              {{"x", x}, {"bias", bias}, {"more", more}, {"targets", targets}});
     const bool keeps = !statistics.maximum.empty() || !statistics.sum.empty();
     if (keeps) {
         detail::require_size(name, "statistics.maximum", statistics.maximum, x.rows, "one per row");

@@ -73,6 +73,7 @@ void map(std::string_view function, extent work, F f, std::span<float> out, In..
     const auto check = [&](std::span<const float> x) {
         detail::require_size(function, "the output", out, static_cast<extent>(x.size()),
                              "the size of the inputs");
+        detail::require_memory(function, "an input", x);
         detail::require_same_or_apart(function, "an input", x, "the output", out);
     };
     (check(std::span<const float>(in)), ...);

@@ -12,6 +12,7 @@
 #include <limits>
 #include <span>
 
+#include <tare/kernels/arguments.hpp>
 #include <tare/kernels/reduce_tree.hpp>
 
 namespace tare::kernels {
@@ -132,6 +133,7 @@ inline partial_moments block_moments(const float* p, extent count) {
 /// error. (A lane sums 64 values, a fold 10 more: 74 2^-24 of sum x^2 <= 1.25 S, and of sum |x|,
 /// which moves n m^2 by 74 2^-24 * 2 |m| sum |x| <= 83 2^-24 S.)
 [[nodiscard]] inline moments<> mean_and_variance(std::span<const float> x) {
+    detail::require_memory("mean_and_variance", "x", x);
     constexpr float nan = std::numeric_limits<float>::quiet_NaN();
     if (x.empty()) return {nan, nan};
     const auto out = detail::reduce_blocks(

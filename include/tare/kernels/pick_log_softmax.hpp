@@ -182,7 +182,16 @@ inline void pick_log_softmax_backward(logit_blocks<float> blocks,
         if (gradients[b].to.data == nullptr) continue;
         detail::require_view(name, "a gradient", gradients[b].to);
         detail::require_same_shape(name, "a block", blocks[b], "its gradient", gradients[b].to);
-        detail::require_apart(name, "a block", blocks[b], "its gradient", gradients[b].to);
+        for (const matrix_view<const float>& block : blocks)
+            detail::require_apart(name, "a block", block, "a gradient", gradients[b].to);
+        for (std::size_t before = 0; before < b; ++before)
+            detail::require_apart(name, "a gradient", gradients[before].to, "another",
+                                  gradients[b].to);
+        detail::require_all_apart(name, {{"a gradient", gradients[b].to}},
+                                  {{"targets", targets},
+                                   {"statistics.maximum", statistics.maximum},
+                                   {"statistics.sum", statistics.sum},
+                                   {"d_out", d_out}});
     }
     detail::each_row(rows, 6 * detail::columns_of(blocks), [&](extent r) {
         const auto at = static_cast<std::size_t>(r);

@@ -16,6 +16,7 @@ namespace tare::kernels {
 /// Sum; 0 for an empty array. Accuracy: relative to the sum of absolute values at most
 /// 136 * 2^-24 + n 2^-67.
 [[nodiscard]] inline float sum(std::span<const float> x) {
+    detail::require_memory("sum", "x", x);
     const float* p = x.data();
     return static_cast<float>(detail::reduce_blocks(
         static_cast<extent>(x.size()), detail::reduce_block,
@@ -32,6 +33,7 @@ namespace tare::kernels {
 /// Sum of products; sizes equal. Accuracy: as sum(), of the products' absolute values.
 [[nodiscard]] inline float dot(std::span<const float> a, std::span<const float> b) {
     detail::require_size("dot", "b", b, static_cast<extent>(a.size()), "the size of a");
+    detail::require_memory("dot", "a", a);
     const float* p = a.data();
     const float* q = b.data();
     return static_cast<float>(detail::reduce_blocks(

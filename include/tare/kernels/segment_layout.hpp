@@ -11,11 +11,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <utility>
 
 #include <tare/core/error.hpp>
 #include <tare/core/view.hpp>
+#include <tare/kernels/arguments.hpp>
 
 namespace tare::kernels {
 
@@ -84,31 +83,18 @@ void require_matrix(const char* function, const char* name, matrix_view<Scalar> 
             m.columns, "), expected (", rows, ',', columns, ")");
     require(m.stride >= columns, function, ": ", name, " has a row stride of ", m.stride,
             " for rows of ", columns, " elements; rows must not overlap");
-}
-
-/// Throws if a written matrix shares memory with another operand.
-template <class A, class B>
-void require_apart(const char* function, const char* written, matrix_view<A> a, const char* other,
-                   matrix_view<B> b) {
-    if (a.data == nullptr || b.data == nullptr || a.rows == 0 || b.rows == 0) return;
-    const auto begin = [](auto m) { return reinterpret_cast<std::uintptr_t>(m.data); };
-    const auto end = [](auto m) {
-        return reinterpret_cast<std::uintptr_t>(m.data + (m.rows - 1) * m.stride + m.columns);
-    };
-    require(end(a) <= begin(b) || end(b) <= begin(a), function, ": ", written, " overlaps ", other,
-            "; the kernel reads one while it writes the other, give it memory "
-            "of its own");
+    require_view(function, name, m);
 }
 
 /// Throws unless sizes and inputs fit together.
 template <class Scalar>
 void require_segment(const char* function, const segment_layout& layout,
                      const segment_inputs<Scalar>& in) {
-    // The bound keeps every product of sizes below 2^63.
-    constexpr extent limit = extent{1} << 31;
+    // The bound keeps every product of two sizes below 2^63, also of heads by three widths.
+    constexpr extent limit = extent{1} << 30;
     const auto positive = [&](const char* name, extent value) {
         require(value >= 1 && value < limit, function, ": ", name, " is ", value,
-                "; it must be at least 1 and below 2^31");
+                "; it must be at least 1 and below 2^30");
     };
     positive("tokens", layout.tokens);
     positive("batch", layout.batch);
@@ -143,13 +129,8 @@ void require_segment_results(const char* function, const segment_layout& layout,
     if (probabilities.data != nullptr)
         require_matrix(function, "probabilities", probabilities, rows * layout.heads,
                        layout.entries());
-    for (const auto& [name, written] :
-         {std::pair("out", out), std::pair("probabilities", probabilities)}) {
-        require_apart(function, name, written, "qkv", in.qkv);
-        require_apart(function, name, written, "memory", in.memory);
-        require_apart(function, name, written, "positions", in.positions);
-    }
-    require_apart(function, "out", out, "probabilities", probabilities);
+    require_all_apart(function, {{"out", out}, {"probabilities", probabilities}},
+                      {{"qkv", in.qkv}, {"memory", in.memory}, {"positions", in.positions}});
 }
 
 /// Throws unless what a backward call reads and writes has its shapes and memory of its own.
@@ -170,20 +151,15 @@ void require_segment_gradients(const char* function, const segment_layout& layou
         require_matrix(function, "gradients.memory", gradients.memory,
                        in.memory.data != nullptr ? in.memory.rows : layout.window * layout.batch,
                        layout.heads * layout.memory_width());
-    for (const auto& [name, written] : {std::pair("gradients.qkv", gradients.qkv),
-                                        std::pair("gradients.positions", gradients.positions),
-                                        std::pair("gradients.memory", gradients.memory)}) {
-        require_apart(function, name, written, "qkv", in.qkv);
-        require_apart(function, name, written, "memory", in.memory);
-        require_apart(function, name, written, "positions", in.positions);
-        require_apart(function, name, written, "probabilities", probabilities);
-        require_apart(function, name, written, "d_out", d_out);
-    }
-    require_apart(function, "gradients.qkv", gradients.qkv, "gradients.positions",
-                  gradients.positions);
-    require_apart(function, "gradients.qkv", gradients.qkv, "gradients.memory", gradients.memory);
-    require_apart(function, "gradients.positions", gradients.positions, "gradients.memory",
-                  gradients.memory);
+    require_all_apart(function,
+                      {{"gradients.qkv", gradients.qkv},
+                       {"gradients.positions", gradients.positions},
+                       {"gradients.memory", gradients.memory}},
+                      {{"qkv", in.qkv},
+                       {"memory", in.memory},
+                       {"positions", in.positions},
+                       {"probabilities", probabilities},
+                       {"d_out", d_out}});
 }
 
 }  // namespace detail
@@ -202,8 +178,7 @@ void segment_memory(const segment_layout& layout, const segment_inputs<Scalar>& 
     const extent kept = std::min(layout.window, known + layout.tokens);
     detail::require_matrix(name, "next", next, kept * layout.batch,
                            layout.heads * layout.memory_width());
-    detail::require_apart(name, "next", next, "memory", in.memory);
-    detail::require_apart(name, "next", next, "qkv", in.qkv);
+    detail::require_all_apart(name, {{"next", next}}, {{"memory", in.memory}, {"qkv", in.qkv}});
     for (extent s = 0; s < kept; ++s) {
         const extent t = layout.tokens - kept + s;
         for (extent b = 0; b < layout.batch; ++b) {

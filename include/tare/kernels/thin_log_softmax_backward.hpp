@@ -170,7 +170,14 @@ inline void thin_log_softmax_backward(matrix_view<const float> x, const prepared
             out.dw.rows, ',', out.dw.columns, "); it needs a row of ", w.depth(),
             " for each of the ", w.columns(), " columns of logits");
     detail::require_size(name, "db", out.db, w.columns(), "one for each column of logits");
-    detail::require_apart(name, "x", x, "dx", out.dx);
+    detail::require_all_apart(name, {{"dx", out.dx}, {"dw", out.dw}, {"db", out.db}},
+                              {{"x", x},
+                               {"w", w.strips()},
+                               {"bias", bias},
+                               {"targets", targets},
+                               {"statistics.maximum", statistics.maximum},
+                               {"statistics.sum", statistics.sum},
+                               {"d_out", d_out}});
     for (const std::int32_t t : targets)
         require(t >= 0 && t < w.columns(), name, ": target ", t, " of ", w.columns(), " columns");
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <span>
 
+#include <tare/kernels/arguments.hpp>
 #include <tare/kernels/matmul_tile.hpp>
 
 namespace tare::kernels {
@@ -52,10 +53,15 @@ template <int Strips>
 }  // namespace detail
 
 /// **Shapes** x (K); strips: packed weights of the outputs, [ceil(N / strip_columns)][K]
-/// [strip_columns] (see prepared_matrix.hpp); bias and y (N). On the calling thread; sizes are the
-/// caller's to check.
+/// [strip_columns] (see prepared_matrix.hpp); bias and y (N). On the calling thread. **Throws**
+/// tare::error on spans that do not fit; how much is behind `strips` is the caller's to know.
 inline void thin_row(std::span<const float> x, const float* strips, std::span<const float> bias,
                      std::span<float> y) {
+    detail::require_memory("thin_row", "x", x);
+    detail::require_size("thin_row", "bias", bias, static_cast<extent>(y.size()), "one per output");
+    detail::require_memory("thin_row", "y", y);
+    require(strips != nullptr || x.empty() || y.empty(), "thin_row: the strips have no memory");
+    detail::require_all_apart("thin_row", {{"y", y}}, {{"x", x}, {"bias", bias}});
     // Four strips are enough sums in flight to hide the latency of fma.
     constexpr int together = simd::lanes == 1 ? 1 : 4;
     constexpr extent columns = together * detail::strip_columns;
