@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include <tare/core/simd_int.hpp>
 #include <tare/kernels/elementwise.hpp>
 #include <tare/kernels/gather.hpp>
 #include <tare/kernels/k_means_assign.hpp>
@@ -77,6 +78,49 @@ std::span<float> fixed_values(extent count) {
     return std::span(values).first(static_cast<std::size_t>(count));
 }
 
+/// The dot products of pairs of 16-bit codes and the maxima that a search of 256 centroids of 8
+/// values makes, and nothing else: a limit that a neighbour on the same core lowers as it lowers
+/// the search, where the limit of multiply-adds stays, for those take few instructions.
+void dots_peak(extent blocks) {
+    namespace simd = tare::simd;
+    constexpr extent registers = 32 / static_cast<extent>(simd::word_lane_count);
+    constexpr extent pairs = 4, centroids = 256, side = 4;
+    static const tare::aligned_vector<std::int32_t> codes(centroids * pairs, 0x00100010);
+    static const tare::aligned_vector<std::int32_t> constants(centroids, 1 << 30);
+    simd::words x[pairs][registers];
+    for (auto& pair : x)
+        for (simd::words& v : pair)
+            v = simd::broadcast_word(codes.data());
+    for (extent b = 0; b < blocks; b += 32) {
+        simd::floats most[registers];
+        for (simd::floats& m : most)
+            m = simd::broadcast(0.0F);
+        for (extent k = 0; k < centroids; k += side) {
+            simd::words score[side][registers];
+#pragma GCC unroll 4
+            for (extent j = 0; j < side; ++j)
+                for (simd::words& s : score[j])
+                    s = simd::broadcast_word(constants.data() + k + j);
+#pragma GCC unroll 4
+            for (extent p = 0; p < pairs; ++p)
+#pragma GCC unroll 4
+                for (extent j = 0; j < side; ++j) {
+                    const simd::words code =
+                        simd::broadcast_word(codes.data() + (k + j) * pairs + p);
+                    for (extent r = 0; r < registers; ++r)
+                        score[j][r] = simd::dot_s16(score[j][r], x[p][r], code);
+                }
+            for (extent r = 0; r < registers; ++r) {
+                const auto at = [&](extent j) { return simd::part_as_floats(score[j][r], 0); };
+                most[r] = max(max(max(at(0), at(1)), max(at(2), at(3))), most[r]);
+            }
+        }
+        for (simd::floats& m : most)
+            benchmark::DoNotOptimize(m);
+        benchmark::ClobberMemory();
+    }
+}
+
 bool register_ours() {
     ours("softmax", softmax_sizes, 8, [](in_view x, out_view y) { kernels::softmax(x, y); });
     ours("log_softmax", softmax_sizes, 8,
@@ -130,6 +174,9 @@ bool register_ours() {
     // 256 centroids of 8 values: 4096 operations a block.
     add("k_means_256", "fma_peak", {{32768, 8}}, 33,
         [](in_view x, out_view) { bench::fma_peak(4096.0 * static_cast<double>(x.rows)); });
+    if constexpr (tare::simd::dot_is_fast)
+        add("k_means_256", "dots_peak", {{32768, 8}}, 33,
+            [](in_view x, out_view) { dots_peak(x.rows); });
     ours("k_means_256", {{32768, 8}}, 33, [](in_view x, out_view) {
         static std::vector<std::uint8_t> codes(32768);
         kernels::k_means_assign(x, {fixed_values(2048).data(), 256, 8}, std::span(codes));

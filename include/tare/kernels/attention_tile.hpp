@@ -113,7 +113,7 @@ template <band Shape, int Vectors>
                                             const float* x, extent ldx,
                                             simd::floats (&sum)[band_rows][Vectors]) {
     // Rows are unrolled by the pragma everywhere: a row number known only at run time
-    // would put the sums into memory. The keys of the two triangles are a loop with branches.
+    // would put the sums into memory; unrolled over keys as well, the triangles have no branches.
     constexpr int before = Shape == band::skewed ? band_rows - 1 : 0;
     constexpr int after = Shape == band::straight ? 0 : band_rows - 1;
     simd::floats row[Vectors];
@@ -127,7 +127,8 @@ template <band Shape, int Vectors>
             }
         return;
     }
-    for (extent k = 0; k < before; ++k) {
+#pragma GCC unroll 8
+    for (int k = 0; k < before; ++k) {
         load_registers(x + k * ldx, row);
 #pragma GCC unroll 16
         for (int i = 0; i < band_rows; ++i)
@@ -148,11 +149,14 @@ template <band Shape, int Vectors>
         for (int i = 0; i < bases; ++i)
             ++base[i];
     }
-    for (extent k = entries; k < entries + after; ++k) {
+    x += entries * ldx;
+    w += entries;
+#pragma GCC unroll 8
+    for (int k = 0; k < after; ++k) {
         load_registers(x + k * ldx, row);
 #pragma GCC unroll 16
         for (int i = 0; i < band_rows; ++i)
-            if (i > k - entries) add_scaled(w[i * step + k], row, sum[i]);
+            if (i > k) add_scaled(w[i * step + k], row, sum[i]);
     }
 }
 
