@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -29,6 +30,25 @@ inline std::vector<float> uniform_values(extent count, std::uint64_t seed, float
     std::vector<float> out(static_cast<std::size_t>(count));
     for (std::size_t i = 0; i < out.size(); ++i)
         out[i] = low + (high - low) * stream.uniform(i);
+    return out;
+}
+
+/// Zeros, ones, subnormals, the least and largest normal numbers, infinities and NaN, both signs of
+/// each, over and over; `first` says where in the list it begins.
+inline std::vector<float> special_values(extent count, std::size_t first = 0) {
+    using limits = std::numeric_limits<float>;
+    constexpr float kinds[] = {0.0F,
+                               1.0F,
+                               0x1p-149F,
+                               0x1.8p-130F,
+                               limits::min(),
+                               limits::max(),
+                               limits::infinity(),
+                               3.5F,
+                               limits::quiet_NaN()};
+    std::vector<float> out;
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(count); ++i)
+        out.push_back(std::copysign(kinds[i % 9], i % 2 == 0 ? 1.0F : -1.0F));
     return out;
 }
 

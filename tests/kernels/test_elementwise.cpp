@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
+
 #include <tare/kernels/elementwise.hpp>
 
 #include "kernel_test.hpp"
@@ -35,6 +37,46 @@ TEST_CASE("arithmetic of arrays is the plain arithmetic bit by bit") {
         // fma rounds once, product and sum twice: apart by the rounding of a product below 2.1.
         for (std::size_t i = 0; i < want.size(); ++i)
             CHECK(std::abs(in_place[i] - want[i]) <= 4 * 0x1p-23F);
+    }
+}
+
+TEST_CASE("subnormals, infinities and NaN add up as single floats do") {
+    // Bits but for those of a NaN, whose sign and payload the machine may choose.
+    const auto same = [](std::span<const float> a, std::span<const float> b) {
+        for (std::size_t i = 0; i < a.size(); ++i)
+            if (!(std::isnan(a[i]) && std::isnan(b[i])) && !same_bits({&a[i], 1}, {&b[i], 1}))
+                return false;
+        return true;
+    };
+    constexpr extent count = 18 * 19 + 1;
+    const auto a = special_values(count);
+    std::vector<float> b;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        b.push_back(special_values(1, i / 18 + i)[0]);
+    std::vector<float> y(a.size()), want(a.size());
+    const std::span<float> out(want);
+    kernels::add(a, b, y);
+    kernels::plain::add(a, b, out);
+    CHECK(same(y, want));
+    kernels::subtract(a, b, y);
+    kernels::plain::subtract(a, b, out);
+    CHECK(same(y, want));
+    kernels::multiply(a, b, y);
+    kernels::plain::multiply(a, b, out);
+    CHECK(same(y, want));
+    kernels::scale(a, 0.5F, y);
+    kernels::plain::scale(a, 0.5F, out);
+    CHECK(same(y, want));
+    // One column of a sum is spoilt by its own NaN alone.
+    std::vector<float> x(70 * 37, 0x1p-149F);
+    x[5 * 37 + 20] = std::numeric_limits<float>::quiet_NaN();
+    x[6 * 37 + 21] = std::numeric_limits<float>::infinity();
+    std::vector<float> sums(37);
+    kernels::column_sums({x.data(), 70, 37}, sums);
+    for (std::size_t c = 0; c < sums.size(); ++c) {
+        if (c == 20) CHECK(std::isnan(sums[c]));
+        if (c == 21) CHECK(sums[c] == std::numeric_limits<float>::infinity());
+        if (c < 20 || c > 21) CHECK(sums[c] == 70 * 0x1p-149F);
     }
 }
 

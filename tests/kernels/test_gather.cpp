@@ -42,6 +42,16 @@ TEST_CASE("gather copies rows, scatter adds them back in the order of the list")
     }
 }
 
+TEST_CASE("gather keeps every bit of subnormals, infinities and NaN") {
+    const auto table = special_values(13 * 37);
+    const auto indices = some_indices(50, 13);
+    std::vector<float> out(50 * 37 + 1);
+    kernels::gather_rows({table.data(), 13, 37}, indices, {out.data() + 1, 50, 37});
+    for (std::size_t i = 0; i < 50; ++i)
+        CHECK(same_bits(std::span(out).subspan(1 + 37 * i, 37),
+                        std::span(table).subspan(37 * static_cast<std::size_t>(indices[i]), 37)));
+}
+
 TEST_CASE("any number of threads gives the same sums") {
     const auto rows = uniform_values(3000 * 200, 102);
     const auto indices = some_indices(3000, 7);

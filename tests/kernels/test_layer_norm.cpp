@@ -173,6 +173,23 @@ TEST_CASE("any number of threads gives the same layer norm and gradients") {
     }));
 }
 
+TEST_CASE("an infinity spoils its row only, subnormal rows stay finite") {
+    for (const extent columns : {1, 16, 40, 257}) {
+        problem p(6, columns, 0.0F);
+        const auto at = static_cast<std::size_t>(columns);
+        p.x[3 * at] = std::numeric_limits<float>::infinity();
+        for (std::size_t c = 0; c < at; ++c)
+            p.x[4 * at + c] = c % 2 == 0 ? 0x1p-149F : -0x1p-140F;
+        std::vector<float> y(p.x.size());
+        kernels::layer_norm(p.in(), p.gamma, p.beta, eps, {y.data(), 6, columns});
+        for (std::size_t i = 0; i < y.size(); ++i)
+            CHECK(std::isfinite(y[i]) == (i / at != 3));
+        // Far below eps: what is left is beta, but for a part of 2^-120 or so.
+        for (std::size_t c = 0; c < at; ++c)
+            CHECK(y[4 * at + c] == p.beta[c]);
+    }
+}
+
 TEST_CASE("a NaN spoils its row only, and wrong shapes are errors") {
     problem p(6, 40, 0.0F);
     p.x[2 * 40 + 7] = std::numeric_limits<float>::quiet_NaN();

@@ -77,6 +77,22 @@ TEST_CASE("zeros of both signs are equal, and so are NaN of both signs") {
     }
 }
 
+TEST_CASE("special values are ordered too, in rows that begin anywhere and lie apart") {
+    for (const extent columns : {18, 63, 64, 65, 1000, 3001}) {
+        const auto x = special_values(columns);
+        check_against_sort(x, 1, columns, 9);
+        check_against_sort(x, 1, columns, columns);
+        const auto memory = uniform_values(3 * (columns + 5) + 1, 95);
+        const matrix_view<const float> apart(memory.data() + 1, 3, columns, columns + 5);
+        std::vector<std::int32_t> indices(30), want(30);
+        kernels::top_k(apart, {}, {indices.data(), 3, 10});
+        kernels::plain::top_k(apart, {}, matrix_view<std::int32_t>(want.data(), 3, 10));
+        CHECK(indices == want);
+    }
+    std::vector<std::int32_t> none;
+    CHECK_NOTHROW(kernels::top_k({nullptr, 0, 5}, {}, {none.data(), 0, 3}));
+}
+
 TEST_CASE("any number of threads gives the same positions, and values may be left out") {
     const auto x = uniform_values(40 * 10'007, 93);
     CHECK(same_for_any_threads([&] {

@@ -23,6 +23,15 @@ TEST_CASE("transpose moves every element to its place and touches no other") {
     }
 }
 
+TEST_CASE("transposing keeps every bit of subnormals, infinities and NaN") {
+    const auto x = special_values(37 * 53);
+    std::vector<float> y(x.size()), back(x.size());
+    kernels::transpose({x.data(), 37, 53}, {y.data(), 53, 37});
+    kernels::transpose({y.data(), 53, 37}, {back.data(), 37, 53});
+    CHECK(same_bits(back, x));
+    CHECK(same_bits({&y[1], 1}, {&x[53], 1}));
+}
+
 TEST_CASE("any number of threads transposes alike") {
     const auto x = uniform_values(700 * 500, 122);
     CHECK(same_for_any_threads([&] {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
+
 #include <tare/kernels/weighted_layer_norm.hpp>
 #include <tare/kernels/weighted_layer_norm_backward.hpp>
 
@@ -167,6 +169,21 @@ TEST_CASE("a constant row has finite gradients") {
     std::fill(p.x.begin(), p.x.end(), 2.0F);
     for (const float v : run_fast(p, true, 0))
         CHECK(std::isfinite(v));
+}
+
+TEST_CASE("a NaN or an infinity spoils its row only, subnormal rows stay finite") {
+    problem p(5, 40);
+    p.x[40] = std::numeric_limits<float>::quiet_NaN();
+    p.x[2 * 40 + 39] = -std::numeric_limits<float>::infinity();
+    std::fill_n(p.x.begin() + 3 * 40, 40, 0x1p-149F);
+    for (const bool weighted : {false, true}) {
+        std::vector<float> y(p.x.size());
+        kernels::weighted_layer_norm(
+            {p.x.data(), 5, 40}, weighted ? std::span<const float>(p.weight) : std::span<float>(),
+            0, p.gamma, p.beta, eps, {y.data(), 5, 40});
+        for (std::size_t i = 0; i < y.size(); ++i)
+            CHECK(std::isnan(y[i]) == (i / 40 == 1 || i / 40 == 2));
+    }
 }
 
 TEST_CASE("any number of threads gives the same bits") {
