@@ -63,7 +63,8 @@ struct logit_cuts {
 /// statistics (N) or empty: maximum and sum of exponentials of each row, for a gradient.
 /// **NaN** a row with a NaN or +inf, or of -inf only, gives NaN.
 /// **Accuracy** the logits' own error (see matmul), and 2^-24 (2 |out| + (C + E) / 2048 + 46).
-/// **Throws** tare::error on shapes that do not fit, a target outside, and overlap with out.
+/// **Throws** tare::error on shapes that do not fit, bad views, a target outside, and where an
+/// output overlaps anything else.
 template <strip_source Matrix>
 void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<const float> bias,
                         matrix_view<const float> more, std::span<const std::int32_t> targets,
@@ -75,17 +76,30 @@ void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<c
     detail::require_size(name, "bias", bias, w.columns(), "one for each column of logits");
     detail::require_size(name, "targets", targets, x.rows, "one for each row of x");
     detail::require_size(name, "out", out, x.rows, "one for each row of x");
+    if (more.data != nullptr) detail::require_view(name, "more", more);
     require(more.data == nullptr || more.rows == x.rows, name, ": more is (", more.rows, ',',
             more.columns, "), x has ", x.rows, " rows; they must be equal");
     const extent extra = more.data == nullptr ? 0 : more.columns;
     for (const std::int32_t t : targets)
         require(t >= 0 && t < w.columns() + extra, name, ": target ", t, " of ",
                 w.columns() + extra, " columns");
-    detail::require_apart(name, "x", x, "out", out);
+    const auto require_outside = [&](std::string_view what, std::span<float> v) {
+        detail::require_apart(name, "x", x, what, v);
+        detail::require_apart(name, "bias", bias, what, v);
+        detail::require_apart(name, "targets", targets, what, v);
+        if (more.data != nullptr) detail::require_apart(name, "more", more, what, v);
+    };
+    require_outside("out", out);
     const bool keeps = !statistics.maximum.empty() || !statistics.sum.empty();
     if (keeps) {
         detail::require_size(name, "statistics.maximum", statistics.maximum, x.rows, "one per row");
         detail::require_size(name, "statistics.sum", statistics.sum, x.rows, "one per row");
+        require_outside("statistics.maximum", statistics.maximum);
+        require_outside("statistics.sum", statistics.sum);
+        detail::require_apart(name, "out", out, "statistics.maximum", statistics.maximum);
+        detail::require_apart(name, "out", out, "statistics.sum", statistics.sum);
+        detail::require_apart(name, "statistics.maximum", statistics.maximum, "statistics.sum",
+                              statistics.sum);
     }
 
     const detail::logit_cuts cuts(x.rows, w.depth(), w.columns());

@@ -147,7 +147,8 @@ struct thin_losses {
 /// without further columns.
 /// **Shapes** x (N, K), K <= thin_depth; w the W, K to C, in strips; bias (C); targets, statistics,
 /// d_out (N). **NaN** goes through. **Accuracy** dz as pick_log_softmax_backward; each sum as long
-/// as its number of terms. **Throws** tare::error on shapes that do not fit, a target outside.
+/// as its number of terms. **Throws** tare::error on shapes that do not fit, a target outside, and
+/// where an output overlaps anything else.
 inline void thin_log_softmax_backward(matrix_view<const float> x, const prepared_matrix& w,
                                       std::span<const float> bias,
                                       std::span<const std::int32_t> targets,
@@ -170,7 +171,20 @@ inline void thin_log_softmax_backward(matrix_view<const float> x, const prepared
             out.dw.rows, ',', out.dw.columns, "); it needs a row of ", w.depth(),
             " for each of the ", w.columns(), " columns of logits");
     detail::require_size(name, "db", out.db, w.columns(), "one for each column of logits");
-    detail::require_apart(name, "x", x, "dx", out.dx);
+    const auto require_outside = [&](std::string_view what, auto v) {
+        detail::require_apart(name, "x", x, what, v);
+        detail::require_apart(name, "bias", bias, what, v);
+        detail::require_apart(name, "targets", targets, what, v);
+        detail::require_apart(name, "statistics.maximum", statistics.maximum, what, v);
+        detail::require_apart(name, "statistics.sum", statistics.sum, what, v);
+        detail::require_apart(name, "d_out", d_out, what, v);
+    };
+    require_outside("dx", out.dx);
+    require_outside("dw", out.dw);
+    require_outside("db", out.db);
+    detail::require_apart(name, "dx", out.dx, "dw", out.dw);
+    detail::require_apart(name, "dx", out.dx, "db", out.db);
+    detail::require_apart(name, "dw", out.dw, "db", out.db);
     for (const std::int32_t t : targets)
         require(t >= 0 && t < w.columns(), name, ": target ", t, " of ", w.columns(), " columns");
 
