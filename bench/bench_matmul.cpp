@@ -6,7 +6,8 @@
 //   matmul_linear    the same from W as it lies
 //   matmul_input     dx (M,K) = dy (M,N) W (N,K);  matmul_weight  dW (N,K) += dy^T (N,M) x (M,K)
 //
-// `fma_peak` does the same number of operations from registers, `read_peak` reads the weights.
+// `fma_peak` does the same number of operations from registers, `tile_peak` with the loads of a
+// tile as well, `read_peak` reads the weights.
 #include <memory>
 
 #include <tare/kernels/prepared_matrix.hpp>
@@ -133,6 +134,8 @@ void add_prepared(extent k, extent n, extent m, int threads) {
     } else if (k >= 64) {
         bench::add("matmul_prepared", "fma_peak", size, threads, ops, bytes,
                    [=] { return [=] { bench::fma_peak(ops); }; });
+        bench::add("matmul_prepared", "tile_peak", size, threads, ops, bytes,
+                   [=] { return [=] { bench::tile_peak(ops); }; });
     } else {
         bench::add("matmul_prepared", "write_peak", size, threads, ops, bytes, [=] {
             auto p = std::make_shared<product>(m, n, k, how);

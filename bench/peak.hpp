@@ -39,6 +39,54 @@ inline void fma_peak(double ops) {
     tare::parallel_for(threads, 1, rounds * chains * 2, body);  // a fma: 0.2 ns
 }
 
+/// What bounds a product on a core whose other thread is busy: as many fma as `ops` ask for with
+/// the loads of a register tile (6 x 64 with AVX-512, else 6 x 16) from a few KiB in the first
+/// cache, and nothing else. fma_peak loads nothing, so a neighbour who loads takes nothing from it.
+inline void tile_peak(double ops) {
+    constexpr int rows = 6;
+    constexpr int across = tare::simd::lanes == 16 ? 4 : 2;
+    constexpr auto lanes = static_cast<tare::extent>(tare::simd::lanes);
+    constexpr tare::extent steps = 32;
+    constexpr double ops_per_step = 2.0 * rows * across * static_cast<double>(lanes);
+    const tare::extent threads = tare::threads();
+    const auto rounds =
+        static_cast<tare::extent>(ops / ops_per_step / static_cast<double>(steps * threads)) + 1;
+    const tare::aligned_vector<float> from(
+        static_cast<std::size_t>(steps * (across * lanes + rows)), 0.5F);
+    const auto body = [&](tare::extent begin, tare::extent end) {
+        for (tare::extent i = begin; i < end; ++i) {
+            tare::simd::floats sum[rows][across];
+#pragma GCC unroll 24
+            for (int s = 0; s < rows * across; ++s)
+                sum[s / across][s % across] = tare::simd::broadcast(0.0F);
+            for (tare::extent r = 0; r < rounds; ++r) {
+                const float* right = from.data();
+                const float* left = from.data() + steps * across * lanes;
+#pragma GCC unroll 4
+                for (tare::extent k = 0; k < steps; ++k, right += across * lanes, left += rows) {
+                    tare::simd::floats b[across];
+#pragma GCC unroll 4
+                    for (int j = 0; j < across; ++j)
+                        b[j] = tare::simd::load(right + j * lanes);
+#pragma GCC unroll 6
+                    for (int m = 0; m < rows; ++m) {
+                        const tare::simd::floats a =
+                            tare::simd::in_order(tare::simd::broadcast(left[m]));
+#pragma GCC unroll 4
+                        for (int j = 0; j < across; ++j)
+                            sum[m][j] = tare::simd::fma(a, b[j], sum[m][j]);
+                    }
+                }
+            }
+            tare::simd::floats all = sum[0][0];
+            for (int s = 1; s < rows * across; ++s)
+                all = all + sum[s / across][s % across];
+            benchmark::DoNotOptimize(tare::simd::reduce_add(all));
+        }
+    };
+    tare::parallel_for(threads, 1, rounds * steps * rows * across * 2, body);
+}
+
 /// Reads `count` floats from `from`.
 inline void read_peak(const float* from, tare::extent count) {
     constexpr tare::extent step = 8 * static_cast<tare::extent>(tare::simd::lanes);

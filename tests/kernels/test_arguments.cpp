@@ -248,6 +248,7 @@ TEST_CASE("picking a logarithm checks its blocks, targets and outputs") {
     fails(blocks, std::vector<std::int32_t>{0, 1}, out, saved);
     fails(blocks, targets, out, {std::span(maximum).first(2), sum});
     fails(blocks, targets, out, {out, sum});
+    fails(blocks, targets, out, {sum, sum});
     const matrix_view<const float> uneven[] = {{z.data(), 3, 2}, {z.data() + 6, 2, 2}};
     fails(uneven, targets, out, saved);
     const matrix_view<const float> nowhere[] = {{z.data(), 3, 2}, {nullptr, 3, 2}};

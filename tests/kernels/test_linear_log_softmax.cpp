@@ -119,6 +119,27 @@ TEST_CASE("a loss without logits passes on what is no number, and refuses what d
     CHECK_THROWS_AS(c.fast(), error);
 }
 
+TEST_CASE("a loss without logits writes nowhere that it reads") {
+    layer_case c(3, 40, 4, 2);
+    const kernels::prepared_matrix packed({c.w.data(), 40, 4}, true);
+    std::vector<float> out(9);
+    const auto at = [&](std::size_t i) { return std::span(out).subspan(i, 3); };
+    const auto run = [&](std::span<float> to, kernels::softmax_statistics<float> keep,
+                         matrix_view<const float> more) {
+        kernels::linear_log_softmax({c.x.data(), 3, 4}, packed, c.bias, more, c.targets, to, keep);
+    };
+    const matrix_view<const float> more = c.more_view();
+    CHECK_NOTHROW(run(at(0), {at(3), at(6)}, more));
+    CHECK_THROWS_AS(run(at(0), {at(2), at(6)}, more), error);
+    CHECK_THROWS_AS(run(at(0), {at(3), at(1)}, more), error);
+    CHECK_THROWS_AS(run(at(0), {at(3), at(4)}, more), error);
+    CHECK_THROWS_AS(run(std::span(c.x).first(3), {}, more), error);
+    CHECK_THROWS_AS(run(std::span(c.bias).first(3), {}, more), error);
+    CHECK_THROWS_AS(run(at(0), {std::span(c.bias).first(3), at(3)}, more), error);
+    CHECK_THROWS_AS(run(at(0), {}, {out.data() + 2, 3, 2}), error);
+    CHECK_THROWS_AS(run(at(0), {}, {more.data, 3, 2, 1}), error);
+}
+
 TEST_CASE("blocks of logits give the loss and gradient of one row") {
     for (const extent n : awkward_sizes) {
         if (n == 0) continue;
@@ -287,6 +308,9 @@ TEST_CASE("gradients of thin layers check what they are given") {
     CHECK_THROWS_AS(run({to.dx, to.dw, c.bias}, d), error);
     CHECK_THROWS_AS(run({to.dx, to.dw, std::span(dw).first(40)}, d), error);
     CHECK_THROWS_AS(run({to.dx, to.dw, db}, std::span(db).first(3)), error);
+    CHECK_THROWS_AS(run({{dw.data(), 3, 4}, to.dw, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, to.dw, std::span(dw).last(40)}, d), error);
+    CHECK_THROWS_AS(run({to.dx, {dw.data(), 40, 4}, to.db}, std::span(dw).last(3)), error);
     c.targets[1] = 40;
     CHECK_THROWS_AS(run(to, d), error);
     const kernels::prepared_matrix deep({c.w.data(), 9, 17}, true);

@@ -246,6 +246,10 @@ TEST_CASE("misuse is refused with a message that helps") {
     CHECK(text([&] {
               tk::matmul(a, {p, 256, 8}, {out, 4, 8}, {}, tk::apply_relu() | tk::add_bias(bias));
           }).find("the bias has 7 values") != std::string::npos);
+    const std::span<const float> nowhere(static_cast<const float*>(nullptr), 8);
+    CHECK(text([&] {
+              tk::matmul(a, {p, 256, 8}, {out, 4, 8}, {}, tk::add_bias(nowhere));
+          }).find("the bias is (1,8) but its pointer is null") != std::string::npos);
     CHECK(text([&] {
               tk::matmul(a, {p, 256, 8}, {out, 4, 8}, {}, tk::add_residual({out, 4, 8}));
           }).find("accumulate") != std::string::npos);

@@ -172,4 +172,7 @@ TEST_CASE("packed products refuse what does not fit") {
     CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(),
                                             {std::span<const float>(f.memory.data(), 6), 1.0F}),
                     tare::error);
+    const std::span<const float> nowhere(static_cast<const float*>(nullptr), 6);
+    CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(), {nowhere, 1.0F}),
+                    tare::error);
 }

@@ -295,4 +295,12 @@ TEST_CASE("memory that is not there, too much of it, and memory written while re
     CHECK_THROWS_AS(signed_columns(digits, 0, w, scales, 1, std::span<float>(y).first(1),
                                    tare::kernels::no_epilogue{}),
                     error);
+    const std::span<float> nowhere(static_cast<float*>(nullptr), 2);
+    for (const std::span<float> to : {nowhere, std::span<float>(scales)})
+        CHECK_THROWS_AS(signed_columns(digits, 0, w, scales, 0, to, tare::kernels::no_epilogue{}),
+                        error);
+    CHECK_THROWS_AS(
+        signed_columns(digits, 0, w, nowhere, 0, std::span<float>(y), tare::kernels::no_epilogue{}),
+        error);
+    CHECK_THROWS_AS(signed_product(digits, w, nowhere, matrix_view<float>(y.data(), 1, 2)), error);
 }

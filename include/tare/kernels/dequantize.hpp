@@ -44,8 +44,9 @@ void check_dequantize(std::string_view function, const dequantize& scales, matri
     require(static_cast<extent>(scales.rows.size()) == y.columns, function, ": there are ",
             scales.rows.size(), " row scales, but y is (", y.rows, ',', y.columns,
             "); pass one for each output");
-    require(!overlap(y, matrix_view<const float>(scales.rows.data(), 1, y.columns)), function,
-            ": y overlaps the row scales; give y memory of its own");
+    const matrix_view<const float> rows(scales.rows.data(), 1, y.columns);
+    check_view(function, "the row scales", rows);
+    require_apart(function, "the row scales", rows, "y", y);
 }
 
 /// Writes sums as 32-bit integers.

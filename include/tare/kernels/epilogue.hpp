@@ -83,7 +83,9 @@ class add_bias {
         require(static_cast<extent>(bias_.size()) == c.columns, function, ": the bias has ",
                 bias_.size(), " values, but c is (", c.rows, ',', c.columns,
                 "); it needs one for each column");
-        require(!detail::overlap(c, matrix_view<const float>(bias_.data(), 1, c.columns)), function,
+        const matrix_view<const float> bias(bias_.data(), 1, c.columns);
+        detail::check_view(function, "the bias", bias);
+        require(!detail::overlap(c, bias), function,
                 ": c overlaps the bias; give c memory of its own");
     }
 

@@ -63,7 +63,8 @@ struct logit_cuts {
 /// statistics (N) or empty: maximum and sum of exponentials of each row, for a gradient.
 /// **NaN** a row with a NaN or +inf, or of -inf only, gives NaN.
 /// **Accuracy** the logits' own error (see matmul), and 2^-24 (2 |out| + (C + E) / 2048 + 46).
-/// **Throws** tare::error on shapes that do not fit, a target outside, and overlap with out.
+/// **Throws** tare::error on shapes that do not fit, bad views, a target outside, and where an
+/// output overlaps anything else.
 template <strip_source Matrix>
 void linear_log_softmax(matrix_view<const float> x, const Matrix& w, std::span<const float> bias,
                         matrix_view<const float> more, std::span<const std::int32_t> targets,

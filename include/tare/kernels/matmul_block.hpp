@@ -12,6 +12,8 @@
 // K is never split between threads, and slabs depend on K alone: any number of threads gives the
 // same bits.
 
+#include <utility>
+
 #include <tare/core/aligned.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/kernels/matmul_pack.hpp>
@@ -19,7 +21,7 @@
 namespace tare::kernels::detail {
 
 inline constexpr extent slab_depth = 1024;
-inline constexpr extent block_floats = 128 * 1024;   ///< A of one block: 512 KiB
+inline constexpr extent block_floats = 160 * 1024;   ///< A of one block: 640 KiB
 inline constexpr extent near_floats = 32 * 1024;     ///< packed B used at once: 128 KiB
 inline constexpr extent group_floats = 1024 * 1024;  ///< packed B used by block after block: 4 MiB
 /// Multiply-adds in one unit of work of parallel_for (0.1 ns).
@@ -147,10 +149,11 @@ void multiply_cell(cell where, extent depth, stored_left a, const Right& b, matr
     }
 }
 
-/// Deals C out to the threads, a grid of cells chosen so that the threads are through together;
-/// `body(cell)` computes one. With `spare`, several cells a thread where each is still long: a
-/// thread that comes late or shares its core then holds up the others less. Cells cost nothing if B
-/// is packed beforehand, else B is packed once for each cell down, so cuts across are preferred.
+/// Deals C out to the threads, a grid of cells chosen so that the threads are through together and,
+/// among such grids, so that they read least: A once for each cell across, B once for each cell
+/// down. `body(cell)` computes one. With `spare`, several cells a thread where each is still long:
+/// a thread that comes late or shares its core then holds up the others less. That needs a B packed
+/// beforehand; another is packed once for each cell down, and packing costs several readings.
 template <class Body>
 void for_each_cell(matmul_sizes size, bool spare, const Body& body) {
     // Strips that one tile takes together stay together.
@@ -164,13 +167,15 @@ void for_each_cell(matmul_sizes size, bool spare, const Body& body) {
         spare && team > 1 ? std::clamp(2 * work / region_min_work, team, 4 * team) : team;
     extent across = 1;  // cells along a row of C
     extent down = 1;
-    extent least = tiles * pieces;
+    const extent b_readings = spare ? 1 : 8;
+    std::pair<extent, extent> least{tiles * pieces, 0};
     for (extent x = most; x >= 1; --x) {
         const extent y = most / x;
         const extent rounds = (x * y + team - 1) / team;
         const extent longest = rounds * ((pieces + x - 1) / x) * ((tiles + y - 1) / y);
-        if (longest < least) {
-            least = longest;
+        const std::pair cost{longest, x * size.m + y * b_readings * size.n};
+        if (cost < least) {
+            least = cost;
             across = x;
             down = y;
         }

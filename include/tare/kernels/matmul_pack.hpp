@@ -3,7 +3,7 @@
 // Copies of operands in the order in which the tiles read them.
 //   B: strips [strip][k][strip_columns], zeros behind the last column, so that a tile loads whole
 //      registers from one contiguous stream;
-//   A: panels [tile][k][row of the tile], for an A stored transposed, whose rows lie a page apart.
+//   A: panels [two tiles][k][row], for an A stored transposed, whose rows lie a page apart.
 
 #include <tare/core/simd_transpose.hpp>
 #include <tare/kernels/matmul_tile.hpp>
@@ -62,8 +62,8 @@ inline void pack_strips(right_operand b, extent k0, extent depth, extent first, 
     }
 }
 
-/// Packs rows [row, row + rows) of A^T, stored as `a` (K,M), over [k0, k0 + depth) into panels, one
-/// for each tile of row_tiles(rows, depth).
+/// Packs rows [row, row + rows) of A^T, stored as `a` (K,M), over [k0, k0 + depth) into the panels
+/// of row_tiles(rows, depth).
 inline void pack_panels(matrix_view<const float> a, extent row, extent rows, extent k0,
                         extent depth, float* to) {
     const row_tiles tiles(rows, depth);
@@ -72,15 +72,15 @@ inline void pack_panels(matrix_view<const float> a, extent row, extent rows, ext
     constexpr extent rows_at_once = 16;
     for (extent first = 0; first < depth; first += rows_at_once) {
         const extent last = std::min(first + rows_at_once, depth);
-        for (extent tile = 0; tile < tiles.count; ++tile) {
-            const extent begin = tiles.begin(tile);
-            const extent width = tiles.begin(tile + 1) - begin;
+        for (extent i = 0; i < tiles.panels(); ++i) {
+            const extent begin = tiles.panel_begin(i);
+            const extent width = tiles.panel_begin(i + 1) - begin;
             float* panel = to + begin * depth;
             for (extent k = first; k < last; ++k) {
                 const float* from = &a(k0 + k, row + begin);
-                for (extent i = 0; i < width; i += lane_count) {
-                    const auto count = static_cast<std::size_t>(std::min(width - i, lane_count));
-                    simd::store_partial(panel + k * width + i, simd::load_partial(from + i, count),
+                for (extent j = 0; j < width; j += lane_count) {
+                    const auto count = static_cast<std::size_t>(std::min(width - j, lane_count));
+                    simd::store_partial(panel + k * width + j, simd::load_partial(from + j, count),
                                         count);
                 }
             }

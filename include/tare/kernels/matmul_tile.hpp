@@ -37,13 +37,8 @@ struct left_operand {
     const float* data;
     extent row_step;
     extent depth_step;
-    /// Packed: the tile that starts at row r holds its rows as [k][row] from data + r * depth on.
+    /// Packed into the panels of row_tiles.
     bool panels = false;
-
-    [[nodiscard]] left_operand tile(extent row, extent rows, extent depth) const {
-        if (panels) return {data + row * depth, 1, rows};
-        return {data + row * row_step, row_step, depth_step};
-    }
 };
 
 /// B as the tile reads it: element (k, 32 s + j) is data[s * strip_step + k * depth_step + j].
@@ -73,12 +68,13 @@ template <int Rows, int Strips>
 [[gnu::noinline]] void multiply_tile(extent depth, const left_operand& a, const strip_operand& b,
                                      const tile_target& c) {
     constexpr int vectors = strip_vectors;
-    // A pointer for every third row: x86 addresses base, base + step and base + 2 step.
-    constexpr int bases = (Rows + 2) / 3;
+    // A pointer for every second row: x86 addresses base and base + step, and GCC 12 spends an
+    // addition on base + 2 step in each step of k, more than the further pointers cost.
+    constexpr int bases = (Rows + 1) / 2;
     const float* row[bases];
-#pragma GCC unroll 4
+#pragma GCC unroll 6
     for (int i = 0; i < bases; ++i)
-        row[i] = a.data + 3 * i * a.row_step;
+        row[i] = a.data + 2 * i * a.row_step;
     const float* strip = b.data;
     simd::floats sum[Rows][Strips * vectors];
 #pragma GCC unroll 12
@@ -106,7 +102,7 @@ template <int Rows, int Strips>
             right[j] = simd::load(strip + j / vectors * b.strip_step + j % vectors * lane_count);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
-            simd::floats left = simd::broadcast(row[i / 3][i % 3 * a.row_step]);
+            simd::floats left = simd::broadcast(row[i / 2][i % 2 * a.row_step]);
             if constexpr (Strips == 2) {
                 // In this order, with the requests dealt out among the rows: beside another thread
                 // on the same core that takes a twentieth less than the order GCC 12 chooses.
@@ -118,7 +114,7 @@ template <int Rows, int Strips>
             for (int j = 0; j < Strips * vectors; ++j)
                 sum[i][j] = simd::fma(left, right[j], sum[i][j]);
         }
-#pragma GCC unroll 4
+#pragma GCC unroll 6
         for (int i = 0; i < bases; ++i)
             row[i] += a.depth_step;
         strip += b.depth_step;
@@ -143,7 +139,7 @@ template <int Rows, int Strips>
         ask_for_output(i);
         step();
     }
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (extent k = head; k < depth; ++k)
         step();
     if (c.columns >= Strips * strip_columns) {
@@ -214,6 +210,22 @@ struct row_tiles {
           least(rows / count),
           larger(rows % count) {}
     [[nodiscard]] extent begin(extent tile) const { return tile * least + std::min(tile, larger); }
+
+    /// Where an A stored transposed is packed, two neighbouring tiles share a panel: the one that
+    /// starts at row r lies as [k][row] from r * depth on. With AVX-512 that fills most of a
+    /// register; panels of six rows took 390 to 570 us where these take 200.
+    [[nodiscard]] extent panels() const { return (count + 1) / 2; }
+    [[nodiscard]] extent panel_begin(extent panel) const {
+        return begin(std::min(2 * panel, count));
+    }
+
+    /// Rows of A as `tile` reads them.
+    [[nodiscard]] left_operand rows_of(const left_operand& a, extent tile, extent depth) const {
+        const extent row = begin(tile);
+        if (!a.panels) return {a.data + row * a.row_step, a.row_step, a.depth_step};
+        const extent first = panel_begin(tile / 2);
+        return {a.data + first * depth + (row - first), 1, panel_begin(tile / 2 + 1) - first};
+    }
 };
 
 /// One block: `rows` rows times `strips` strips over one slab of k.
@@ -235,7 +247,7 @@ void multiply_block(block_sizes size, left_operand a, strip_operand b, tile_targ
         const extent column = strip * strip_columns;
         const extent columns = std::min(c.columns - column, strips * strip_columns);
         functions[static_cast<std::size_t>(rows - 1)](
-            size.depth, a.tile(first, rows, size.depth), b.at(strip),
+            size.depth, tiles.rows_of(a, tile, size.depth), b.at(strip),
             {c.data + first * c.stride + column, c.stride, columns, c.accumulate});
         tile_done(first, column, rows, columns);
     };

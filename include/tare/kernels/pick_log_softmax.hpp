@@ -136,6 +136,8 @@ inline void pick_log_softmax(logit_blocks<float> blocks, std::span<const std::in
     detail::require_size(name, "out", out, rows, "one per row");
     detail::require_apart(name, "statistics.maximum", statistics.maximum, "out", out);
     detail::require_apart(name, "statistics.sum", statistics.sum, "out", out);
+    detail::require_apart(name, "statistics.maximum", statistics.maximum, "statistics.sum",
+                          statistics.sum);
     for (const matrix_view<const float>& block : blocks) {
         detail::require_apart(name, "a block", block, "out", out);
         detail::require_apart(name, "a block", block, "statistics.maximum", statistics.maximum);

@@ -176,7 +176,8 @@ void signed_product(const signed_digits& x, const signed_weights& w, std::span<c
 
 /// The outputs [first, first + y.size()) of one row of x alone; `first` is a multiple of 64.
 /// Otherwise as signed_product, on the calling thread; `finish` sees outputs by their columns.
-/// **Throws** tare::error on sizes that do not fit and on rows or columns that are not there.
+/// **Throws** tare::error on sizes that do not fit, on rows or columns that are not there, on null
+/// and overlap.
 template <epilogue Finish>
 void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
                     std::span<const float> rows, extent first, std::span<float> y,
@@ -190,6 +191,11 @@ void signed_columns(const signed_digits& x, extent row, const signed_weights& w,
             ',', x.inputs(), ") with weights (", w.outputs(), ',', w.inputs(), ") and ",
             rows.size(), " steps; the outputs begin at a multiple of ", tile_outputs,
             ", and each has a step");
+    const matrix_view<float> to(y.data(), 1, static_cast<extent>(y.size()));
+    check_view("signed_columns", "y", to);
+    check_view("signed_columns", "the steps",
+               matrix_view<const float>(rows.data(), 1, w.outputs()));
+    require_apart("signed_columns", "the steps", rows, "y", to);
     signed_row(w, x, row, first / tile_outputs, (last + tile_outputs - 1) / tile_outputs,
                store_signed<Finish>{rows.data(), simd::broadcast(x.unit(row)), y.data(), first,
                                     last, row, finish});

@@ -147,7 +147,8 @@ struct thin_losses {
 /// without further columns.
 /// **Shapes** x (N, K), K <= thin_depth; w the W, K to C, in strips; bias (C); targets, statistics,
 /// d_out (N). **NaN** goes through. **Accuracy** dz as pick_log_softmax_backward; each sum as long
-/// as its number of terms. **Throws** tare::error on shapes that do not fit, a target outside.
+/// as its number of terms. **Throws** tare::error on shapes that do not fit, a target outside, and
+/// where an output overlaps anything else.
 inline void thin_log_softmax_backward(matrix_view<const float> x, const prepared_matrix& w,
                                       std::span<const float> bias,
                                       std::span<const std::int32_t> targets,
