@@ -10,6 +10,7 @@
 // takes eight bits from any place of a lane. Seven and three operations on 64 codes, where PEXT and
 // PDEP with their shifts take about forty. The layout is that of <tare/lossless/bit_pack.hpp>.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -107,6 +108,50 @@ template <int Width, class Code>
                                                        : 0x0000000100000001;
     constexpr auto beyond = static_cast<long long>(~(low_mask(Width) * ones));
     return _mm512_test_epi64_mask(most, _mm512_set1_epi64(beyond)) == 0;
+}
+
+/// What pack_registers_64 has as constants, for a width that is known at run time only.
+struct packing_row {
+    alignas(64) std::uint16_t down_16[32];
+    alignas(64) std::uint8_t joined[64];
+    std::uint64_t stays[3];  // in 16, 32 and 64 bits
+    std::uint64_t down_64;
+    std::uint32_t down_32;
+};
+
+/// Rows for 1 to 8 bits.
+inline constexpr auto packing_rows = [] {
+    std::array<packing_row, 9> rows{};
+    for (int width = 1; width <= 8; ++width) {
+        packing_row& row = rows[static_cast<std::size_t>(width)];
+        for (std::uint16_t& down : row.down_16)
+            down = static_cast<std::uint16_t>(8 - width);
+        row.down_32 = static_cast<std::uint32_t>(2 * (8 - width));
+        row.down_64 = static_cast<std::uint64_t>(4 * (8 - width));
+        row.stays[0] = low_mask(width) * 0x0001000100010001;
+        row.stays[1] = low_mask(2 * width) * 0x0000000100000001;
+        row.stays[2] = low_mask(4 * width);
+        for (int j = 0; j < 8 * width; ++j)
+            row.joined[j] = static_cast<std::uint8_t>(8 * (j / width) + j % width);
+    }
+    return rows;
+}();
+
+/// 64 codes of `bits` (1 to 8) bits, without others set, packed into the low 8 `bits` bytes; what
+/// lies above them is undefined.
+[[nodiscard]] inline __m512i packed_64(__m512i codes, int bits) noexcept {
+    const packing_row& row = packing_rows[static_cast<std::size_t>(bits)];
+    const auto meet = [](__m512i lanes, std::uint64_t stays, __m512i moved) {
+        const __m512i mask = _mm512_set1_epi64(static_cast<long long>(stays));
+        return _mm512_ternarylogic_epi64(mask, lanes, moved, 0xCA);
+    };
+    __m512i v = codes;
+    v = meet(v, row.stays[0], _mm512_srlv_epi16(v, _mm512_load_si512(row.down_16)));
+    v = meet(v, row.stays[1],
+             _mm512_srlv_epi32(v, _mm512_set1_epi32(static_cast<int>(row.down_32))));
+    v = meet(v, row.stays[2],
+             _mm512_srlv_epi64(v, _mm512_set1_epi64(static_cast<long long>(row.down_64))));
+    return _mm512_permutexvar_epi8(_mm512_load_si512(row.joined), v);
 }
 
 /// Unpacks 8 Width bytes into 64 codes.

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 
@@ -59,7 +60,7 @@ class nnw_bdi_byte_encoder {
         bit_writer out = to;  // in registers: a store of bytes may alias every member
         for (std::size_t c = 0; c < chunks; ++c) {
             if (chunks_[c].fits) {
-                append(chunks_[c], part(values, c).size(), out, cost);
+                append(chunks_[c], out, cost);
                 continue;
             }
             to = out;
@@ -82,16 +83,16 @@ class nnw_bdi_byte_encoder {
         bdi_cover cover;
         bdi_row<std::uint8_t> base[bdi_sources] = {};  // which element; 64 if none
         std::uint64_t stored = 0;                      // elements with a delta
+        std::size_t count = 0;                         // elements
         std::uint32_t origin = 0;
         bool fits = false;
         std::size_t config = 0;
         // What is written.
-        std::uint64_t front = 0;  // used immediates, number of bases, bases
-        int front_bits = 0;
+        std::uint64_t head[3] = {};  // all up to the lowest plane of selectors
+        int head_bits = 0;
         int base_bits = 0;
         int delta_bits = 0;
         std::uint64_t sources = 0;
-        std::uint64_t plane = 0;  // bit 0 of each stored element's source
     };
 
     // Fills p.bytes and p.stored; false if the stored elements span 256 or more.
@@ -102,6 +103,7 @@ class nnw_bdi_byte_encoder {
             std::fill(std::ranges::copy(chunk, padded).out, padded + mask_block, chunk[0]);
             from = padded;
         }
+        p.count = chunk.size();
         p.stored = low_mask(static_cast<int>(chunk.size()));
         const bool inside = narrow_64(from, options_.init_shift, families_.origin, p.bytes);
         if (!inside && !load_elsewhere(from, p)) return false;
@@ -215,31 +217,45 @@ class nnw_bdi_byte_encoder {
             values |= ((byte + p.origin) & low_mask(entry.base_bits) & (0 - used)) << bits;
             bits += static_cast<int>(used) * entry.base_bits;
         }
-        p.front = (values << entry.used_bits | (sources - before)) << families_.prices.immediates |
-                  immediates;
-        p.front_bits = entry.front_bits + bits;
+        const std::uint64_t front =
+            (values << entry.used_bits | (sources - before)) << families_.prices.immediates |
+            immediates;
         p.base_bits = bits;
         p.delta_bits = entry.delta_bits;
         p.sources = sources;
-        p.plane = extract_bits(plane, p.stored);
+        write_head(p, front, entry.front_bits + bits, extract_bits(plane, p.stored));
         byte_block(p.bytes)
             .minus(bases, static_cast<std::uint8_t>(low_mask(entry.delta_bits)))
             .compress(p.stored, p.bytes);
     }
 
-    [[gnu::always_inline]] void append(const planned& p, std::size_t count, bit_writer& out,
+    // Configuration, zero mask, used immediates and bases, and bit 0 of each stored element's source.
+    [[gnu::always_inline]] void write_head(planned& p, std::uint64_t front, int front_bits,
+                                           std::uint64_t plane) const noexcept {
+        const int selected = p.sources > 1 ? std::popcount(p.stored) : 0;
+        if (options_.zero_compression && p.count == mask_block) {  // the places are known
+            const int at = config_bits_ + front_bits;  // in the second word; at most 63
+            p.head[0] = p.config | p.stored << config_bits_;
+            p.head[1] = p.stored >> 1 >> (63 - config_bits_) | front << config_bits_ | plane << at;
+            p.head[2] = plane >> 1 >> (63 - at);
+            p.head_bits = 64 + at + selected;
+            return;
+        }
+        std::byte bytes[sizeof p.head + sizeof(std::uint64_t)] = {};
+        bit_writer out(bytes);
+        out.put(p.config, config_bits_);
+        if (options_.zero_compression) out.put_wide(p.stored, static_cast<int>(p.count));
+        out.put(front, front_bits);
+        out.put_wide(plane, selected);
+        p.head_bits = static_cast<int>(out.bits());
+        (void)out.finish();
+        std::memcpy(p.head, bytes, sizeof p.head);
+    }
+
+    [[gnu::always_inline]] void append(const planned& p, bit_writer& out,
                                        storage_cost& cost) const noexcept {
         const auto stored = static_cast<unsigned>(std::popcount(p.stored));
-        out.put(p.config, config_bits_);
-        if (options_.zero_compression) {
-            if (count == mask_block)
-                out.put_64(p.stored);
-            else
-                out.put_wide(p.stored, static_cast<int>(count));
-        }
-        out.put(p.front, p.front_bits);
-        const unsigned selected = 0 - unsigned{p.sources > 1};
-        out.put_wide(p.plane, static_cast<int>(stored & selected));
+        out.put_three(p.head, p.head_bits);
         if (p.sources > 2) append_planes(p, out);  // seldom
         out.put_codes(p.bytes, stored, p.delta_bits);
         cost.value_bits += static_cast<std::int64_t>(stored) * p.delta_bits;
