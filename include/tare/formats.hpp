@@ -33,6 +33,7 @@
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
 #include <tare/lossless/nnw_bdi_bytes.hpp>
+#include <tare/lossless/nnw_bdi_choice.hpp>
 #include <tare/lossless/nnw_bdi_chunk.hpp>
 #include <tare/lossless/nnw_bdi_decoder.hpp>
 #include <tare/lossless/nnw_bdi_encoder.hpp>
@@ -42,6 +43,7 @@
 #include <tare/lossless/nnw_bdi_planner.hpp>
 #include <tare/lossless/nnw_bdi_prices.hpp>
 #include <tare/lossless/nnw_bdi_reference.hpp>
+#include <tare/lossless/word_row.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/block_float.hpp>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -42,7 +43,7 @@ TEST_CASE("every way to write fields gives the bits one by one") {
         tare::bit_writer fast(memory.data());
         bits_one_by_one plain;
         for (int step = 0; step < 40; ++step) {
-            const std::uint32_t way = below(5);
+            const std::uint32_t way = below(6);
             if (way == 0) {
                 const int bits = static_cast<int>(below(57));
                 const std::uint64_t field = word() & tare::low_mask(bits);
@@ -61,6 +62,15 @@ TEST_CASE("every way to write fields gives the bits one by one") {
                 const std::uint64_t words[4] = {word(), word(), word(), word()};
                 const auto bits = below(257);
                 fast.put(words, bits);
+                for (std::uint32_t b = 0; b < bits; ++b)
+                    plain.put(words[b / 64] >> (b % 64), 1);
+            } else if (way == 4) {
+                const auto bits = below(193);
+                std::uint64_t words[3] = {word(), word(), word()};
+                for (std::uint32_t w = 0; w < 3; ++w)
+                    words[w] &= tare::low_mask(
+                        static_cast<int>(bits > 64 * w ? std::min(bits - 64 * w, 64U) : 0));
+                fast.put_three(words, static_cast<int>(bits));
                 for (std::uint32_t b = 0; b < bits; ++b)
                     plain.put(words[b / 64] >> (b % 64), 1);
             } else {
