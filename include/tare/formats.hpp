@@ -30,6 +30,7 @@
 #include <tare/lossless/block_mask.hpp>
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/entropy.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
 #include <tare/lossless/nnw_bdi_bytes.hpp>

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include <tare/core/simd.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 
 #if !defined(TARE_NO_SIMD) && defined(__AVX512BW__) && defined(__AVX512VBMI2__)
