@@ -16,6 +16,7 @@
 #include <tare/formats/int_n.hpp>
 #include <tare/formats/minifloat.hpp>
 #include <tare/formats/nf4.hpp>
+#include <tare/formats/nf4_buckets.hpp>
 #include <tare/formats/posit8.hpp>
 #include <tare/formats/rounding.hpp>
 #include <tare/formats/specials.hpp>
