@@ -120,3 +120,58 @@ TEST_CASE("what is read is what was written, and nothing behind the end") {
     }
     CHECK(what.find("test: byte 116: the stream ends at byte 117 where 7 more") == 0);
 }
+
+TEST_CASE("fields of every length are read from every bit of a byte") {
+    const tare::random_stream draws(8, 2);
+    std::vector<std::byte> stream(200);
+    for (std::size_t i = 0; i < stream.size(); ++i)
+        stream[i] = static_cast<std::byte>(draws.bits(i));
+    const std::span<const std::byte> bytes(stream);
+    const auto expected = [&](std::size_t at, std::size_t bits) {
+        std::uint64_t field = 0;
+        for (std::size_t b = 0; b < bits; ++b, ++at)
+            field |= std::uint64_t{std::to_integer<unsigned>(stream[at / 8]) >> (at % 8) & 1U} << b;
+        return field;
+    };
+    for (std::size_t begin = 0; begin < 8; ++begin)
+        for (std::size_t bits = 0; bits <= 64; ++bits) {
+            tare::bit_reader in(bytes, "test", 0);
+            in.skip(begin);
+            REQUIRE(in.take(static_cast<int>(bits)) == expected(begin, bits));
+            // The same across words, and what follows is what lies behind.
+            std::uint64_t words[3] = {};
+            in.take(words, 64 + bits);
+            REQUIRE(words[0] == expected(begin + bits, 64));
+            if (bits != 0) REQUIRE(words[1] == expected(begin + bits + 64, bits));
+            REQUIRE(in.take(9) == expected(begin + 2 * bits + 64, 9));
+        }
+    // The last field of a stream, whose word reaches beyond its end.
+    for (std::size_t size = 1; size <= 17; ++size)
+        for (std::size_t bits = 0; bits <= std::min<std::size_t>(64, 8 * size); ++bits) {
+            const std::vector<std::byte> whole(stream.begin(),
+                                               stream.begin() + static_cast<std::ptrdiff_t>(size));
+            tare::bit_reader in(whole, "test", 0);
+            in.skip(8 * size - bits);
+            REQUIRE(in.take(static_cast<int>(bits)) == expected(8 * size - bits, bits));
+            CHECK_NOTHROW(in.finish());
+        }
+}
+
+TEST_CASE("nothing behind the end is skipped, and only zero bits of the last byte are left") {
+    const std::byte bytes[] = {std::byte{0xFF}, std::byte{0x10}, std::byte{0x00}};
+    const auto reader = [&](std::size_t skipped) {
+        tare::bit_reader in(bytes, "test", 40);
+        in.skip(skipped);
+        return in;
+    };
+    CHECK_NOTHROW((void)reader(24));
+    CHECK_THROWS_WITH_AS((void)reader(25),
+                         "test: byte 40: the stream ends at byte 43 where 25 more bits are needed",
+                         tare::error);
+    CHECK_NOTHROW(reader(17).finish());
+    CHECK_THROWS_WITH_AS(reader(16).finish(), "test: byte 42: 1 bytes behind the last chunk",
+                         tare::error);
+    tare::bit_reader padded(std::span<const std::byte>(bytes, 2), "test", 0);
+    padded.skip(12);
+    CHECK_THROWS_WITH_AS(padded.finish(), "test: byte 1: padding bits are not zero", tare::error);
+}

@@ -71,12 +71,12 @@ class bit_writer {
     void put_codes(const std::uint8_t* codes, std::size_t count, int bits) noexcept {
         const auto width = static_cast<unsigned>(bits);
 #if TARE_STREAM_AVX512
-        // Each lane moves up and takes what the lane before it, or the last field, left over.
+        // Each lane moves up and takes what the lane before it, or the last field, left over; what
+        // leaves the last lane is less than a byte and comes back as pending_.
         const __m512i dense = detail::packed_64(_mm512_loadu_si512(codes), bits);
         const auto before = static_cast<long long>(pending_ << (63 - fill_) << 1);
         const __m512i lower = _mm512_alignr_epi64(dense, _mm512_set1_epi64(before), 7);
         const __m512i up = _mm512_set1_epi64(fill_);
-        _mm512_storeu_si512(out_ + 8, _mm512_shldv_epi64(_mm512_setzero_si512(), dense, up));
         _mm512_storeu_si512(out_, _mm512_shldv_epi64(dense, lower, up));
 #else
         // Eight codes take `bits` whole bytes: all eights begin at the same bit of a byte. Each is
@@ -100,7 +100,7 @@ class bit_writer {
             std::memcpy(&last, codes + count - 8, sizeof last);
             pending_ = squeeze_bytes(last, bits) >> (8 * width - 1 - fill_) >> 1;
         } else {
-            pending_ = std::to_integer<std::uint64_t>(*out_) & low_mask(static_cast<int>(fill_));
+            pending_ = std::to_integer<std::uint64_t>(*out_);
         }
     }
 
