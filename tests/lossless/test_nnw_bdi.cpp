@@ -224,6 +224,21 @@ TEST_CASE("chunks that wander, leave zeros far away or fit no base have the pred
     }
 }
 
+TEST_CASE("what may be a base is asked for each chunk where the values wander") {
+    // Bases of 8 bits fit the chunks near 60 and none of those near 500. Eight chunks are planned
+    // together: with one of those among them, after them, and without.
+    const tare::random_stream draws(82, 0);
+    for (std::uint32_t far = 0; far < 24; ++far) {
+        std::vector<std::uint32_t> values(64 * 24);
+        for (std::size_t i = 0; i < values.size(); ++i)
+            values[i] = (i / 64 == far ? 500 : 60) + draws.below(far * values.size() + i, 8);
+        const nnw_bdi_options o = with({{1, 8, 3}, {0, 8, 8}}, {0});
+        const auto stream = tare::nnw_bdi_encode<std::uint32_t>(values, o);
+        CHECK(8 * static_cast<std::int64_t>(stream.bytes.size()) == priced(values, o));
+        check_exact(values, o);
+    }
+}
+
 TEST_CASE("raw chunks of bytes and shifted deltas alone have the predicted size") {
     // Values over all of a byte: no configuration reaches them, some after zeros, some not.
     const tare::random_stream draws(83, 0);

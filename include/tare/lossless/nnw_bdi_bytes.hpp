@@ -127,7 +127,9 @@ class nnw_bdi_byte_encoder {
     static word_row field(word_row entry, std::uint64_t at) noexcept {
         return (entry >> word_row(at)) & word_row(std::uint64_t{255});
     }
-    // One word of what begins at bit `at`, which is less than 64 before it or behind its start.
+    // Word `word` of a string of bits in which `what` begins at bit `at`: of the two shifts one or
+    // both are by 64 or more (below 0, modulo 2^64) and give 0, but for at = 64 word, where both
+    // are by 0.
     static word_row piece(word_row what, word_row at, std::uint64_t word) noexcept {
         const word_row start(64 * word);
         return (what << (at - start)) | (what >> (start - at));
