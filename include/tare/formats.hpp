@@ -16,6 +16,7 @@
 #include <tare/formats/int_n.hpp>
 #include <tare/formats/minifloat.hpp>
 #include <tare/formats/nf4.hpp>
+#include <tare/formats/nf4_buckets.hpp>
 #include <tare/formats/posit8.hpp>
 #include <tare/formats/rounding.hpp>
 #include <tare/formats/specials.hpp>
@@ -30,9 +31,11 @@
 #include <tare/lossless/block_mask.hpp>
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/entropy.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
 #include <tare/lossless/nnw_bdi_bytes.hpp>
+#include <tare/lossless/nnw_bdi_choice.hpp>
 #include <tare/lossless/nnw_bdi_chunk.hpp>
 #include <tare/lossless/nnw_bdi_decoder.hpp>
 #include <tare/lossless/nnw_bdi_encoder.hpp>
@@ -42,6 +45,7 @@
 #include <tare/lossless/nnw_bdi_planner.hpp>
 #include <tare/lossless/nnw_bdi_prices.hpp>
 #include <tare/lossless/nnw_bdi_reference.hpp>
+#include <tare/lossless/word_row.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/block_float.hpp>

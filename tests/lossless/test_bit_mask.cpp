@@ -170,6 +170,22 @@ TEST_CASE("misaligned values and any number of threads give the same mask and va
     tare::set_threads(1);
 }
 
+TEST_CASE("a mask has the words it needs, and ones are counted between any two bits") {
+    for (const std::size_t size : {0UL, 1UL, 63UL, 64UL, 65UL, 128UL})
+        CHECK(tare::bit_mask(size).words().size() == (size + 63) / 64);
+    const tare::random_stream draws(4, 4);
+    tare::bit_mask mask(131);
+    for (std::size_t i = 0; i < mask.size(); ++i)
+        mask.set(i, draws.below(i, 4) != 0);
+    for (std::size_t begin = 0; begin <= mask.size(); ++begin) {
+        std::size_t ones = 0;
+        for (std::size_t end = begin; end <= mask.size(); ++end) {
+            REQUIRE(mask.count(begin, end) == ones);
+            ones += end < mask.size() && mask[end];
+        }
+    }
+}
+
 TEST_CASE("rows are counted, the last one shorter") {
     tare::bit_mask mask(150);
     for (const std::size_t i : {0UL, 69UL, 70UL, 71UL, 139UL, 140UL, 149UL})
@@ -222,6 +238,9 @@ TEST_CASE("sizes that do not match and damaged masks are errors") {
     CHECK_THROWS_AS((void)tare::unpack_mask(bytes, 17), tare::error);
     CHECK_THROWS_AS((void)tare::unpack_mask(bytes, 8), tare::error);
     CHECK_THROWS_AS((void)tare::unpack_mask({}, ~std::size_t{0}), tare::error);
+    std::vector<std::byte> next = bytes;
+    next[1] |= std::byte{0x04};  // the first bit behind the last
+    CHECK_THROWS_AS((void)tare::unpack_mask(next, 10), tare::error);
     bytes[1] |= std::byte{0x40};
     CHECK_THROWS_WITH_AS((void)tare::unpack_mask(bytes, 10),
                          "unpack_mask: byte 1: padding bits behind the last one are not zero",

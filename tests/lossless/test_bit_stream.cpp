@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -42,7 +43,7 @@ TEST_CASE("every way to write fields gives the bits one by one") {
         tare::bit_writer fast(memory.data());
         bits_one_by_one plain;
         for (int step = 0; step < 40; ++step) {
-            const std::uint32_t way = below(5);
+            const std::uint32_t way = below(6);
             if (way == 0) {
                 const int bits = static_cast<int>(below(57));
                 const std::uint64_t field = word() & tare::low_mask(bits);
@@ -61,6 +62,15 @@ TEST_CASE("every way to write fields gives the bits one by one") {
                 const std::uint64_t words[4] = {word(), word(), word(), word()};
                 const auto bits = below(257);
                 fast.put(words, bits);
+                for (std::uint32_t b = 0; b < bits; ++b)
+                    plain.put(words[b / 64] >> (b % 64), 1);
+            } else if (way == 4) {
+                const auto bits = below(193);
+                std::uint64_t words[3] = {word(), word(), word()};
+                for (std::uint32_t w = 0; w < 3; ++w)
+                    words[w] &= tare::low_mask(
+                        static_cast<int>(bits > 64 * w ? std::min(bits - 64 * w, 64U) : 0));
+                fast.put_three(words, static_cast<int>(bits));
                 for (std::uint32_t b = 0; b < bits; ++b)
                     plain.put(words[b / 64] >> (b % 64), 1);
             } else {
@@ -109,4 +119,59 @@ TEST_CASE("what is read is what was written, and nothing behind the end") {
         what = e.what();
     }
     CHECK(what.find("test: byte 116: the stream ends at byte 117 where 7 more") == 0);
+}
+
+TEST_CASE("fields of every length are read from every bit of a byte") {
+    const tare::random_stream draws(8, 2);
+    std::vector<std::byte> stream(200);
+    for (std::size_t i = 0; i < stream.size(); ++i)
+        stream[i] = static_cast<std::byte>(draws.bits(i));
+    const std::span<const std::byte> bytes(stream);
+    const auto expected = [&](std::size_t at, std::size_t bits) {
+        std::uint64_t field = 0;
+        for (std::size_t b = 0; b < bits; ++b, ++at)
+            field |= std::uint64_t{std::to_integer<unsigned>(stream[at / 8]) >> (at % 8) & 1U} << b;
+        return field;
+    };
+    for (std::size_t begin = 0; begin < 8; ++begin)
+        for (std::size_t bits = 0; bits <= 64; ++bits) {
+            tare::bit_reader in(bytes, "test", 0);
+            in.skip(begin);
+            REQUIRE(in.take(static_cast<int>(bits)) == expected(begin, bits));
+            // The same across words, and what follows is what lies behind.
+            std::uint64_t words[3] = {};
+            in.take(words, 64 + bits);
+            REQUIRE(words[0] == expected(begin + bits, 64));
+            if (bits != 0) REQUIRE(words[1] == expected(begin + bits + 64, bits));
+            REQUIRE(in.take(9) == expected(begin + 2 * bits + 64, 9));
+        }
+    // The last field of a stream, whose word reaches beyond its end.
+    for (std::size_t size = 1; size <= 17; ++size)
+        for (std::size_t bits = 0; bits <= std::min<std::size_t>(64, 8 * size); ++bits) {
+            const std::vector<std::byte> whole(stream.begin(),
+                                               stream.begin() + static_cast<std::ptrdiff_t>(size));
+            tare::bit_reader in(whole, "test", 0);
+            in.skip(8 * size - bits);
+            REQUIRE(in.take(static_cast<int>(bits)) == expected(8 * size - bits, bits));
+            CHECK_NOTHROW(in.finish());
+        }
+}
+
+TEST_CASE("nothing behind the end is skipped, and only zero bits of the last byte are left") {
+    const std::byte bytes[] = {std::byte{0xFF}, std::byte{0x10}, std::byte{0x00}};
+    const auto reader = [&](std::size_t skipped) {
+        tare::bit_reader in(bytes, "test", 40);
+        in.skip(skipped);
+        return in;
+    };
+    CHECK_NOTHROW((void)reader(24));
+    CHECK_THROWS_WITH_AS((void)reader(25),
+                         "test: byte 40: the stream ends at byte 43 where 25 more bits are needed",
+                         tare::error);
+    CHECK_NOTHROW(reader(17).finish());
+    CHECK_THROWS_WITH_AS(reader(16).finish(), "test: byte 42: 1 bytes behind the last chunk",
+                         tare::error);
+    tare::bit_reader padded(std::span<const std::byte>(bytes, 2), "test", 0);
+    padded.skip(12);
+    CHECK_THROWS_WITH_AS(padded.finish(), "test: byte 1: padding bits are not zero", tare::error);
 }

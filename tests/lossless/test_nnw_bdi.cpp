@@ -224,6 +224,21 @@ TEST_CASE("chunks that wander, leave zeros far away or fit no base have the pred
     }
 }
 
+TEST_CASE("what may be a base is asked for each chunk where the values wander") {
+    // Bases of 8 bits fit the chunks near 60 and none of those near 500. Eight chunks are planned
+    // together: with one of those among them, after them, and without.
+    const tare::random_stream draws(82, 0);
+    for (std::uint32_t far = 0; far < 24; ++far) {
+        std::vector<std::uint32_t> values(64 * 24);
+        for (std::size_t i = 0; i < values.size(); ++i)
+            values[i] = (i / 64 == far ? 500 : 60) + draws.below(far * values.size() + i, 8);
+        const nnw_bdi_options o = with({{1, 8, 3}, {0, 8, 8}}, {0});
+        const auto stream = tare::nnw_bdi_encode<std::uint32_t>(values, o);
+        CHECK(8 * static_cast<std::int64_t>(stream.bytes.size()) == priced(values, o));
+        check_exact(values, o);
+    }
+}
+
 TEST_CASE("raw chunks of bytes and shifted deltas alone have the predicted size") {
     // Values over all of a byte: no configuration reaches them, some after zeros, some not.
     const tare::random_stream draws(83, 0);
@@ -351,6 +366,53 @@ TEST_CASE("the bytes do not depend on compiler, instruction set or build") {
             hash = (hash ^ std::to_integer<std::uint64_t>(b)) * 1099511628211U;
     }
     CHECK(hash == 11875057069071247519U);
+}
+
+TEST_CASE("bytes and costs of random options are the same whichever path chunks take") {
+    // Chunks of bytes are encoded side by side where the instruction set allows it and one by one
+    // elsewhere; this hash is the same in both kinds of builds.
+    const tare::random_stream draws(103, 0);
+    std::uint64_t at = 0;
+    const auto below = [&](std::uint32_t n) { return draws.below(at++, n); };
+    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+    const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 1099511628211U; };
+    const auto encode = [&](auto zero) {
+        using value = decltype(zero);
+        nnw_bdi_options o;
+        o.chunk = below(3) != 0 ? 64 : 1 + below(100);
+        o.init_shift = below(3) != 0 ? 24 : static_cast<int>(below(32));
+        o.zero_compression = below(4) != 0;
+        o.immediates.clear();
+        for (std::uint32_t i = below(4); i > 0; --i)
+            o.immediates.push_back(below(2) != 0 ? 0 : below(300));
+        for (std::uint32_t i = below(9); i > 0; --i) {
+            const auto bases = static_cast<int>(below(4));
+            const auto base_bits = static_cast<int>(below(3) != 0 ? 8 : below(33));
+            o.configs.push_back(
+                {bases, base_bits, static_cast<int>(below(4) != 0 ? below(9) : below(33))});
+        }
+        std::vector<value> values(1 + below(64 * 20));
+        const std::uint32_t spread = 1U << below(12);
+        const std::uint32_t centre = below(2) != 0 ? 0 : below(1000);
+        std::uint32_t drift = 0;
+        for (value& v : values) {
+            if (below(150) == 0) drift = below(2000);
+            // The sum of two draws is near its middle most of the time.
+            const std::uint32_t code = below(spread) + below(spread) - spread + centre + drift;
+            v = static_cast<value>((below(10) == 0 ? 0 : code) << o.init_shift);
+        }
+        const auto stream = tare::nnw_bdi_encode<value>(values, o);
+        for (const std::byte b : stream.bytes)
+            mix(std::to_integer<std::uint64_t>(b));
+        mix(static_cast<std::uint64_t>(stream.cost.value_bits));
+        mix(static_cast<std::uint64_t>(stream.cost.mask_bits));
+        mix(static_cast<std::uint64_t>(stream.cost.scale_bits));
+    };
+    for (int round = 0; round < 400; ++round) {
+        encode(std::uint32_t{0});
+        encode(std::int32_t{0});
+    }
+    CHECK(hash == 5272629164926054685U);
 }
 
 TEST_CASE("a reused stream and misaligned values give the same bytes") {

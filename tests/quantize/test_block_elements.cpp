@@ -6,12 +6,14 @@
 #include <limits>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
 #include <tare/formats/fp6.hpp>
+#include <tare/formats/fp8.hpp>
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/mx.hpp>
 
@@ -122,6 +124,22 @@ TEST_CASE("loops over a block are the element functions, for every length") {
     run(tare::fp6_e2m3{});
     run(tare::mx_int8_element<>{});
     run(thirds{});
+}
+
+TEST_CASE("a NaN is what the format makes of it unless it is to be taken for zero") {
+    const float x[] = {std::numeric_limits<float>::quiet_NaN(), 1.0F};
+    const auto run = [&]<bool NanIsZero>(std::bool_constant<NanIsZero>) {
+        using elements = tare::detail::block_elements<tare::fp8_e4m3, NanIsZero>;
+        std::uint32_t codes[2];
+        float rounded[2];
+        elements::encode(x, 2, 1.0F, codes);
+        elements::round(x, rounded, 2, 1.0F, 1.0F);
+        CHECK(codes[0] == tare::fp8_e4m3::encode(NanIsZero ? 0.0F : x[0]));
+        CHECK(std::isnan(rounded[0]) == !NanIsZero);
+        CHECK(rounded[1] == 1.0F);
+    };
+    run(std::true_type{});
+    run(std::false_type{});
 }
 
 TEST_CASE("a block format of a user's own elements conforms") {

@@ -113,6 +113,20 @@ template <std::unsigned_integral Code>
 #endif
 }
 
+/// The low byte of each lane, to p on.
+[[gnu::always_inline]] inline void store_bytes(std::uint8_t* p, ints codes) {
+#if defined(TARE_SIMD_512)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
+#elif defined(TARE_NO_SIMD)
+    *p = static_cast<std::uint8_t>(codes);
+#else
+    std::int32_t lane[lanes];
+    codes.store_unaligned(lane);
+    for (std::size_t i = 0; i < lanes; ++i)
+        p[i] = static_cast<std::uint8_t>(lane[i]);
+#endif
+}
+
 /// out[i] = table[codes[i]] for `count` bytes, whole registers of them.
 template <class Table>
 [[gnu::always_inline]] inline void look_up(const Table& table, const std::uint8_t* codes,

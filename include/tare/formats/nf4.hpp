@@ -11,7 +11,11 @@
 #include <cstdint>
 #include <string_view>
 
+#include <tare/core/simd.hpp>
+#include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/formats/concept.hpp>
+#include <tare/formats/nf4_buckets.hpp>
 #include <tare/formats/rounding.hpp>
 
 namespace tare {
@@ -109,8 +113,27 @@ struct nf4 {
             value = x > borders[i] ? levels[i + 1] : value;
         return x == x ? value : 0.0F;
     }
-    static constexpr float max_value() noexcept { return 1.0F; }
-    static constexpr float min_positive() noexcept { return levels[zero_code + 1]; }
+    /// codes[i] = encode(x[i]).
+    static void encode_all(const float* x, code_type* codes, std::ptrdiff_t count) noexcept {
+        std::ptrdiff_t i = 0;
+        if constexpr (simd::looks_up_in_registers) {
+            static constexpr detail::nf4_buckets buckets(borders);
+            constexpr auto lanes = static_cast<std::ptrdiff_t>(simd::lanes);
+            const detail::nf4_codes code_of(buckets);
+            for (; i + lanes <= count; i += lanes)
+                simd::store_bytes(
+                    codes + i, code_of(simd::unless_nan(simd::load(x + i), simd::broadcast(0.0F))));
+        }
+#pragma omp simd
+        for (std::ptrdiff_t k = i; k < count; ++k)
+            codes[k] = encode(x[k]);
+    }
+    static constexpr float max_value() noexcept {
+        return 1.0F;
+    }
+    static constexpr float min_positive() noexcept {
+        return levels[zero_code + 1];
+    }
 
   private:
     /// The largest float32 not above the exact middle of two neighbouring levels.

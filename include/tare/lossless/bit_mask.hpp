@@ -17,6 +17,7 @@
 
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/quantize/storage.hpp>
 

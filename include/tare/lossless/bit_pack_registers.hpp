@@ -10,6 +10,7 @@
 // takes eight bits from any place of a lane. Seven and three operations on 64 codes, where PEXT and
 // PDEP with their shifts take about forty. The layout is that of <tare/lossless/bit_pack.hpp>.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -34,15 +35,7 @@ struct byte_table {
     [[nodiscard]] __m512i load() const { return _mm512_load_si512(byte); }
 };
 
-/// Byte j of the stream is byte j % Width of lane j / Width.
-template <int Width>
-inline constexpr byte_table joined_lanes = [] {
-    byte_table t{};
-    for (int j = 0; j < 8 * Width; ++j)
-        t.byte[j] = static_cast<std::uint8_t>(8 * (j / Width) + j % Width);
-    return t;
-}();
-/// The inverse, used where a lane's byte is below Width.
+/// Byte i of a lane is byte i of that lane's Width bytes of the stream, where i is below Width.
 template <int Width>
 inline constexpr byte_table parted_lanes = [] {
     byte_table t{};
@@ -84,22 +77,65 @@ template <class Code>
     }
 }
 
+/// What packing a width takes, in memory for one that is known at run time only.
+struct packing_row {
+    alignas(64) std::uint16_t down_16[32];
+    alignas(64) std::uint8_t joined[64];  // byte j of the stream: byte j % width of lane j / width
+    std::uint64_t stays[3];               // in 16, 32 and 64 bits
+    std::uint64_t down_64;
+    std::uint32_t down_32;
+};
+
+/// Rows for 1 to 8 bits.
+inline constexpr auto packing_rows = [] {
+    std::array<packing_row, 9> rows{};
+    for (int width = 1; width <= 8; ++width) {
+        packing_row& row = rows[static_cast<std::size_t>(width)];
+        for (std::uint16_t& down : row.down_16)
+            down = static_cast<std::uint16_t>(8 - width);
+        row.down_32 = static_cast<std::uint32_t>(2 * (8 - width));
+        row.down_64 = static_cast<std::uint64_t>(4 * (8 - width));
+        row.stays[0] = low_mask(width) * 0x0001000100010001;
+        row.stays[1] = low_mask(2 * width) * 0x0000000100000001;
+        row.stays[2] = low_mask(4 * width);
+        for (int j = 0; j < 8 * width; ++j)
+            row.joined[j] = static_cast<std::uint8_t>(8 * (j / width) + j % width);
+    }
+    return rows;
+}();
+
+/// `lanes` where the mask has ones, `moved` elsewhere: the lowest field of each lane stays, the
+/// other comes down beside it.
+[[nodiscard, gnu::always_inline]] inline __m512i with_moved(__m512i lanes, std::uint64_t stays,
+                                                            __m512i moved) {
+    const __m512i mask = _mm512_set1_epi64(static_cast<long long>(stays));
+    return _mm512_ternarylogic_epi64(mask, lanes, moved, 0xCA);
+}
+
+/// 64 codes of `bits` (1 to 8) bits, without others set, packed into the low 8 `bits` bytes; what
+/// lies above them is undefined.
+[[nodiscard]] inline __m512i packed_64(__m512i codes, int bits) noexcept {
+    const packing_row& row = packing_rows[static_cast<std::size_t>(bits)];
+    __m512i v = codes;
+    v = with_moved(v, row.stays[0], _mm512_srlv_epi16(v, _mm512_load_si512(row.down_16)));
+    v = with_moved(v, row.stays[1],
+                   _mm512_srlv_epi32(v, _mm512_set1_epi32(static_cast<int>(row.down_32))));
+    v = with_moved(v, row.stays[2],
+                   _mm512_srlv_epi64(v, _mm512_set1_epi64(static_cast<long long>(row.down_64))));
+    return _mm512_permutexvar_epi8(_mm512_load_si512(row.joined), v);
+}
+
 /// Packs 64 codes into 8 Width bytes; false if one has a bit beyond Width.
 template <int Width, class Code>
 [[nodiscard]] inline bool pack_registers_64(const Code* codes, std::byte* out) noexcept {
     __m512i most;
     __m512i v = codes_as_bytes(codes, most);
     if constexpr (Width < 8) {
-        // The lowest field of each lane stays, the other comes down beside it.
-        const auto meet = [](__m512i lanes, std::uint64_t stays, __m512i moved) {
-            const __m512i mask = _mm512_set1_epi64(static_cast<long long>(stays));
-            return _mm512_ternarylogic_epi64(mask, lanes, moved, 0xCA);
-        };
-        v = meet(v, low_mask(Width) * 0x0001000100010001, _mm512_srli_epi16(v, 8 - Width));
-        v = meet(v, low_mask(2 * Width) * 0x0000000100000001,
-                 _mm512_srli_epi32(v, 2 * (8 - Width)));
-        v = meet(v, low_mask(4 * Width), _mm512_srli_epi64(v, 4 * (8 - Width)));
-        v = _mm512_permutexvar_epi8(joined_lanes<Width>.load(), v);
+        v = with_moved(v, low_mask(Width) * 0x0001000100010001, _mm512_srli_epi16(v, 8 - Width));
+        v = with_moved(v, low_mask(2 * Width) * 0x0000000100000001,
+                       _mm512_srli_epi32(v, 2 * (8 - Width)));
+        v = with_moved(v, low_mask(4 * Width), _mm512_srli_epi64(v, 4 * (8 - Width)));
+        v = _mm512_permutexvar_epi8(_mm512_load_si512(packing_rows[Width].joined), v);
     }
     _mm512_mask_storeu_epi8(out, low_mask(8 * Width), v);
     constexpr std::uint64_t ones = sizeof(Code) == 1   ? 0x0101010101010101

@@ -1,17 +1,17 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// 64 values of a byte each, held together, against one 64-bit mask word: which lie in a range or
-// near one of them, a base for each, their differences, the marked ones moved together. With
+// 64 values of a byte each, held together, against one 64-bit mask word: which lie in a range, a
+// base for each, their differences, the marked ones moved together. With
 // AVX-512 they are one register and a mask word is one of its masks; AVX2 compares them in two. All
 // forms give the same bits. Values of 32 bits: <tare/lossless/lanes.hpp>.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
 #include <tare/core/simd.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 
 #if !defined(TARE_NO_SIMD) && defined(__AVX512BW__) && defined(__AVX512VBMI2__)
@@ -31,8 +31,8 @@ namespace tare {
 /// Writes the low bytes of (values[i] >> shift) - origin, modulo 2^32, of 64 values; true if all of
 /// those differences are less than 256, so that the bytes hold them.
 template <class Value>
-[[nodiscard]] bool narrow_64(const Value* values, int shift, std::uint32_t origin,
-                             std::uint8_t* out) noexcept {
+[[nodiscard, gnu::always_inline]] inline bool
+narrow_64(const Value* values, int shift, std::uint32_t origin, std::uint8_t* out) noexcept {
 #if TARE_BYTES_AVX512
     const __m128i count = _mm_cvtsi32_si128(shift);
     __m512i d[4];
@@ -82,17 +82,9 @@ class byte_block {
 
     /// Marks the bytes b with b - first <= span modulo 256; both as four_of().
     [[nodiscard]] std::uint64_t within(std::uint32_t first, std::uint32_t span) const noexcept {
-        return within(_mm512_set1_epi32(static_cast<int>(first)),
-                      _mm512_set1_epi32(static_cast<int>(span)));
-    }
-    /// Marks the bytes b with centre - below <= b <= centre + above in whole numbers; the two
-    /// reaches as four_of().
-    [[nodiscard]] std::uint64_t around(const std::uint8_t* centre, std::uint32_t below,
-                                       std::uint32_t above) const noexcept {
-        const __m512i middle = _mm512_set1_epi8(static_cast<char>(*centre));
-        const __m512i low = _mm512_subs_epu8(middle, _mm512_set1_epi32(static_cast<int>(below)));
-        const __m512i high = _mm512_adds_epu8(middle, _mm512_set1_epi32(static_cast<int>(above)));
-        return within(low, _mm512_sub_epi8(high, low));
+        return _mm512_cmple_epu8_mask(
+            _mm512_sub_epi8(lane_, _mm512_set1_epi32(static_cast<int>(first))),
+            _mm512_set1_epi32(static_cast<int>(span)));
     }
     /// Puts `byte` where the mask is 1.
     void blend(std::uint64_t mask, std::uint8_t byte) noexcept {
@@ -111,10 +103,6 @@ class byte_block {
     }
 
   private:
-    [[nodiscard]] std::uint64_t within(__m512i first, __m512i span) const noexcept {
-        return _mm512_cmple_epu8_mask(_mm512_sub_epi8(lane_, first), span);
-    }
-
     __m512i lane_;
 };
 
@@ -152,12 +140,6 @@ class byte_block {
             flags[i] = static_cast<std::uint8_t>(lane_[i] - low) <= most;
         return mask_of_flags(flags);
 #endif
-    }
-    [[nodiscard]] std::uint64_t around(const std::uint8_t* centre, std::uint32_t below,
-                                       std::uint32_t above) const noexcept {
-        const int low = std::max(*centre - static_cast<std::uint8_t>(below), 0);
-        const int high = std::min(*centre + static_cast<std::uint8_t>(above), 255);
-        return within(static_cast<std::uint8_t>(low), static_cast<std::uint8_t>(high - low));
     }
     void blend(std::uint64_t mask, std::uint8_t byte) noexcept {
         blend_64(lane_, mask, byte);

@@ -13,6 +13,7 @@
 #include <tare/core/random.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi_bytes.hpp>
 #include <tare/lossless/nnw_bdi_layout.hpp>

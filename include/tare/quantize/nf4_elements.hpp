@@ -4,9 +4,8 @@
 // rounded to float32 before they are compared, as the published implementation does, so that the
 // borders between levels are not always their middles: they are found here, once, at compile time.
 //
-// The fast form cuts [-1, 1] into 32 equal buckets, none of which holds two borders: a look-up by
-// bucket gives the border and the level on its either side. Source: Dettmers, Pagnoni, Holtzman,
-// Zettlemoyer 2023, "QLoRA", appendix E.
+// The fast form looks borders and levels up by bucket: <tare/formats/nf4_buckets.hpp>. Source:
+// Dettmers, Pagnoni, Holtzman, Zettlemoyer 2023, "QLoRA", appendix E.
 
 #include <array>
 #include <bit>
@@ -20,6 +19,7 @@
 #include <tare/core/simd_ops.hpp>
 #include <tare/core/simd_tables.hpp>
 #include <tare/formats/nf4.hpp>
+#include <tare/formats/nf4_buckets.hpp>
 
 namespace tare {
 
@@ -79,44 +79,22 @@ struct nf4_group {
 
 namespace detail {
 
-/// The borders by bucket.
-struct nf4_buckets {
-    static constexpr std::size_t count = 32;
-    /// Buckets per unit of v.
-    static constexpr float density = 16.0F;
-
-    std::array<float, count> border{};  ///< infinite where a bucket has none
-    std::array<float, count> code{};    ///< below the border; the bits of an integer
-    std::array<float, count> below{};   ///< values on either side
+/// The borders by bucket, and the values on either side of them.
+struct nf4_value_buckets : nf4_buckets {
+    std::array<float, count> below{};
     std::array<float, count> above{};
 
-    static constexpr std::size_t bucket_of(float v) noexcept {
-        const float at = (v + 1.0F) * density;
-        return at < 0.0F ? 0 : (at < 31.0F ? static_cast<std::size_t>(at) : 31);
+    explicit constexpr nf4_value_buckets(const std::array<float, 15>& borders) noexcept
+        : nf4_buckets(borders) {
+        for (std::size_t j = 0; j < count; ++j) {
+            const auto first = std::bit_cast<std::uint32_t>(code[j]);
+            below[j] = nf4_levels[first];
+            above[j] = nf4_levels[first < 15 ? first + 1 : 15];
+        }
     }
 };
 
-inline constexpr nf4_buckets nf4_lookup = [] {
-    nf4_buckets b;
-    std::array<std::uint32_t, nf4_buckets::count> code{};
-    b.border.fill(std::numeric_limits<float>::infinity());
-    for (std::size_t k = 0; k < 15; ++k) {
-        const float last = nf4_borders[k];
-        const auto pattern = std::bit_cast<std::int32_t>(last);
-        const float next = std::bit_cast<float>(last > 0.0F ? pattern + 1 : pattern - 1);
-        const std::size_t here = nf4_buckets::bucket_of(last);
-        const std::size_t first = nf4_buckets::bucket_of(next);
-        if (here == first) b.border[here] = last;
-        for (std::size_t j = here == first ? here + 1 : first; j < code.size(); ++j)
-            code[j] += 1;
-    }
-    b.code = std::bit_cast<std::array<float, nf4_buckets::count>>(code);
-    for (std::size_t j = 0; j < code.size(); ++j) {
-        b.below[j] = nf4_levels[code[j]];
-        b.above[j] = nf4_levels[code[j] < 15 ? code[j] + 1 : 15];
-    }
-    return b;
-}();
+inline constexpr nf4_value_buckets nf4_lookup(nf4_borders);
 
 /// What the drivers of quantize/grouped.hpp ask for. Without a scale every quotient is 0, or a NaN,
 /// which is taken for 0.
@@ -128,14 +106,10 @@ class nf4_elements {
         const float divisor = divisor_of(group);
         extent i = 0;
         if constexpr (simd::looks_up_in_registers) {
-            const simd::table32 borders(nf4_lookup.border.data());
-            const simd::table32 low_codes(nf4_lookup.code.data());
+            const nf4_codes code_of(nf4_lookup);
             const simd::floats by = simd::broadcast(divisor);
             for (; i + lanes <= n; i += lanes) {
-                const simd::floats v = quotient(x + i, by);
-                const simd::ints at = bucket_of(v);
-                const simd::ints code =
-                    simd::increment_where(borders[at] < v, simd::as_ints(low_codes[at]));
+                const simd::ints code = code_of(quotient(x + i, by));
                 float bits[simd::lanes];
                 simd::store(bits, simd::as_floats(code));
                 static_assert(sizeof(Code) == sizeof(float));
@@ -166,7 +140,7 @@ class nf4_elements {
             const simd::floats outward = simd::broadcast(scale);
             for (; i + lanes <= n; i += lanes) {
                 const simd::floats v = quotient(x + i, by);
-                const simd::ints at = bucket_of(v);
+                const simd::ints at = nf4_buckets::buckets_of(v);
                 const simd::floats level = simd::select(borders[at] < v, above[at], below[at]);
                 simd::store(y + i, level * outward);
             }
@@ -182,16 +156,8 @@ class nf4_elements {
     static float divisor_of(const nf4_group& group) noexcept {
         return group.scale == 0.0F ? std::numeric_limits<float>::infinity() : group.scale;
     }
-    static simd::floats one() {
-        return simd::broadcast(1.0F);
-    }
     [[gnu::always_inline]] static simd::floats quotient(const float* x, simd::floats by) {
         return simd::unless_nan(simd::load(x) / by, simd::broadcast(0.0F));
-    }
-    [[gnu::always_inline]] static simd::ints bucket_of(simd::floats v) {
-        const simd::floats at = (v + one()) * simd::broadcast(nf4_buckets::density);
-        return simd::truncate_to_int(
-            simd::clamp(at, simd::broadcast(0.0F), simd::broadcast(31.0F)));
     }
 };
 

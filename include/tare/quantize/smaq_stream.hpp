@@ -27,6 +27,7 @@
 #include <tare/core/pool.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/smaq_statistics.hpp>

@@ -20,6 +20,7 @@
 #include <tare/core/simd_tables.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
 #include <tare/lossless/bit_stream.hpp>
+#include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/smaq_statistics.hpp>

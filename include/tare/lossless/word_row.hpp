@@ -1,0 +1,191 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Eight 64-bit words side by side: one AVX-512 register, or plain words in a loop. Eight chunks of
+// a tensor go through a decision together, one in each lane, and nothing has to be added up or
+// searched across lanes. Conditions are 8 bits, bit l for lane l.
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include <tare/core/simd.hpp>
+
+#if defined(TARE_SIMD_512) && defined(__AVX512CD__) && defined(__AVX512VPOPCNTDQ__)
+#define TARE_WORD_ROW_AVX512 1
+// GCC 12 warns falsely about undefined registers inside its own intrinsics.
+#pragma GCC diagnostic push
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+
+namespace tare {
+
+inline constexpr std::size_t row_lanes = 8;
+
+/// A row in memory.
+struct alignas(64) stored_row {
+    std::uint64_t at[row_lanes] = {};
+};
+
+#if TARE_WORD_ROW_AVX512
+
+/// A row in a register. All arithmetic is modulo 2^64.
+class word_row {
+  public:
+    word_row(const stored_row& from) noexcept : v_(_mm512_load_si512(from.at)) {}
+    /// Eight times the same word.
+    explicit word_row(std::uint64_t word) noexcept
+        : v_(_mm512_set1_epi64(static_cast<long long>(word))) {}
+    void store(stored_row& to) const noexcept { _mm512_store_si512(to.at, v_); }
+
+    friend word_row operator&(word_row a, word_row b) noexcept {
+        return _mm512_and_si512(a.v_, b.v_);
+    }
+    friend word_row operator|(word_row a, word_row b) noexcept {
+        return _mm512_or_si512(a.v_, b.v_);
+    }
+    friend word_row operator+(word_row a, word_row b) noexcept {
+        return _mm512_add_epi64(a.v_, b.v_);
+    }
+    friend word_row operator-(word_row a, word_row b) noexcept {
+        return _mm512_sub_epi64(a.v_, b.v_);
+    }
+    /// Each lane by its own count; 0 where that is 64 or more.
+    friend word_row operator<<(word_row a, word_row by) noexcept {
+        return _mm512_sllv_epi64(a.v_, by.v_);
+    }
+    friend word_row operator>>(word_row a, word_row by) noexcept {
+        return _mm512_srlv_epi64(a.v_, by.v_);
+    }
+    /// a without the bits of b.
+    friend word_row without(word_row a, word_row b) noexcept {
+        return _mm512_andnot_si512(b.v_, a.v_);
+    }
+    friend word_row min(word_row a, word_row b) noexcept { return _mm512_min_epu64(a.v_, b.v_); }
+    /// Product of the low halves.
+    friend word_row product(word_row a, word_row b) noexcept {
+        return _mm512_mul_epu32(a.v_, b.v_);
+    }
+    friend word_row popcount(word_row a) noexcept { return _mm512_popcnt_epi64(a.v_); }
+    /// The place of the lowest bit set; 2^64 - 1 if there is none.
+    friend word_row lowest_place(word_row a) noexcept {
+        const __m512i lowest =
+            _mm512_and_si512(a.v_, _mm512_sub_epi64(_mm512_setzero_si512(), a.v_));
+        return _mm512_sub_epi64(_mm512_set1_epi64(63), _mm512_lzcnt_epi64(lowest));
+    }
+    /// Entry `index` modulo 8 of the table.
+    friend word_row looked_up(word_row table, word_row index) noexcept {
+        return _mm512_permutexvar_epi64(index.v_, table.v_);
+    }
+    /// The byte at from[offset] of each lane; up to 7 bytes behind it are read too.
+    static word_row bytes_at(const std::uint8_t* from, word_row offset) noexcept {
+        return word_row(_mm512_i64gather_epi64(offset.v_, from, 1)) & word_row(255);
+    }
+    friend std::uint8_t nonzero(word_row a) noexcept { return _mm512_test_epi64_mask(a.v_, a.v_); }
+    friend std::uint8_t less(word_row a, word_row b) noexcept {
+        return _mm512_cmplt_epu64_mask(a.v_, b.v_);
+    }
+    friend word_row select(std::uint8_t condition, word_row yes, word_row no) noexcept {
+        return _mm512_mask_mov_epi64(no.v_, condition, yes.v_);
+    }
+
+  private:
+    word_row(__m512i v) noexcept : v_(v) {}
+    __m512i v_;
+};
+
+#else
+
+// The same in a loop.
+class word_row {
+  public:
+    word_row(const stored_row& from) noexcept : v_(from) {}
+    explicit word_row(std::uint64_t word) noexcept { std::ranges::fill(v_.at, word); }
+    void store(stored_row& to) const noexcept { to = v_; }
+
+    friend word_row operator&(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return a.v_.at[l] & b.v_.at[l]; });
+    }
+    friend word_row operator|(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return a.v_.at[l] | b.v_.at[l]; });
+    }
+    friend word_row operator+(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return a.v_.at[l] + b.v_.at[l]; });
+    }
+    friend word_row operator-(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return a.v_.at[l] - b.v_.at[l]; });
+    }
+    friend word_row operator<<(word_row a, word_row by) noexcept {
+        return each(
+            [&](std::size_t l) { return by.v_.at[l] < 64 ? a.v_.at[l] << by.v_.at[l] : 0; });
+    }
+    friend word_row operator>>(word_row a, word_row by) noexcept {
+        return each(
+            [&](std::size_t l) { return by.v_.at[l] < 64 ? a.v_.at[l] >> by.v_.at[l] : 0; });
+    }
+    friend word_row without(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return a.v_.at[l] & ~b.v_.at[l]; });
+    }
+    friend word_row min(word_row a, word_row b) noexcept {
+        return each([&](std::size_t l) { return std::min(a.v_.at[l], b.v_.at[l]); });
+    }
+    friend word_row product(word_row a, word_row b) noexcept {
+        constexpr std::uint64_t low = 0xFFFFFFFF;
+        return each([&](std::size_t l) { return (a.v_.at[l] & low) * (b.v_.at[l] & low); });
+    }
+    friend word_row popcount(word_row a) noexcept {
+        return each([&](std::size_t l) { return std::uint64_t(std::popcount(a.v_.at[l])); });
+    }
+    friend word_row lowest_place(word_row a) noexcept {
+        return each([&](std::size_t l) {
+            return a.v_.at[l] == 0 ? ~std::uint64_t{0}
+                                   : std::uint64_t(std::countr_zero(a.v_.at[l]));
+        });
+    }
+    friend word_row looked_up(word_row table, word_row index) noexcept {
+        return each([&](std::size_t l) { return table.v_.at[index.v_.at[l] % row_lanes]; });
+    }
+    static word_row bytes_at(const std::uint8_t* from, word_row offset) noexcept {
+        return each([&](std::size_t l) { return std::uint64_t{from[offset.v_.at[l]]}; });
+    }
+    friend std::uint8_t nonzero(word_row a) noexcept {
+        return bits([&](std::size_t l) { return a.v_.at[l] != 0; });
+    }
+    friend std::uint8_t less(word_row a, word_row b) noexcept {
+        return bits([&](std::size_t l) { return a.v_.at[l] < b.v_.at[l]; });
+    }
+    friend word_row select(std::uint8_t condition, word_row yes, word_row no) noexcept {
+        return each(
+            [&](std::size_t l) { return (condition >> l & 1) != 0 ? yes.v_.at[l] : no.v_.at[l]; });
+    }
+
+  private:
+    template <class Lane>
+    static word_row each(Lane lane) noexcept {
+        stored_row out;
+        for (std::size_t l = 0; l < row_lanes; ++l)
+            out.at[l] = lane(l);
+        return out;
+    }
+    template <class Lane>
+    static std::uint8_t bits(Lane lane) noexcept {
+        unsigned out = 0;
+        for (std::size_t l = 0; l < row_lanes; ++l)
+            out |= unsigned{lane(l)} << l;
+        return static_cast<std::uint8_t>(out);
+    }
+
+    stored_row v_;
+};
+
+#endif
+
+}  // namespace tare
+
+#if TARE_WORD_ROW_AVX512
+#pragma GCC diagnostic pop
+#undef TARE_WORD_ROW_AVX512
+#endif
