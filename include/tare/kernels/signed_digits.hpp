@@ -86,7 +86,7 @@ class signed_digits {
         const float most = static_cast<float>(largest(parts_)) + 0.5F;
         std::int32_t misfits = 0;
         for (const float v : x)
-            misfits += std::abs(v * per_unit) < most ? 0 : 1;
+            misfits |= std::abs(v * per_unit) < most ? 0 : 1;
         units_[static_cast<std::size_t>(row)] =
             misfits == 0 ? unit : std::numeric_limits<float>::quiet_NaN();
         if (misfits != 0) return;
@@ -137,8 +137,8 @@ class signed_digits {
     extent inputs_;
     extent row_bytes_;
     int parts_;
-    std::vector<std::int8_t, pool_allocator<std::int8_t>>
-        digits_;  ///< [row][part][inputs rounded up to 4], zeros behind
+    /// [row][part][inputs rounded up to 4], zeros behind.
+    std::vector<std::int8_t, pool_allocator<std::int8_t>> digits_;
     std::vector<float> units_;
 };
 
