@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/unroll.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/signed_digits.hpp>
@@ -128,11 +129,14 @@ struct store_signed {
     Finish finish;
 
     static constexpr auto width = static_cast<extent>(simd::lanes);
+    /// Where K is small, steps are as many bytes as codes: half a page ahead.
+    static constexpr extent steps_ahead = 512;
 
     [[gnu::always_inline]] void operator()(simd::floats (&sum)[tile_floats], extent column) const {
         if (column + tile_outputs <= last) {
             unroll<tile_floats>([&](auto i) __attribute__((always_inline)) {
                 const extent at = column + i * width;
+                simd::prefetch(steps + at, steps_ahead);
                 sum[i] = finish(sum[i] * simd::load(steps + at) * unit, row, at, simd::lanes);
             });
             unroll<tile_floats>([&](auto i) __attribute__((always_inline)) {
