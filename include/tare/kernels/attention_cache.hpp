@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/attention_tile.hpp>
 #include <tare/kernels/segment_layout.hpp>
 
@@ -175,8 +176,8 @@ class attention_cache {
     extent value_stride_;
     extent next_ = 0;    ///< where the next position goes
     extent filled_ = 0;  ///< positions held, the newest included, at most S+1
-    aligned_vector<float> keys_;
-    aligned_vector<float> values_;
+    lasting_vector<float> keys_;
+    lasting_vector<float> values_;
 };
 
 }  // namespace tare::kernels

@@ -10,7 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/huge_pages.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/simd_int.hpp>
 #include <tare/kernels/epilogue.hpp>
 
@@ -55,6 +56,8 @@ class masked_vector {
         const auto shift = static_cast<std::size_t>(at) % block;
         const std::uint64_t mask = masks_[index];
         const std::uint64_t before = mask & ((std::uint64_t{1} << shift) - 1);
+        // The prefetcher ends at each page; a vocabulary's bias is many.
+        simd::prefetch(values_.data(), static_cast<std::ptrdiff_t>(starts_[index]) + 256);
         constexpr std::uint32_t whole = simd::lanes >= 32 ? ~0U : (1U << simd::lanes % 32) - 1U;
         return simd::expand(static_cast<std::uint32_t>(mask >> shift) & whole,
                             values_.data() + starts_[index] + std::popcount(before));
@@ -73,7 +76,7 @@ class masked_vector {
     std::size_t size_ = 0;
     std::vector<std::uint64_t> masks_;
     std::vector<std::uint32_t> starts_;  ///< of the values of each mask
-    aligned_vector<float> values_;
+    lasting_vector<float> values_;
 };
 
 /// c(i,j) + bias(j) for products whose columns come in whole registers, from a multiple of

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include <tare/core/prefetch.hpp>
 #include <tare/kernels/row.hpp>
 #include <tare/kernels/softmax.hpp>
 
@@ -62,6 +63,10 @@ class piecewise_softmax {
                 return static_cast<const float*>(to.data());
             },
             [&](std::size_t first, std::size_t done) __attribute__((always_inline)) {
+                // The next logits are written here: their lines would be waited for one by one.
+                for (std::size_t l = 0; l < simd::wide_lanes; l += 16)
+                    simd::prefetch_for_write(y.data(),
+                                             static_cast<std::ptrdiff_t>(first + done + l));
                 if constexpr (requires { logits.ahead(extent{}, extent{}); })
                     if (first < y.size())
                         logits.ahead(static_cast<extent>(first), static_cast<extent>(done));

@@ -7,13 +7,14 @@
 // One digit takes codes of 8 bits, two of 15, three serve floats.
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <vector>
 
-#include <tare/core/aligned.hpp>
+#include <tare/core/pool.hpp>
 #include <tare/kernels/matmul_check.hpp>
 
 namespace tare::kernels {
@@ -45,11 +46,12 @@ class signed_digits {
     /// magnitude of the row, and of no less than 2^-126. **Throws** as above.
     explicit signed_digits(matrix_view<const float> x) : signed_digits(x, 3) {
         for (extent r = 0; r < x.rows; ++r) {
-            float top = 0.0F;
+            // Magnitudes compare as their bits do. A NaN or an infinity wins: cut() finds it again.
+            std::uint32_t top = 0;
             for (const float v : x.row(r))
-                top = std::max(top, std::abs(v));
+                top = std::max(top, std::bit_cast<std::uint32_t>(v) & 0x7fffffffU);
             int exponent = 0;
-            static_cast<void>(std::frexp(top, &exponent));
+            static_cast<void>(std::frexp(std::bit_cast<float>(top), &exponent));
             const int unit = std::max(exponent, -104) - 22;
             cut(x.row(r), r, std::ldexp(1.0F, -unit), std::ldexp(1.0F, unit));
         }
@@ -82,45 +84,61 @@ class signed_digits {
     void cut(std::span<const float> x, extent row, float per_unit, float unit) {
         std::int8_t* const to = digits_.data() + row * parts_ * row_bytes_;
         const float most = static_cast<float>(largest(parts_)) + 0.5F;
-        const std::size_t n = x.size();
-        bool fits = true;
-        for (std::size_t k = 0; k < n; ++k)
-            fits &= std::abs(x[k] * per_unit) < most;
+        std::int32_t misfits = 0;
+        for (const float v : x)
+            misfits |= std::abs(v * per_unit) < most ? 0 : 1;
         units_[static_cast<std::size_t>(row)] =
-            fits ? unit : std::numeric_limits<float>::quiet_NaN();
-        if (!fits) return;
-        if (parts_ == 1) {
-            for (std::size_t k = 0; k < n; ++k)
-                to[k] = static_cast<std::int8_t>(std::nearbyint(x[k] * per_unit));
-        } else if (parts_ == 2) {
-            std::int8_t* const high = to + row_bytes_;
-            for (std::size_t k = 0; k < n; ++k) {
-                const float code = std::nearbyint(x[k] * per_unit);
-                // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
-                const float digit = std::nearbyint(code * (1.0F / 255.0F));
-                high[k] = static_cast<std::int8_t>(digit);
-                to[k] = static_cast<std::int8_t>(code - 255.0F * digit);
+            misfits == 0 ? unit : std::numeric_limits<float>::quiet_NaN();
+        if (misfits != 0) return;
+        const auto n = static_cast<extent>(x.size());
+        for (extent k = 0; k < n; k += block) {
+            const extent count = std::min(block, n - k);
+            if (parts_ == 1)
+                cut_block<1>(x.data() + k, count, per_unit, to + k);
+            else if (parts_ == 2)
+                cut_block<2>(x.data() + k, count, per_unit, to + k);
+            else
+                cut_block<3>(x.data() + k, count, per_unit, to + k);
+        }
+    }
+
+    static constexpr extent block = 64;
+
+    /// Digits of up to `block` values. Loops of one length over arrays that nothing else can reach
+    /// become vector instructions; one by one, digits took 3 % of a packed model's token.
+    template <int Parts>
+    void cut_block(const float* x, extent count, float per_unit, std::int8_t* to) const {
+        float digit[Parts][block] = {};
+        std::copy_n(x, count, digit[0]);
+        for (extent k = 0; k < block; ++k)
+            digit[0][k] = std::nearbyint(digit[0][k] * per_unit);
+        if constexpr (Parts == 3) {
+            // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
+            for (extent k = 0; k < block; ++k) {
+                digit[2][k] = std::nearbyint(digit[0][k] / 65025.0F);
+                digit[0][k] -= 65025.0F * digit[2][k];
             }
-        } else {
-            std::int8_t* const middle = to + row_bytes_;
-            std::int8_t* const high = middle + row_bytes_;
-            for (std::size_t k = 0; k < n; ++k) {
-                const float code = std::nearbyint(x[k] * per_unit);
-                // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
-                const float digit = std::nearbyint(code / 65025.0F);
-                const float rest = code - 65025.0F * digit;
-                const float next = std::nearbyint(rest * (1.0F / 255.0F));
-                high[k] = static_cast<std::int8_t>(digit);
-                middle[k] = static_cast<std::int8_t>(next);
-                to[k] = static_cast<std::int8_t>(rest - 255.0F * next);
+        }
+        if constexpr (Parts >= 2) {
+            // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
+            for (extent k = 0; k < block; ++k) {
+                digit[1][k] = std::nearbyint(digit[0][k] * (1.0F / 255.0F));
+                digit[0][k] -= 255.0F * digit[1][k];
             }
+        }
+        for (int p = 0; p < Parts; ++p) {
+            std::int8_t bytes[block];
+            for (extent k = 0; k < block; ++k)
+                bytes[k] = static_cast<std::int8_t>(static_cast<std::int32_t>(digit[p][k]));
+            std::copy_n(bytes, count, to + p * row_bytes_);
         }
     }
 
     extent inputs_;
     extent row_bytes_;
     int parts_;
-    aligned_vector<std::int8_t> digits_;  ///< [row][part][inputs rounded up to 4], zeros behind
+    /// [row][part][inputs rounded up to 4], zeros behind.
+    std::vector<std::int8_t, pool_allocator<std::int8_t>> digits_;
     std::vector<float> units_;
 };
 

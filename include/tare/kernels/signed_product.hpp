@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <tare/core/parallel.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/unroll.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/signed_digits.hpp>
@@ -27,6 +28,9 @@ namespace detail {
 
 /// Longest sums of one digit: 255 * 127 * 65536 < 2^31.
 inline constexpr extent most_digit_products = 65536;
+
+/// Registers of floats in a tile.
+inline constexpr int tile_floats = signed_registers * simd::word_parts;
 
 /// One register of outputs as floats: the digits' sums joined, exactly while `exact`.
 template <int Parts>
@@ -79,24 +83,18 @@ template <int Parts, bool Masked>
 template <int Parts, bool Masked, class Put>
 [[gnu::noinline]] void signed_tiles(const signed_weights& w, const signed_digits& x, extent row,
                                     extent tile, extent tile_end, bool exact, Put put) {
-    constexpr auto width = static_cast<extent>(simd::lanes);
     for (extent t = tile; t < tile_end; ++t) {
         simd::words sum[signed_registers][Parts];
         signed_sums<Parts, Masked>(w, t, x, row, sum);
-        const extent left = w.outputs() - t * tile_outputs;
-        unroll<signed_registers * simd::word_parts>([&](auto i) __attribute__((always_inline)) {
-            const simd::floats total =
-                join_digits<Parts>(sum[i / simd::word_parts], i % simd::word_parts, exact);
-            const extent at = i * width;
-            if (left >= at + width)
-                put(total, t * tile_outputs + at, simd::lanes);
-            else if (left > at)
-                put(total, t * tile_outputs + at, static_cast<std::size_t>(left - at));
+        simd::floats total[tile_floats];
+        unroll<tile_floats>([&](auto i) __attribute__((always_inline)) {
+            total[i] = join_digits<Parts>(sum[i / simd::word_parts], i % simd::word_parts, exact);
         });
+        put(total, t * tile_outputs);
     }
 }
 
-/// Calls put(sums as floats, column, count) for the outputs of tiles [tile, tile_end) and one row.
+/// Calls put(sums as floats, first column) for tiles [tile, tile_end) of one row.
 template <class Put>
 void signed_row(const signed_weights& w, const signed_digits& x, extent row, extent tile,
                 extent tile_end, const Put& put) {
@@ -117,8 +115,9 @@ void signed_row(const signed_weights& w, const signed_digits& x, extent row, ext
         masks(std::integral_constant<int, 3>{});
 }
 
-/// Scales and finishes sums of one row and writes those of the columns [first, last). Everything is
-/// held by value: what vector stores might alias would be read again for each register.
+/// Scales and finishes the sums of tiles of one row and writes those of the columns [first, last).
+/// Everything is held by value, and a tile is written when all of it is finished: what vector
+/// stores might alias would be read again for each register.
 template <epilogue Finish>
 struct store_signed {
     const float* steps;
@@ -129,13 +128,31 @@ struct store_signed {
     extent row;
     Finish finish;
 
-    [[gnu::always_inline]] void operator()(simd::floats sum, extent column,
-                                           std::size_t count) const {
-        // Part of the last tile may lie behind what was asked for.
-        if (column >= last) return;
-        const auto n = std::min(count, static_cast<std::size_t>(last - column));
-        const simd::floats v = sum * load_lanes(steps + column, n) * unit;
-        store_lanes(y + (column - first), finish(v, row, column, n), n);
+    static constexpr auto width = static_cast<extent>(simd::lanes);
+    /// Where K is small, steps are as many bytes as codes: half a page ahead.
+    static constexpr extent steps_ahead = 512;
+
+    [[gnu::always_inline]] void operator()(simd::floats (&sum)[tile_floats], extent column) const {
+        if (column + tile_outputs <= last) {
+            unroll<tile_floats>([&](auto i) __attribute__((always_inline)) {
+                const extent at = column + i * width;
+                simd::prefetch(steps + at, steps_ahead);
+                sum[i] = finish(sum[i] * simd::load(steps + at) * unit, row, at, simd::lanes);
+            });
+            unroll<tile_floats>([&](auto i) __attribute__((always_inline)) {
+                simd::store(y + (column - first) + i * width, sum[i]);
+            });
+        } else {
+            part(sum, column);
+        }
+    }
+    /// A tile of which some lies behind what was asked for.
+    [[gnu::noinline]] void part(const simd::floats (&sum)[tile_floats], extent column) const {
+        for (int i = 0; i < tile_floats && column < last; ++i, column += width) {
+            const auto n = static_cast<std::size_t>(std::min(width, last - column));
+            const simd::floats v = sum[i] * load_lanes(steps + column, n) * unit;
+            store_lanes(y + (column - first), finish(v, row, column, n), n);
+        }
     }
 };
 

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <tare/core/huge_pages.hpp>
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
 #include <tare/kernels/matmul.hpp>
@@ -74,7 +75,7 @@ class packed_weight {
             made->held = form::blocks;
             made->rows = packed_rows(t);
         }
-        if (t.quantized()) made->steps = t.factors;
+        if (t.quantized()) made->steps.assign(t.factors.begin(), t.factors.end());
         content_ = std::move(made);
     }
 
@@ -204,7 +205,7 @@ class packed_weight {
         tare::shape extents;
         packed_input input;
         form held = form::floats;
-        std::vector<float> steps;
+        lasting_vector<float> steps;
         kernels::signed_weights signs;
         kernels::packed_weights planes;
         packed_rows rows;
