@@ -3,7 +3,10 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <span>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -108,4 +111,29 @@ TEST_CASE("binary is the sign, with zero and NaN positive") {
     CHECK(binary::encode(-NAN) == 1);
     CHECK(binary::decode(0) == -1.0F);
     CHECK(binary::decode(1) == 1.0F);
+}
+
+TEST_CASE("codes of NF4 found many at a time are those found one by one") {
+    std::vector<float> x{0.0F, -0.0F, 1.5F, -1.5F, 1e30F, -1e30F};
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    for (const float v : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()})
+        x.push_back(v);
+    // The numbers on either side of every border, and of every bucket of 1/16.
+    const auto around = [&](float v) {
+        for (int step = -2; step <= 2; ++step)
+            x.push_back(std::bit_cast<float>(std::bit_cast<std::int32_t>(v) + step));
+    };
+    for (std::size_t k = 0; k + 1 < tare::nf4::levels.size(); ++k)
+        around((tare::nf4::levels[k] + tare::nf4::levels[k + 1]) / 2);
+    for (int bucket = -16; bucket <= 16; ++bucket)
+        if (bucket != 0) around(static_cast<float>(bucket) / 16);
+    for (std::size_t first = 0; first < 18; ++first) {  // misaligned, every length of a rest
+        const auto some = std::span<const float>(x).subspan(first);
+        std::vector<std::uint8_t> codes(some.size());
+        tare::nf4::encode_all(some.data(), codes.data(), static_cast<std::ptrdiff_t>(some.size()));
+        for (std::size_t i = 0; i < some.size(); ++i) {
+            CAPTURE(some[i]);
+            REQUIRE(codes[i] == tare::nf4::encode(some[i]));
+        }
+    }
 }
