@@ -154,42 +154,34 @@ TEST_CASE("floats are cut into three digits within their bound") {
         }
 }
 
-TEST_CASE("every code of two digits and the edges of three are cut right") {
-    const auto value_of = [](const signed_digits& digits, extent row, extent k) {
-        std::int32_t value = 0;
-        for (int p = digits.parts(); p-- > 0;)
-            value = value * 255 + digits.digits(row, p)[k];
-        return value;
-    };
-    std::vector<float> x;
-    for (int code = -16383; code <= 16383; ++code)
-        x.push_back(static_cast<float>(code));
-    const auto count = static_cast<extent>(x.size());
-    const signed_digits two(matrix_view<const float>(x.data(), 1, count), 15, 1.0F);
-    for (extent k = 0; k < count; ++k) {
-        REQUIRE(value_of(two, 0, k) == k - 16383);
-        REQUIRE(two.digits(0, 0)[k] >= -127);
-        REQUIRE(two.digits(0, 1)[k] >= -127);
-    }
-    // Around the halves between two upper digits, with a unit of one.
-    std::vector<std::int32_t> codes{1 << 22, -(1 << 22)};
-    for (int high = -64; high < 64; ++high)
-        for (int low = -3; low <= 3; ++low)
-            codes.push_back(high * 65025 + 32512 + low);
-    x.clear();
-    for (const std::int32_t code : codes)
-        x.push_back(static_cast<float>(code) * 0.5F);  // below 2^22 times the unit of 2^-1
-    x.front() = x[1] = 0.5F;
-    x.push_back(static_cast<float>((1 << 22) - 1) * 0.5F);
-    codes.push_back((1 << 22) - 1);
-    codes[0] = codes[1] = 1;
-    const signed_digits three(matrix_view<const float>(x.data(), 1, static_cast<extent>(x.size())));
-    REQUIRE(three.unit(0) == 0.5F);
-    for (std::size_t k = 0; k < codes.size(); ++k) {
-        REQUIRE(value_of(three, 0, static_cast<extent>(k)) == codes[k]);
-        for (int p = 0; p < 3; ++p)
-            REQUIRE(three.digits(0, p)[k] >= -127);
-    }
+TEST_CASE("stretches of one row's columns are those of the whole product") {
+    constexpr extent outputs = 323;
+    for (const extent inputs : {1, 4, 5, 64})
+        for (const float zeros : {0.0F, 0.4F}) {
+            const std::vector<std::int16_t> codes = codes_of(outputs * inputs, 255, zeros, 5);
+            const signed_weights w(view_of(codes, outputs, inputs));
+            std::vector<float> x, steps, bias;
+            for (extent k = 0; k < inputs; ++k)
+                x.push_back(std::cos(static_cast<float>(k)));
+            for (extent n = 0; n < outputs; ++n) {
+                steps.push_back(0.5F + static_cast<float>(n));
+                bias.push_back(std::sin(static_cast<float>(n)));
+            }
+            const signed_digits digits(matrix_view<const float>(x.data(), 1, inputs));
+            std::vector<float> whole(outputs);
+            signed_product(digits, w, steps, matrix_view<float>(whole.data(), 1, outputs),
+                           add_bias(bias));
+            for (extent first = 0; first < outputs; first += 64)
+                for (const extent count : {1, 15, 16, 17, 63, 64, 65, 128, 323}) {
+                    const extent last = std::min(outputs, first + count);
+                    // A value behind the stretch must stay.
+                    std::vector<float> y(static_cast<std::size_t>(last - first) + 1, -7.0F);
+                    signed_columns(digits, 0, w, steps, first,
+                                   std::span<float>(y).first(y.size() - 1), add_bias(bias));
+                    REQUIRE(std::equal(y.begin(), y.end() - 1, whole.begin() + first));
+                    REQUIRE(y.back() == -7.0F);
+                }
+        }
 }
 
 TEST_CASE("digits of any number of values add up to their integers, with zeros behind") {
