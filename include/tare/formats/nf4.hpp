@@ -113,6 +113,8 @@ struct nf4 {
             value = x > borders[i] ? levels[i + 1] : value;
         return x == x ? value : 0.0F;
     }
+    static constexpr float max_value() noexcept { return 1.0F; }
+    static constexpr float min_positive() noexcept { return levels[zero_code + 1]; }
     /// codes[i] = encode(x[i]).
     static void encode_all(const float* x, code_type* codes, std::ptrdiff_t count) noexcept {
         std::ptrdiff_t i = 0;
@@ -127,12 +129,6 @@ struct nf4 {
 #pragma omp simd
         for (std::ptrdiff_t k = i; k < count; ++k)
             codes[k] = encode(x[k]);
-    }
-    static constexpr float max_value() noexcept {
-        return 1.0F;
-    }
-    static constexpr float min_positive() noexcept {
-        return levels[zero_code + 1];
     }
 
   private:
