@@ -8,25 +8,37 @@
 using namespace tare;
 using namespace tare::testing;
 
+namespace {
+
+/// Sums, differences, products and multiples of arrays beside the plain ones.
+template <class Same>
+void check_arithmetic(const std::vector<float>& a, const std::vector<float>& b, Same same) {
+    std::vector<float> y(a.size());
+    std::vector<float> want(a.size());
+    const std::span<float> out(want);
+    kernels::add(a, b, y);
+    kernels::plain::add(a, b, out);
+    CHECK(same(y, want));
+    kernels::subtract(a, b, y);
+    kernels::plain::subtract(a, b, out);
+    CHECK(same(y, want));
+    kernels::multiply(a, b, y);
+    kernels::plain::multiply(a, b, out);
+    CHECK(same(y, want));
+    kernels::scale(a, 0.3F, y);
+    kernels::plain::scale(a, 0.3F, out);
+    CHECK(same(y, want));
+}
+
+}  // namespace
+
 TEST_CASE("arithmetic of arrays is the plain arithmetic bit by bit") {
     for (const extent n : awkward_sizes) {
         const auto a = uniform_values(n, 131);
         const auto b = uniform_values(n, 132);
-        std::vector<float> y(a.size());
+        check_arithmetic(a, b, same_bits);
         std::vector<float> want(a.size());
         const std::span<float> out(want);
-        kernels::add(a, b, y);
-        kernels::plain::add(a, b, out);
-        CHECK(same_bits(y, want));
-        kernels::subtract(a, b, y);
-        kernels::plain::subtract(a, b, out);
-        CHECK(same_bits(y, want));
-        kernels::multiply(a, b, y);
-        kernels::plain::multiply(a, b, out);
-        CHECK(same_bits(y, want));
-        kernels::scale(a, 0.3F, y);
-        kernels::plain::scale(a, 0.3F, out);
-        CHECK(same_bits(y, want));
         std::vector<float> in_place = a;
         kernels::add(in_place, b, in_place);
         kernels::plain::add(a, b, out);
@@ -53,20 +65,7 @@ TEST_CASE("subnormals, infinities and NaN add up as single floats do") {
     std::vector<float> b;
     for (std::size_t i = 0; i < a.size(); ++i)
         b.push_back(special_values(1, i / 18 + i)[0]);
-    std::vector<float> y(a.size()), want(a.size());
-    const std::span<float> out(want);
-    kernels::add(a, b, y);
-    kernels::plain::add(a, b, out);
-    CHECK(same(y, want));
-    kernels::subtract(a, b, y);
-    kernels::plain::subtract(a, b, out);
-    CHECK(same(y, want));
-    kernels::multiply(a, b, y);
-    kernels::plain::multiply(a, b, out);
-    CHECK(same(y, want));
-    kernels::scale(a, 0.5F, y);
-    kernels::plain::scale(a, 0.5F, out);
-    CHECK(same(y, want));
+    check_arithmetic(a, b, same);
     // One column of a sum is spoilt by its own NaN alone.
     std::vector<float> x(70 * 37, 0x1p-149F);
     x[5 * 37 + 20] = std::numeric_limits<float>::quiet_NaN();

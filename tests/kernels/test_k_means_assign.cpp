@@ -155,7 +155,7 @@ TEST_CASE("blocks that begin anywhere and hold subnormals have the nearest centr
     // Subnormal blocks are all nearest to the shortest centroid, the third.
     auto c = uniform_values(20 * 8, 103, 1.0F, 2.0F);
     std::fill_n(c.begin() + 2 * 8, 8, 0.5F);
-    for (const std::size_t shift : {0, 1, 7}) {
+    for (const std::size_t shift : {0U, 1U, 7U}) {
         const std::vector<float> x(shift + 33 * 8, 0x1p-140F);
         std::vector<std::uint8_t> codes(33);
         kernels::k_means_assign({x.data() + shift, 33, 8}, {c.data(), 20, 8}, std::span(codes));
