@@ -117,18 +117,21 @@ struct nf4 {
     static constexpr float min_positive() noexcept { return levels[zero_code + 1]; }
     /// codes[i] = encode(x[i]).
     static void encode_all(const float* x, code_type* codes, std::ptrdiff_t count) noexcept {
-        std::ptrdiff_t i = 0;
         if constexpr (simd::looks_up_in_registers) {
             static constexpr detail::nf4_buckets buckets(borders);
             constexpr auto lanes = static_cast<std::ptrdiff_t>(simd::lanes);
             const detail::nf4_codes code_of(buckets);
-            for (; i + lanes <= count; i += lanes)
+            const std::ptrdiff_t whole = count - count % lanes;
+            for (std::ptrdiff_t i = 0; i < whole; i += lanes)
                 simd::store_bytes(
                     codes + i, code_of(simd::unless_nan(simd::load(x + i), simd::broadcast(0.0F))));
-        }
+            for (std::ptrdiff_t i = whole; i < count; ++i)
+                codes[i] = encode(x[i]);
+        } else {
 #pragma omp simd
-        for (std::ptrdiff_t k = i; k < count; ++k)
-            codes[k] = encode(x[k]);
+            for (std::ptrdiff_t i = 0; i < count; ++i)
+                codes[i] = encode(x[i]);
+        }
     }
 
   private:
