@@ -38,7 +38,7 @@ template <int Vectors>
 }
 
 /// Positions whose values are asked for before they are added: of 4 to 16, 8 was fastest.
-inline constexpr extent values_ahead = 8;
+inline constexpr extent positions_ahead = 8;
 
 /// Weighted sums of the values of band_rows heads that lie side by side.
 template <int Vectors>
@@ -53,7 +53,7 @@ inline void step_values(const float* p, extent stride, const float* factors, ext
         for (int h = 0; h < band_rows; ++h) {
             if (h >= heads) break;
             simd::prefetch<Vectors * simd::lanes>(values + h * head_width,
-                                                  (j + values_ahead) * value_stride);
+                                                  (j + positions_ahead) * value_stride);
             load_registers(values + j * value_stride + h * head_width, row);
             add_scaled(p[h * stride + j], row, sum[h]);
         }
