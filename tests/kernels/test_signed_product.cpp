@@ -184,60 +184,6 @@ TEST_CASE("stretches of one row's columns are those of the whole product") {
         }
 }
 
-TEST_CASE("digits of any number of values add up to their integers, with zeros behind") {
-    for (const extent n : {0, 1, 2, 3, 4, 5, 63, 64, 65, 67, 127, 128, 129, 257}) {
-        for (const int bits : {8, 15, 32}) {
-            const int parts = signed_digits::parts_of(bits);
-            const float most = static_cast<float>(bits == 8 ? 127 : 16383);
-            std::vector<float> x;
-            for (extent k = 0; k < 2 * n; ++k)
-                x.push_back(std::round(most * std::sin(static_cast<float>(3 * k + 1))));
-            const matrix_view<const float> view(x.data(), 2, n);
-            const signed_digits digits =
-                bits == 32 ? signed_digits(view) : signed_digits(view, bits, 1.0F);
-            for (extent row = 0; row < 2; ++row)
-                for (extent k = 0; k < (n + 3) / 4 * 4; ++k) {
-                    std::int32_t value = 0;
-                    for (int p = parts; p-- > 0;)
-                        value = value * 255 + digits.digits(row, p)[k];
-                    // Units are powers of two below one: what they count is exact.
-                    const float want = k < n ? x[static_cast<std::size_t>(row * n + k)] : 0.0F;
-                    REQUIRE(static_cast<float>(value) * digits.unit(row) == want);
-                }
-        }
-    }
-}
-
-TEST_CASE("stretches of one row's columns are those of the whole product") {
-    constexpr extent outputs = 323;
-    for (const extent inputs : {1, 4, 5, 64})
-        for (const float zeros : {0.0F, 0.4F}) {
-            const std::vector<std::int16_t> codes = codes_of(outputs * inputs, 255, zeros, 5);
-            const signed_weights w(view_of(codes, outputs, inputs));
-            std::vector<float> x, steps, bias;
-            for (extent k = 0; k < inputs; ++k)
-                x.push_back(std::cos(static_cast<float>(k)));
-            for (extent n = 0; n < outputs; ++n) {
-                steps.push_back(0.5F + static_cast<float>(n));
-                bias.push_back(std::sin(static_cast<float>(n)));
-            }
-            const signed_digits digits(matrix_view<const float>(x.data(), 1, inputs));
-            std::vector<float> whole(outputs);
-            signed_product(digits, w, steps, matrix_view<float>(whole.data(), 1, outputs),
-                           add_bias(bias));
-            for (extent first = 0; first < outputs; first += 64)
-                for (const extent count : {1, 15, 16, 17, 63, 64, 65, 128, 323}) {
-                    const extent last = std::min(outputs, first + count);
-                    // A value behind the stretch must stay.
-                    std::vector<float> y(static_cast<std::size_t>(last - first) + 1, -7.0F);
-                    signed_columns(digits, 0, w, steps, first,
-                                   std::span<float>(y).first(y.size() - 1), add_bias(bias));
-                    REQUIRE(std::equal(y.begin(), y.end() - 1, whole.begin() + first));
-                    REQUIRE(y.back() == -7.0F);
-                }
-        }
-}
-
 TEST_CASE("rows without digits give NaN, the others are untouched") {
     const std::vector<std::int16_t> codes = codes_of(3 * 5, 255, 0.4F, 1);
     const signed_weights w(view_of(codes, 3, 5));
