@@ -111,7 +111,7 @@ quantization_run run_of(const options& o, const described_model& m, std::span<co
     out.passes = o.steps > 0 ? o.steps : o.samples;
     if (o.steps > 0) out.rate = [rate = o.rate](extent) { return rate; };
     out.folder = o.work;
-    out.key = key_of(o, words);
+    if (!o.work.empty()) out.key = key_of(o, words);
     out.saves_every = o.saves_every;
     out.told = [passes = out.passes](extent at, double loss) {
         std::cerr << message("tare quantize: ", at + 1, " of ", passes, ", loss ", loss, '\n');
