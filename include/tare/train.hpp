@@ -8,6 +8,7 @@
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
+#include <tare/text/bleu.hpp>
 #include <tare/text/byte_pair_encoding.hpp>
 #include <tare/text/byte_pair_learner.hpp>
 #include <tare/text/corpus.hpp>
@@ -15,6 +16,7 @@
 #include <tare/text/lines.hpp>
 #include <tare/text/name_pattern.hpp>
 #include <tare/text/perplexity.hpp>
+#include <tare/text/sacre_bleu.hpp>
 #include <tare/text/utf8.hpp>
 #include <tare/text/vocabulary.hpp>
 #include <tare/train/adam.hpp>
