@@ -5,6 +5,7 @@
 #include <tare/prune/gradual.hpp>
 #include <tare/prune/mask.hpp>
 #include <tare/prune/sensitivity.hpp>
+#include <tare/search/beam_search.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
