@@ -97,7 +97,7 @@ class beam_sentence {
 
     /// Goes on from the best words of each row, the first of which is number `first_row`.
     void advance(matrix_view<const float> best, matrix_view<const token> words, token first_row,
-                 extent position, const beam_options& options) {
+                 const beam_options& options) {
         const auto beam = static_cast<std::size_t>(options.beam);
         const std::vector<beam_candidate> candidates = ranked(best, words, 2 * beam);
         std::vector<hypothesis> next;
@@ -116,7 +116,7 @@ class beam_sentence {
             }
         }
         live_ = std::move(next);
-        if (done_.size() == beam || position >= options.max_length) live_.clear();
+        if (done_.size() == beam) live_.clear();
     }
 
   private:
@@ -215,7 +215,7 @@ beam_search(extent sentences, extent vocabulary, const beam_options& options, St
             const auto own = static_cast<extent>(sentence.live().size());
             sentence.advance({values.data() + first * wanted, own, wanted},
                              {words.data() + first * wanted, own, wanted},
-                             static_cast<token>(first), position, options);
+                             static_cast<token>(first), options);
             first += own;
             for (std::size_t h = 0; h < sentence.live().size(); ++h) {
                 last.push_back(sentence.live()[h].tokens.back());
