@@ -8,8 +8,11 @@
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
+#include <tare/text/byte_pair_encoding.hpp>
+#include <tare/text/byte_pair_learner.hpp>
 #include <tare/text/corpus.hpp>
 #include <tare/text/edit_distance.hpp>
+#include <tare/text/lines.hpp>
 #include <tare/text/name_pattern.hpp>
 #include <tare/text/perplexity.hpp>
 #include <tare/text/utf8.hpp>
@@ -21,7 +24,9 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/label_smoothing.hpp>
 #include <tare/train/optimizer.hpp>
+#include <tare/train/peak_schedule.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
 #include <tare/train/quantization_options.hpp>
