@@ -16,6 +16,8 @@
 #include <tare/text/edit_distance.hpp>
 #include <tare/text/lines.hpp>
 #include <tare/text/name_pattern.hpp>
+#include <tare/text/parallel_batching.hpp>
+#include <tare/text/parallel_corpus.hpp>
 #include <tare/text/perplexity.hpp>
 #include <tare/text/sacre_bleu.hpp>
 #include <tare/text/utf8.hpp>
