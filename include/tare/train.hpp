@@ -39,6 +39,9 @@
 #include <tare/train/schedule.hpp>
 #include <tare/train/sgd.hpp>
 #include <tare/train/soft_labels.hpp>
+#include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>
 #include <tare/train/training_source.hpp>
+#include <tare/train/translation_loss.hpp>
+#include <tare/train/translation_trainer.hpp>
