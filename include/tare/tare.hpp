@@ -136,6 +136,7 @@
 #include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>
 #include <tare/models/transformer_xl_config.hpp>
+#include <tare/models/translation_stream.hpp>
 #include <tare/models/translation_transformer.hpp>
 #include <tare/models/translation_transformer_config.hpp>
 #include <tare/nn/activation_point.hpp>
@@ -145,6 +146,7 @@
 #include <tare/nn/dropout_place.hpp>
 #include <tare/nn/feed_forward.hpp>
 #include <tare/nn/finished_linear.hpp>
+#include <tare/nn/growing_rows.hpp>
 #include <tare/nn/layer_norm_layer.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/nn/linear_start.hpp>
