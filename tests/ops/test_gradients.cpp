@@ -4,15 +4,20 @@
 
 #include <doctest/doctest.h>
 
+#include <tare/nn/sinusoidal_positions.hpp>
 #include <tare/ops/add.hpp>
 #include <tare/ops/add_at.hpp>
+#include <tare/ops/block.hpp>
 #include <tare/ops/cache_log_probability.hpp>
+#include <tare/ops/concatenate.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/ops/layer_norm.hpp>
 #include <tare/ops/linear.hpp>
 #include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/multi_head_attention.hpp>
+#include <tare/ops/multiply_columns.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
@@ -64,6 +69,11 @@ TEST_CASE("gradients equal difference quotients") {
     check(op::gather{{2, 0, 2, 1}}, {values({3, 4}, 1)});
     check(op::merge_rows{{{1, 2}, {0}}}, {values({2, 3}, 1), values({1, 3}, 2)});
     check(op::add_at{{1, 1, 3}}, {values({5}, 1), values({3}, 2)});
+    check(op::block{1, 2, 3}, {values({4, 5}, 1)});
+    check(op::block{2, 3, 1}, {values({6}, 1)});
+    check(op::concatenate{}, {values({1, 2, 3}, 1), values({2, 2, 3}, 2), values({1, 2, 3}, 3)});
+    check(op::multiply_columns{}, {values({2, 3, 4}, 1), values({4}, 2)});
+    check(op::add_sinusoids{{2, 5}, {6}}, {values({2, 5}, 1)});
     check(op::reshape{shape{4, 3}}, {values({3, 4}, 1)});
     check(op::pick_log_softmax{{0, 6, 3}}, {values({3, 4}, 1), values({3, 3}, 2)});
     check(op::linear_log_softmax{{0, 4, 3}},
@@ -73,6 +83,46 @@ TEST_CASE("gradients equal difference quotients") {
     const op::cache_log_probability cache{8, {1, 3, 2}, words};
     check(cache, {values({6, 3}, 1), values({6, 3}, 2), values({3, 3}, 3)}, 2);
     check(op::segment_attention<>{2, 3, 2, {}}, {values({5, 2, 16}, 1), values({3, 4}, 2)});
+}
+
+TEST_CASE("gradients of multi-head attention equal difference quotients under every mask") {
+    const auto inputs = [](extent queries, extent keys) {
+        return std::vector<doubles>{values({queries, 2, 6}, 1, -2.0, 2.0),
+                                    values({keys, 2, 6}, 2, -2.0, 2.0), values({keys, 2, 8}, 3)};
+    };
+    const attention_mask left{false, {1, 0, 0, 0, 0, 1, 1, 1, 1, 1}};
+    check(op::multi_head_attention<>{2}, inputs(3, 5));
+    check(op::multi_head_attention<>{2, 0.0, {true, {}}, {}}, inputs(5, 5));
+    check(op::multi_head_attention<>{2, 0.7, {true, left.padding}, {}}, inputs(3, 5));
+    check(op::multi_head_attention<>{1, 1.0, left, {}}, inputs(1, 5));
+}
+
+TEST_CASE("a frozen row of a table is read but learns nothing from it") {
+    basic_tape<double> record;
+    const auto table = record.parameter(values({3, 2}, 1));
+    const std::vector<token> index{1, 2, 1, 0};
+    const auto rows = gather(table, index, 1);
+    CHECK(rows.value().values()[0] == table.value().values()[2]);
+    // Another use of the same row does give it a gradient.
+    record.backward(mean(reshape(add(rows, gather(table, index)), shape{8})));
+    const double share = 1.0 / 8.0;
+    const std::vector<double> want{2 * share, 2 * share, 2 * share,
+                                   2 * share, 2 * share, 2 * share};
+    for (std::size_t i = 0; i < want.size(); ++i)
+        CHECK(table.gradient().values()[i] == doctest::Approx(want[i]));
+}
+
+TEST_CASE("multi-head attention refuses what does not fit, and says what") {
+    const auto q = values({2, 1, 6}, 1);
+    const auto k = values({3, 1, 6}, 2);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, k, 4)),
+                         doctest::Contains("heads must divide both widths"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, q, 2)),
+                         doctest::Contains("keys and values in length"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(k, q, q, 2, {true, {}})),
+                         doctest::Contains("each query needs its own key"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, k, 2, {false, {0, 1}})),
+                         doctest::Contains("padding mask has 2 entries"), error);
 }
 
 TEST_CASE("a thin layer and its loss, on a tape, as one operation or as two") {
