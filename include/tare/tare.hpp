@@ -16,6 +16,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/core/prefetch.hpp>
+#include <tare/core/python_random.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/core/root.hpp>
@@ -125,6 +126,8 @@
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/hat_network.hpp>
+#include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>

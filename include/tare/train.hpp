@@ -7,6 +7,7 @@
 #include <tare/prune/sensitivity.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
+#include <tare/search/hat_space.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/byte_pair_encoding.hpp>
 #include <tare/text/byte_pair_learner.hpp>
