@@ -120,12 +120,14 @@
 #include <tare/micronet/official_counter.hpp>
 #include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
+#include <tare/micronet/published_hat.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/micronet/weigh_translation.hpp>
 #include <tare/models/hat_network.hpp>
 #include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
