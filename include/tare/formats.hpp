@@ -53,6 +53,7 @@
 #include <tare/quantize/builtin.hpp>
 #include <tare/quantize/codebook.hpp>
 #include <tare/quantize/concept.hpp>
+#include <tare/quantize/daq.hpp>
 #include <tare/quantize/ggml_blocks.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/group_hooks.hpp>
@@ -71,6 +72,7 @@
 #include <tare/quantize/nvfp4.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/product.hpp>
+#include <tare/quantize/product_quantizer.hpp>
 #include <tare/quantize/range.hpp>
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/s2fp8_levels.hpp>

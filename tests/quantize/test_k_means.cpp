@@ -65,10 +65,11 @@ std::vector<T> part(const std::vector<T>& all, std::size_t index, std::size_t si
 TEST_CASE("k-means takes the steps of the reference, empty entries among them") {
     const auto golden = tare::testing::golden("daq/pq_kmeans.npz");
     const auto cases = tare::testing::golden_cases("daq", "pq_kmeans.npz");
-    for (const auto& [name, about] : cases.items()) {
+    for (const auto& [key_of_case, about] : cases.items()) {
+        const std::string name = key_of_case;  // lambdas cannot hold the binding
         CAPTURE(name);
         const auto& info = about.at("info");
-        const auto get = [&, key = name + "."](const char* array) {
+        const auto get = [&golden, key = name + "."](const char* array) {
             return values<float>(golden, key + array);
         };
         const std::vector<float> w = get("W");
