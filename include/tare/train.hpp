@@ -21,6 +21,7 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/iterative_product.hpp>
 #include <tare/train/optimizer.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>

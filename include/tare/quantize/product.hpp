@@ -50,12 +50,24 @@ struct product_matrix {
     /// The codes in one order for the whole matrix, whatever its division: entry J rows + r is the
     /// row of `codebooks` for the values [J block, (J + 1) block) of row r.
     [[nodiscard]] std::vector<codebook_entry> global_codes() const {
-        std::vector<codebook_entry> out(codes.size());
+        return ordered<codebook_entry>(
+            [&](extent row, extent block) { return block * grid.rows + row; });
+    }
+    /// The same rows of `codebooks` in the order of the matrix's memory, block after block.
+    [[nodiscard]] std::vector<std::int32_t> row_codes() const {
+        const extent blocks = grid.columns / grid.block;
+        return ordered<std::int32_t>(
+            [&](extent row, extent block) { return row * blocks + block; });
+    }
+
+    template <class Code, class Place>
+    [[nodiscard]] std::vector<Code> ordered(const Place& place) const {
+        std::vector<Code> out(codes.size());
         std::size_t next = 0;
         for (extent bucket = 0; bucket < grid.buckets(); ++bucket)
             grid.for_each_column(bucket, [&](extent row, extent column) {
-                out[static_cast<std::size_t>(column / grid.block * grid.rows + row)] =
-                    static_cast<codebook_entry>(bucket * entries) + codes[next++];
+                out[static_cast<std::size_t>(place(row, column / grid.block))] =
+                    static_cast<Code>(bucket * entries + static_cast<extent>(codes[next++]));
             });
         return out;
     }
