@@ -49,13 +49,17 @@
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/block_float.hpp>
+#include <tare/quantize/bucket_grid.hpp>
 #include <tare/quantize/builtin.hpp>
+#include <tare/quantize/codebook.hpp>
 #include <tare/quantize/concept.hpp>
+#include <tare/quantize/daq.hpp>
 #include <tare/quantize/ggml_blocks.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/k_means.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/linear_levels.hpp>
 #include <tare/quantize/llm_int8.hpp>
@@ -67,6 +71,8 @@
 #include <tare/quantize/nf4_elements.hpp>
 #include <tare/quantize/nvfp4.hpp>
 #include <tare/quantize/packed.hpp>
+#include <tare/quantize/product.hpp>
+#include <tare/quantize/product_quantizer.hpp>
 #include <tare/quantize/range.hpp>
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/s2fp8_levels.hpp>

@@ -179,6 +179,7 @@
 #include <tare/ops/concept.hpp>
 #include <tare/ops/conversion_price.hpp>
 #include <tare/ops/convolution.hpp>
+#include <tare/ops/decode_codebook.hpp>
 #include <tare/ops/dropout.hpp>
 #include <tare/ops/fake_quantize.hpp>
 #include <tare/ops/gather.hpp>

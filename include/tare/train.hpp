@@ -31,6 +31,7 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/iterative_product.hpp>
 #include <tare/train/label_smoothing.hpp>
 #include <tare/train/optimizer.hpp>
 #include <tare/train/peak_schedule.hpp>
