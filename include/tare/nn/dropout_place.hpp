@@ -34,6 +34,11 @@ class dropout_place {
         return label.ends_with(".relu") || label.ends_with(".fc.3") ||
                label.ends_with(".attn_out") || label == "final";
     }
+    /// Whether a translation Transformer does: after the last layer of each sublayer. (On the
+    /// embeddings too; they have a point of their own kind.)
+    [[nodiscard]] static bool ends_sublayer(std::string_view label) noexcept {
+        return label.ends_with(".out_proj") || label.ends_with(".fc2");
+    }
     /// The operation of the clock's current step.
     [[nodiscard]] op::dropout now() const {
         return {clock_->probability,
