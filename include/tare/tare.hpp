@@ -16,6 +16,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/core/prefetch.hpp>
+#include <tare/core/python_random.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/core/root.hpp>
@@ -119,12 +120,16 @@
 #include <tare/micronet/official_counter.hpp>
 #include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
+#include <tare/micronet/published_hat.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/rules_difference.hpp>
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/micronet/weigh_translation.hpp>
+#include <tare/models/hat_network.hpp>
+#include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>

@@ -8,6 +8,7 @@
 #include <tare/search/beam_search.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
+#include <tare/search/hat_space.hpp>
 #include <tare/search/translate.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/bleu.hpp>
