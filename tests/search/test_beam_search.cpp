@@ -10,8 +10,10 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/io/npz_parameters.hpp>
+#include <tare/models/hat_weights.hpp>
 #include <tare/search/translate.hpp>
 
+#include "hat_config.hpp"
 #include "io/scratch.hpp"
 #include "translation_arrays.hpp"
 #include "translation_config.hpp"
@@ -305,6 +307,28 @@ TEST_CASE("translations of a small trained model are fairseq's") {
         }
     }
     CHECK(cases >= 3);
+}
+
+TEST_CASE("translations of a small sub network are HAT's") {
+    const io::npz_archive golden = testing::golden("daq/beam.npz");
+    const nlohmann::json cases = testing::golden_cases("daq", "beam.npz");
+    const nlohmann::json about = cases.at("model").at("info");
+    io::npz_parameters<float> source(golden, "model.");
+    const hat_weights<tensor> weights(source, testing::super_network(about));
+    const translation_transformer<tensor> model(
+        weights, sub_network_config(weights.sizes(), testing::hat_network_of(about.at("config"))));
+    const shape extents = testing::array(golden, "batch.src").extents;
+    const text::padded_sentences batch{testing::words_by_time(golden, "batch.src"), extents[0],
+                                       extents[1]};
+    int searched = 0;
+    for (const auto& [name, entry] : cases.items()) {
+        if (!entry.at("info").contains("generator")) continue;
+        const auto options = generator_options(entry.at("info").at("generator"), batch.length);
+        check_golden(translate(model, batch, options), golden, message(name, ".tokens"),
+                     message(name, ".scores"), message(name, ".positional_scores"));
+        ++searched;
+    }
+    CHECK(searched >= 3);
 }
 
 TEST_CASE("a text is translated in its own order whatever the batches") {
