@@ -17,7 +17,7 @@
 #include <tare/train/label_smoothing.hpp>
 #include <tare/train/translation_dropout.hpp>
 
-#include "golden_manifest.hpp"
+#include "hat_config.hpp"
 #include "translation_arrays.hpp"
 
 using namespace tare;
@@ -26,56 +26,16 @@ using testing::check_array;
 
 namespace {
 
-hat_super_network super_network(const json& info) {
-    const json& args = info.at("args");
-    hat_super_network s;
-    s.source_vocabulary = info.at("src_vocab");
-    s.target_vocabulary = info.at("tgt_vocab");
-    s.encoder_width = args.at("encoder_embed_dim");
-    s.decoder_width = args.at("decoder_embed_dim");
-    s.encoder_layers = args.at("encoder_layers");
-    s.decoder_layers = args.at("decoder_layers");
-    s.encoder_inner = args.at("encoder_ffn_embed_dim");
-    s.decoder_inner = args.at("decoder_ffn_embed_dim");
-    s.qkv_width = args.at("qkv_dim");
-    s.share_embeddings = args.at("share_all_embeddings");
-    s.tie_output = args.at("share_decoder_input_output_embed");
-    s.pre_norm = args.at("encoder_normalize_before");
-    s.decoder_final_norm = !args.at("no_decoder_final_norm").get<bool>();
-    s.mask_target_padding = false;
-    s.original_scaling = args.at("vocab_original_scaling");
-    return s;
-}
-
-hat_network network(const json& config) {
-    const auto list = [](const json& of) {
-        return layer_list(std::span<const extent>(of.get<std::vector<extent>>()));
-    };
-    const json& e = config.at("encoder");
-    const json& d = config.at("decoder");
-    hat_network n;
-    n.encoder_width = e.at("encoder_embed_dim");
-    n.encoder_layers = e.at("encoder_layer_num");
-    n.encoder_inner = list(e.at("encoder_ffn_embed_dim"));
-    n.encoder_heads = list(e.at("encoder_self_attention_heads"));
-    n.decoder_width = d.at("decoder_embed_dim");
-    n.decoder_layers = d.at("decoder_layer_num");
-    n.decoder_inner = list(d.at("decoder_ffn_embed_dim"));
-    n.decoder_self_heads = list(d.at("decoder_self_attention_heads"));
-    n.decoder_cross_heads = list(d.at("decoder_ende_attention_heads"));
-    n.decoder_arbitrary = list(d.at("decoder_arbitrary_ende_attn"));
-    return n;
-}
-
 void run_case(const io::npz_archive& golden, const std::string& set, const std::string& name,
               const json& cases) {
     INFO(name);
     tape record;
     using source_type = io::npz_parameters<float>;
     tape_parameters<source_type, float> source(record, source_type(golden, set + ".params."));
-    hat_weights<variable> weights(source, super_network(cases.at(set + ".params").at("info")));
-    const auto config =
-        sub_network_config(weights.sizes(), network(cases.at(name).at("info").at("config")));
+    hat_weights<variable> weights(source,
+                                  testing::super_network(cases.at(set + ".params").at("info")));
+    const auto config = sub_network_config(
+        weights.sizes(), testing::hat_network_of(cases.at(name).at("info").at("config")));
     const translation_transformer<variable> model(weights, config);
 
     const extent batch = testing::array(golden, set + ".batch.src").extents[0];
@@ -155,10 +115,10 @@ TEST_CASE("networks are drawn, coded and described as HAT does it") {
         const search::hat_space space =
             drawn.at("space") == "space0" ? search::hat_space::wmt() : search::hat_space::iwslt();
         const hat_network n = search::sample(space, drawn.at("seed"), 6);
-        CHECK(n == network(drawn.at("config")));
+        CHECK(n == testing::hat_network_of(drawn.at("config")));
         const auto gene = search::gene_of(n, 6, 6);
         CHECK(gene == numbers(drawn.at("gene")));
-        CHECK(search::network_of(gene, 6, 6) == network(drawn.at("back")));
+        CHECK(search::network_of(gene, 6, 6) == testing::hat_network_of(drawn.at("back")));
         const auto features = search::latency_features(n);
         for (std::size_t i = 0; i < features.size(); ++i)
             CHECK(features[i] ==

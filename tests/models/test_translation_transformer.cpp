@@ -10,32 +10,15 @@
 #include <tare/models/translation_stream.hpp>
 #include <tare/train/label_smoothing.hpp>
 
-#include "golden_manifest.hpp"
 #include "translation_arrays.hpp"
+#include "translation_config.hpp"
 
 using namespace tare;
 using testing::check_array;
 using testing::check_close;
+using testing::fairseq_config;
 using testing::forward_tolerance;
 using testing::gradient_tolerance;
-
-namespace {
-
-/// transformer_iwslt_de_en in the fixture's sizes.
-translation_transformer_config fairseq_config(const io::npz_archive& golden) {
-    const auto rows = [&](const char* name) {
-        return testing::array(golden, std::string("w.") + name).extents[0];
-    };
-    const nlohmann::json about = testing::golden_manifest("pet").at("config");
-    std::size_t layers = 0;
-    while (golden.contains(message("w.encoder.layers.", layers, ".fc1.weight")))
-        ++layers;
-    return translation_transformer_config::uniform(
-        rows("encoder.embed_tokens.weight"), rows("decoder.embed_tokens.weight"), layers,
-        about.at("d"), rows("encoder.layers.0.fc1.weight"), about.at("heads"));
-}
-
-}  // namespace
 
 TEST_CASE("states, logits, losses and gradients are those of fairseq") {
     const io::npz_archive golden = testing::golden("pet/transformer.npz");

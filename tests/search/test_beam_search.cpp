@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 // Beam search on small random models: against a plain form that looks at every continuation, and
-// against the best of all sentences there are.
+// against the best of all sentences there are. On small trained ones: against fairseq's.
 #include <cmath>
 #include <map>
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
-#include <tare/search/beam_search.hpp>
+#include <tare/io/npz_parameters.hpp>
+#include <tare/models/hat_weights.hpp>
+#include <tare/search/translate.hpp>
 
+#include "hat_config.hpp"
 #include "io/scratch.hpp"
+#include "translation_arrays.hpp"
+#include "translation_config.hpp"
 
 using namespace tare;
 using namespace tare::search;
@@ -225,4 +231,126 @@ TEST_CASE("lengths grow with the source, within the positions") {
     CHECK(longest_translation(7, 1.2, 10, 1024) == 18);
     CHECK(longest_translation(7, 0, 200, 1024) == 200);
     CHECK(longest_translation(2000, 1.2, 10, 1024) == 1023);
+}
+
+namespace {
+
+/// Scores are sums of a few log probabilities in single precision.
+constexpr double score_tolerance = 1e-4;
+
+/// Options under the names that fairseq's generator has for them, S being the sources' length.
+beam_options generator_options(const nlohmann::json& g, extent length) {
+    beam_options o;
+    o.beam = g.value("beam_size", extent{1});
+    o.length_penalty = g.value("len_penalty", 1.0);
+    o.normalize = g.value("normalize_scores", true);
+    o.min_length = g.value("min_len", extent{1});
+    o.unknown_penalty = g.value("unk_penalty", 0.0);
+    o.max_length =
+        longest_translation(length, g.value("max_len_a", 0.0), g.value("max_len_b", 200.0), 1024);
+    return o;
+}
+
+/// Hypotheses against arrays (sentences, beam, longest), rows filled up with -1 and 0.
+void check_golden(const std::vector<std::vector<hypothesis>>& got, const io::npz_archive& golden,
+                  const std::string& tokens, const std::string& scores,
+                  const std::string& token_scores) {
+    CAPTURE(tokens);
+    const shape extents = testing::array(golden, tokens).extents;
+    const auto want = testing::values<std::int64_t>(golden, tokens);
+    const auto sums = testing::values<float>(golden, scores);
+    const auto parts = testing::values<float>(golden, token_scores);
+    const auto close = [](float a, float b) {
+        return std::abs(static_cast<double>(a) - static_cast<double>(b)) <= score_tolerance;
+    };
+    REQUIRE(static_cast<extent>(got.size()) == extents[0]);
+    std::size_t row = 0;
+    for (const std::vector<hypothesis>& found : got) {
+        REQUIRE(static_cast<extent>(found.size()) == extents[1]);
+        for (const hypothesis& h : found) {
+            CHECK(close(h.score, sums[row]));
+            std::vector<token> words;
+            const std::size_t first = row * static_cast<std::size_t>(extents[2]);
+            for (std::size_t t = 0; t < static_cast<std::size_t>(extents[2]); ++t)
+                if (want[first + t] >= 0) words.push_back(static_cast<token>(want[first + t]));
+            REQUIRE(h.tokens == words);
+            for (std::size_t t = 0; t < words.size(); ++t)
+                CHECK(close(h.token_scores[t], parts[first + t]));
+            ++row;
+        }
+    }
+}
+
+}  // namespace
+
+TEST_CASE("translations of a small trained model are fairseq's") {
+    const io::npz_archive golden = testing::golden("pet/beam.npz");
+    io::npz_parameters<float> source(golden, "w.");
+    const translation_transformer<tensor> model(source, testing::fairseq_config(golden));
+    const shape extents = testing::array(golden, "src_tokens").extents;
+    const text::padded_sentences batch{testing::words_by_time(golden, "src_tokens"), extents[0],
+                                       extents[1]};
+    int cases = 0;
+    const nlohmann::json files = testing::golden_manifest("pet").at("files");
+    for (const nlohmann::json& file : files) {
+        if (file.at("file") != "beam.npz") continue;
+        for (const nlohmann::json& entry : file.at("arrays")) {
+            const std::string name = entry.at("name");
+            const std::size_t at = name.rfind(".tokens");
+            if (at == name.npos) continue;
+            const auto options = generator_options(
+                nlohmann::json::parse(entry.at("doc").get<std::string>()), batch.length);
+            const std::string head = name.substr(0, at);
+            check_golden(translate(model, batch, options), golden, name, message(head, ".scores"),
+                         message(head, ".position_scores"));
+            ++cases;
+        }
+    }
+    CHECK(cases >= 3);
+}
+
+TEST_CASE("translations of a small sub network are HAT's") {
+    const io::npz_archive golden = testing::golden("daq/beam.npz");
+    const nlohmann::json cases = testing::golden_cases("daq", "beam.npz");
+    const nlohmann::json about = cases.at("model").at("info");
+    io::npz_parameters<float> source(golden, "model.");
+    const hat_weights<tensor> weights(source, testing::super_network(about));
+    const translation_transformer<tensor> model(
+        weights, sub_network_config(weights.sizes(), testing::hat_network_of(about.at("config"))));
+    const shape extents = testing::array(golden, "batch.src").extents;
+    const text::padded_sentences batch{testing::words_by_time(golden, "batch.src"), extents[0],
+                                       extents[1]};
+    int searched = 0;
+    for (const auto& [name, entry] : cases.items()) {
+        if (!entry.at("info").contains("generator")) continue;
+        const auto options = generator_options(entry.at("info").at("generator"), batch.length);
+        check_golden(translate(model, batch, options), golden, message(name, ".tokens"),
+                     message(name, ".scores"), message(name, ".positional_scores"));
+        ++searched;
+    }
+    CHECK(searched >= 3);
+}
+
+TEST_CASE("a text is translated in its own order whatever the batches") {
+    const io::npz_archive golden = testing::golden("pet/beam.npz");
+    io::npz_parameters<float> source(golden, "w.");
+    const translation_transformer<tensor> model(source, testing::fairseq_config(golden));
+    const text::vocabulary words = text::build_dictionary(std::vector<std::string>{"a b c d e"});
+    text::sentence_ids sentences;
+    for (const char* line : {"a b c", "d", "e e d c b a", "b", "a d"})
+        sentences.add(line, words);
+    // A length of its own for each batch must not matter here.
+    translation_search how{.length_slope = 0.0, .length_offset = 12.0, .batch_sentences = 1};
+    const auto one = translate_all(model, sentences, how);
+    how.batch_sentences = 3;
+    CHECK(translate_all(model, sentences, how) == one);
+    REQUIRE(one.size() == 5);
+    const std::vector<std::span<const token>> third{sentences[2]};
+    beam_options options;
+    options.max_length = 12;
+    CHECK(
+        translate(model, text::pad_sentences(third, text::pad_side::left), options)[0][0].tokens ==
+        one[2]);
+    how.batch_sentences = 0;
+    CHECK_THROWS_AS((void)translate_all(model, sentences, how), error);
 }
