@@ -59,6 +59,8 @@
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/histogram_observer.hpp>
+#include <tare/quantize/integer_grid.hpp>
 #include <tare/quantize/k_means.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/linear_levels.hpp>
