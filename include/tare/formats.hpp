@@ -76,6 +76,7 @@
 #include <tare/quantize/product.hpp>
 #include <tare/quantize/product_quantizer.hpp>
 #include <tare/quantize/range.hpp>
+#include <tare/quantize/resample.hpp>
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/s2fp8_levels.hpp>
 #include <tare/quantize/s2fp8_reference.hpp>
