@@ -59,6 +59,8 @@
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/grouped.hpp>
+#include <tare/quantize/histogram_observer.hpp>
+#include <tare/quantize/integer_grid.hpp>
 #include <tare/quantize/k_means.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/linear_levels.hpp>
@@ -74,6 +76,7 @@
 #include <tare/quantize/product.hpp>
 #include <tare/quantize/product_quantizer.hpp>
 #include <tare/quantize/range.hpp>
+#include <tare/quantize/resample.hpp>
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/s2fp8_levels.hpp>
 #include <tare/quantize/s2fp8_reference.hpp>

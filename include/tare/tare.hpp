@@ -196,6 +196,7 @@
 #include <tare/ops/prepared_weight.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/ops/product.hpp>
+#include <tare/ops/quantization_noise.hpp>
 #include <tare/ops/quantize_parameter.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
