@@ -117,6 +117,7 @@
 #include <tare/micronet/official_counter.hpp>
 #include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
+#include <tare/micronet/published_srp.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/rules_difference.hpp>
