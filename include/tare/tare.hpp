@@ -67,6 +67,7 @@
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/layer_norm_backward.hpp>
 #include <tare/kernels/linear_log_softmax.hpp>
+#include <tare/kernels/log_softmax_sums.hpp>
 #include <tare/kernels/map.hpp>
 #include <tare/kernels/masked_vector.hpp>
 #include <tare/kernels/matmul.hpp>
@@ -165,6 +166,7 @@
 #include <tare/ops/linear.hpp>
 #include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
+#include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
@@ -180,6 +182,7 @@
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
+#include <tare/ops/weighted_sum.hpp>
 #include <tare/readings/apply.hpp>
 #include <tare/readings/cost.hpp>
 #include <tare/readings/gradient.hpp>

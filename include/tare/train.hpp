@@ -24,7 +24,9 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/label_smoothing.hpp>
 #include <tare/train/optimizer.hpp>
+#include <tare/train/peak_schedule.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
 #include <tare/train/quantization_options.hpp>

@@ -8,7 +8,9 @@
 #include <tare/micronet/weigh.hpp>
 #include <tare/ops/convolution.hpp>
 #include <tare/ops/image.hpp>
+#include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/weighted_sum.hpp>
 #include <tare/testing/counted.hpp>
 
 using namespace tare;
@@ -76,6 +78,10 @@ TEST_CASE("every operation executes what it charges") {
               values({n, 3}), values({n, 2}, 2));
         check(op::pick_log_softmax{std::vector<token>(static_cast<std::size_t>(n), 0)},
               values({n, 6}));
+        check(op::log_softmax_sums{std::vector<token>(static_cast<std::size_t>(n), 4)},
+              values({n, 5}));
+        check(op::weighted_sum{std::vector<double>(static_cast<std::size_t>(n), 0.5)},
+              values({n}));
         check(op::attention_memory{2, 3, 2, 4}, values({n, 1, 16}));
         check(op::roll{2}, values({n, 3}));
         check(op::reshape{shape{3, n}}, values({n, 3}));

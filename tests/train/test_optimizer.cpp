@@ -10,6 +10,8 @@
 #include <tare/train/clip.hpp>
 #include <tare/train/sgd.hpp>
 
+#include "golden.hpp"
+
 using namespace tare;
 
 namespace {
@@ -113,4 +115,55 @@ TEST_CASE("clipping scales only what is longer than the limit") {
     CHECK(train::clip_factor(2.0, 0.5) == doctest::Approx(0.25));
     CHECK(train::clip_factor(1e9, 0.0) == 1.0F);
     CHECK(train::clip_factor(0.0, 0.5) == 1.0F);
+}
+
+namespace {
+
+/// Updates of an array whose values and gradients stand in an archive, from number 1 on.
+struct golden_updates {
+    io::npz_archive archive;
+    std::string weight;
+    std::string gradient;
+    int first_gradient;  ///< its number in the gradients' names
+};
+
+void check_golden(const golden_updates& g, double decay, double rate, double rate_step) {
+    const auto numbered = [&](const std::string& name, int i) {
+        return testing::values<float>(g.archive, message(name, i));
+    };
+    std::vector<float> w = numbered(g.weight, 0);
+    std::vector<float> m(w.size()), v(w.size());
+    const std::vector<std::span<float>> moments{m, v};
+    const train::adamw adam{{0.9, 0.98, 1e-8, true}, decay};
+    int t = 1;
+    for (; g.archive.contains(message(g.weight, t)); ++t) {
+        const std::vector<float> gradient = numbered(g.gradient, t - 1 + g.first_gradient);
+        adam.update(w, gradient, moments, {t, rate + rate_step * (t - 1), 1.0F});
+        const std::vector<float> want = numbered(g.weight, t);
+        for (std::size_t i = 0; i < w.size(); ++i)
+            CHECK(std::abs(w[i] - want[i]) <= static_cast<float>(tolerance));
+    }
+    CHECK(t > 3);
+}
+
+}  // namespace
+
+TEST_CASE("Adam with epsilon before the correction equals the reference") {
+    check_golden({testing::golden("daq/misc.npz"), "adam.p", "adam.g", 1}, 1e-4, 1e-3, 0.0);
+    check_golden({testing::golden("pet/schedule.npz"), "adam.p", "adam.g", 0}, 1e-2, 5e-4, 5e-4);
+}
+
+TEST_CASE("where epsilon is added matters for the smallest gradients only") {
+    const std::vector<float> g{1e-8F, 1.0F};
+    const auto step = [&](bool first) {
+        std::vector<float> w(2), m(2), v(2);
+        const std::vector<std::span<float>> moments{m, v};
+        train::adam{0.9, 0.98, 1e-8, first}.update(w, g, moments, {1, 0.01, 1.0F});
+        return w;
+    };
+    // m / (1 - b1) = g and sqrt(v / (1 - b2)) = |g|: g / (|g| + epsilon) against
+    // g / (|g| + epsilon / sqrt(1 - b2)).
+    CHECK(step(false)[0] == doctest::Approx(-0.01 * 0.5));
+    CHECK(step(true)[0] == doctest::Approx(-0.01 / (1.0 + 1.0 / std::sqrt(0.02))));
+    CHECK(step(true)[1] == doctest::Approx(-0.01));
 }

@@ -3,7 +3,9 @@
 // Adam with bias corrections, in float32 in the order of PyTorch's single-tensor form:
 //     m <- b1 m + (1 - b1) g        v <- b2 v + (1 - b2) g^2
 //     w <- w - rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + epsilon)
-// Source: Kingma and Ba 2015, algorithm 1 (the corrections folded into the step size).
+// Source: Kingma and Ba 2015, algorithm 1 (the corrections folded into the step size). The form at
+// the end of its section 2, which translation toolkits use, adds epsilon before the correction:
+//     w <- w - rate sqrt(1 - b2^t) / (1 - b1^t) * m / (sqrt(v) + epsilon)
 
 #include <array>
 #include <cmath>
@@ -19,6 +21,7 @@ struct adam {
     double beta1 = 0.9;
     double beta2 = 0.999;
     double epsilon = 1e-8;
+    bool epsilon_first = false;  ///< epsilon is added before the correction
 
     void update(std::span<float> weight, std::span<const float> gradient,
                 std::span<const std::span<float>> state, const update_step& at) const {
@@ -36,8 +39,9 @@ struct adam {
         const simd::pack b2 = number(beta2);
         const simd::pack c1 = number(1.0 - beta1);
         const simd::pack c2 = number(1.0 - beta2);
-        const simd::pack root = number(std::sqrt(1.0 - std::pow(beta2, t)));
-        const simd::pack tiny = number(epsilon);
+        const double correction = std::sqrt(1.0 - std::pow(beta2, t));
+        const simd::pack root = number(correction);
+        const simd::pack tiny = number(epsilon_first ? epsilon / correction : epsilon);
         const simd::pack step = number(at.rate / (1.0 - std::pow(beta1, t)));
         const simd::pack keep = number(1.0 - decay);
         const simd::pack factor = simd::pack_of(at.gradient_factor);
