@@ -168,6 +168,7 @@
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/multi_head_attention.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
 #include <tare/ops/price.hpp>

@@ -11,6 +11,7 @@
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/weighted_sum.hpp>
+#include <tare/ops/multi_head_attention.hpp>
 #include <tare/testing/counted.hpp>
 
 using namespace tare;
@@ -113,6 +114,19 @@ TEST_CASE("attention executes what it charges, with every length of memory") {
             check(attention, values({tokens, 2, 16}), values({3, 5}), values({memory, 2, 10}));
     }
     check(op::segment_attention<>{1, 1, 1, {}}, values({3, 1, 3}), values({1, 2}));
+}
+
+TEST_CASE("multi-head attention executes what it charges under every mask") {
+    const std::vector<std::uint8_t> padding{1, 0, 0, 1, 0, 1, 1, 1, 1, 1};
+    for (const double scale : {1.0, 0.5})
+        for (const extent queries : {1, 3, 5})
+            for (const bool causal : {false, true})
+                for (const bool padded : {false, true}) {
+                    const attention_mask mask{causal,
+                                              padded ? padding : std::vector<std::uint8_t>{}};
+                    check(op::multi_head_attention<>{2, scale, mask, {}}, values({queries, 2, 6}),
+                          values({5, 2, 6}, 2), values({5, 2, 2}, 3));
+                }
 }
 
 TEST_CASE("distributions execute what they charge") {

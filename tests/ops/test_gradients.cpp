@@ -13,6 +13,7 @@
 #include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/multi_head_attention.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
@@ -73,6 +74,31 @@ TEST_CASE("gradients equal difference quotients") {
     const op::cache_log_probability cache{8, {1, 3, 2}, words};
     check(cache, {values({6, 3}, 1), values({6, 3}, 2), values({3, 3}, 3)}, 2);
     check(op::segment_attention<>{2, 3, 2, {}}, {values({5, 2, 16}, 1), values({3, 4}, 2)});
+}
+
+TEST_CASE("gradients of multi-head attention equal difference quotients under every mask") {
+    const auto inputs = [](extent queries, extent keys) {
+        return std::vector<doubles>{values({queries, 2, 6}, 1, -2.0, 2.0),
+                                    values({keys, 2, 6}, 2, -2.0, 2.0), values({keys, 2, 8}, 3)};
+    };
+    const attention_mask left{false, {1, 0, 0, 0, 0, 1, 1, 1, 1, 1}};
+    check(op::multi_head_attention<>{2}, inputs(3, 5));
+    check(op::multi_head_attention<>{2, 0.0, {true, {}}, {}}, inputs(5, 5));
+    check(op::multi_head_attention<>{2, 0.7, {true, left.padding}, {}}, inputs(3, 5));
+    check(op::multi_head_attention<>{1, 1.0, left, {}}, inputs(1, 5));
+}
+
+TEST_CASE("multi-head attention refuses what does not fit, and says what") {
+    const auto q = values({2, 1, 6}, 1);
+    const auto k = values({3, 1, 6}, 2);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, k, 4)),
+                         doctest::Contains("heads must divide both widths"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, q, 2)),
+                         doctest::Contains("keys and values in length"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(k, q, q, 2, {true, {}})),
+                         doctest::Contains("each query needs its own key"), error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(multi_head_attention(q, k, k, 2, {false, {0, 1}})),
+                         doctest::Contains("padding mask has 2 entries"), error);
 }
 
 TEST_CASE("a thin layer and its loss, on a tape, as one operation or as two") {

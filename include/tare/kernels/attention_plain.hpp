@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include <tare/core/scalar.hpp>
 #include <tare/kernels/attention_layout.hpp>
 #include <tare/kernels/attention_points.hpp>
 
@@ -25,7 +26,8 @@ void attention_forward_plain(const attention_layout& layout, const attention_inp
     detail::require_attention("attention_forward_plain", layout, in);
     detail::require_attention_results("attention_forward_plain", layout, in, out, probabilities,
                                       mean_weights);
-    const auto factor = static_cast<Scalar>(layout.factor());
+    const auto factor = constant<Scalar>(layout.factor());
+    const bool scaled = layout.factor() != 1.0;
     std::vector<Scalar> p(static_cast<std::size_t>(layout.keys), Scalar(0));
     for (extent i = 0; i < layout.queries; ++i)
         for (extent b = 0; b < layout.batch; ++b)
@@ -42,18 +44,24 @@ void attention_forward_plain(const attention_layout& layout, const attention_inp
                 for (extent j = 0; j < layout.keys; ++j) {
                     at(j) = Scalar(0);
                     if (!allowed(j)) continue;
-                    for (extent c = 0; c < layout.key_width; ++c)
-                        at(j) = at(j) + in.queries(query, h * layout.key_width + c) *
-                                            in.keys(j * layout.batch + b, h * layout.key_width + c);
-                    at(j) = at(j) * factor;
+                    // Nothing is added to zero or multiplied by one: what is executed here is what
+                    // the accounting charges.
+                    const Scalar* q = &in.queries(query, h * layout.key_width);
+                    const Scalar* k = &in.keys(j * layout.batch + b, h * layout.key_width);
+                    at(j) = q[0] * k[0];
+                    for (extent c = 1; c < layout.key_width; ++c)
+                        at(j) = at(j) + q[c] * k[c];
+                    if (scaled) at(j) = at(j) * factor;
                     if (!any || at(j) > top) top = at(j);
                     any = true;
                 }
                 Scalar sum(0);
+                bool first = true;
                 for (extent j = 0; j < layout.keys; ++j)
                     if (allowed(j)) {
                         at(j) = exp(at(j) - top);
-                        sum = sum + at(j);
+                        sum = first ? at(j) : sum + at(j);
+                        first = false;
                     }
                 for (extent j = 0; j < layout.keys; ++j)
                     if (allowed(j)) at(j) = at(j) / sum;
@@ -62,17 +70,21 @@ void attention_forward_plain(const attention_layout& layout, const attention_inp
                     if (mean_weights.data == nullptr) continue;
                     Scalar& mean = mean_weights(query, j);
                     mean = h == 0 ? at(j) : mean + at(j);
-                    if (h + 1 == layout.heads) mean = mean / static_cast<Scalar>(layout.heads);
+                    if (h + 1 == layout.heads)
+                        mean = mean / constant<Scalar>(static_cast<double>(layout.heads));
                 }
                 points.probabilities(std::span<Scalar>(p), row);
                 Scalar* o = &out(query, h * layout.value_width);
                 for (extent c = 0; c < layout.value_width; ++c)
                     o[c] = Scalar(0);
-                for (extent j = 0; j < layout.keys; ++j)
-                    if (allowed(j))
-                        for (extent c = 0; c < layout.value_width; ++c)
-                            o[c] = o[c] + at(j) * in.values(j * layout.batch + b,
-                                                            h * layout.value_width + c);
+                first = true;
+                for (extent j = 0; j < layout.keys; ++j) {
+                    if (!allowed(j)) continue;
+                    const Scalar* v = &in.values(j * layout.batch + b, h * layout.value_width);
+                    for (extent c = 0; c < layout.value_width; ++c)
+                        o[c] = first ? at(j) * v[c] : o[c] + at(j) * v[c];
+                    first = false;
+                }
                 points.output(std::span<Scalar>(o, static_cast<std::size_t>(layout.value_width)),
                               row);
             }
@@ -98,7 +110,7 @@ void attention_backward_plain(const attention_layout& layout, const attention_in
         for (extent r = 0; r < m.rows; ++r)
             for (Scalar& x : m.row(r))
                 x = Scalar(0);
-    const auto factor = static_cast<Scalar>(layout.factor());
+    const auto factor = constant<Scalar>(layout.factor());
     const auto keys = static_cast<std::size_t>(layout.keys);
     std::vector<Scalar> w(keys, Scalar(0));
     std::vector<Scalar> dp(keys, Scalar(0));
