@@ -97,6 +97,7 @@
 #include <tare/kernels/signed_digits.hpp>
 #include <tare/kernels/signed_product.hpp>
 #include <tare/kernels/signed_weights.hpp>
+#include <tare/kernels/soft_cross_entropy.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_tile.hpp>
@@ -156,6 +157,7 @@
 #include <tare/ops/cache_log_probability.hpp>
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/ops/concept.hpp>
+#include <tare/ops/confidence_classes.hpp>
 #include <tare/ops/conversion_price.hpp>
 #include <tare/ops/convolution.hpp>
 #include <tare/ops/dropout.hpp>
@@ -168,6 +170,7 @@
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/mean_squared_error.hpp>
 #include <tare/ops/multi_head_attention.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
@@ -180,8 +183,11 @@
 #include <tare/ops/scale.hpp>
 #include <tare/ops/segment_attention.hpp>
 #include <tare/ops/sigmoid.hpp>
+#include <tare/ops/soft_cross_entropy.hpp>
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
+#include <tare/ops/swap_last_axes.hpp>
+#include <tare/ops/unit_rows.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
 #include <tare/ops/weighted_sum.hpp>
 #include <tare/readings/apply.hpp>

@@ -26,6 +26,7 @@
 #include <tare/train/hebbian.hpp>
 #include <tare/train/label_smoothing.hpp>
 #include <tare/train/optimizer.hpp>
+#include <tare/train/patient_distillation.hpp>
 #include <tare/train/peak_schedule.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
@@ -33,7 +34,9 @@
 #include <tare/train/sample_streams.hpp>
 #include <tare/train/schedule.hpp>
 #include <tare/train/sgd.hpp>
+#include <tare/train/simplified_task.hpp>
 #include <tare/train/soft_labels.hpp>
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>
 #include <tare/train/training_source.hpp>
+#include <tare/train/translation_distillation.hpp>

@@ -10,8 +10,8 @@
 #include <tare/ops/image.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
-#include <tare/ops/weighted_sum.hpp>
 #include <tare/ops/multi_head_attention.hpp>
+#include <tare/ops/weighted_sum.hpp>
 #include <tare/testing/counted.hpp>
 
 using namespace tare;
@@ -81,8 +81,7 @@ TEST_CASE("every operation executes what it charges") {
               values({n, 6}));
         check(op::log_softmax_sums{std::vector<token>(static_cast<std::size_t>(n), 4)},
               values({n, 5}));
-        check(op::weighted_sum{std::vector<double>(static_cast<std::size_t>(n), 0.5)},
-              values({n}));
+        check(op::weighted_sum{std::vector<double>(static_cast<std::size_t>(n), 0.5)}, values({n}));
         check(op::attention_memory{2, 3, 2, 4}, values({n, 1, 16}));
         check(op::roll{2}, values({n, 3}));
         check(op::reshape{shape{3, n}}, values({n, 3}));
