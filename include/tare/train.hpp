@@ -11,8 +11,11 @@
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
+#include <tare/text/byte_pair_encoding.hpp>
+#include <tare/text/byte_pair_learner.hpp>
 #include <tare/text/corpus.hpp>
 #include <tare/text/edit_distance.hpp>
+#include <tare/text/lines.hpp>
 #include <tare/text/name_pattern.hpp>
 #include <tare/text/perplexity.hpp>
 #include <tare/text/utf8.hpp>

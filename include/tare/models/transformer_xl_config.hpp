@@ -3,42 +3,16 @@
 // The sizes of a Transformer-XL language model with adaptive embedding, adaptive softmax and cache,
 // as a constant-expression value, and the presets that have names.
 
-#include <array>
 #include <cstddef>
-#include <initializer_list>
-#include <span>
 
+#include <tare/core/bounded_list.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/shape.hpp>
 
 namespace tare {
 
 /// Up to eight sizes that live inside their object.
-class size_list {
-  public:
-    static constexpr std::size_t capacity = 8;
-
-    constexpr size_list() = default;
-    constexpr size_list(std::initializer_list<extent> sizes)
-        : size_list(std::span<const extent>(sizes.begin(), sizes.size())) {}
-    constexpr explicit size_list(std::span<const extent> sizes) : count_(sizes.size()) {
-        require(sizes.size() <= capacity, "size_list: ", sizes.size(), " sizes; at most ", capacity,
-                " are supported");
-        for (std::size_t i = 0; i < count_; ++i)
-            sizes_[i] = sizes[i];
-    }
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return count_; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return count_ == 0; }
-    constexpr extent operator[](std::size_t i) const { return sizes_[i]; }
-    [[nodiscard]] constexpr std::span<const extent> span() const noexcept {
-        return {sizes_.data(), count_};
-    }
-    friend constexpr bool operator==(const size_list&, const size_list&) = default;
-
-  private:
-    std::array<extent, capacity> sizes_{};
-    std::size_t count_ = 0;
-};
+using size_list = bounded_list<extent, 8>;
 
 /// What the non-parametric cache is.
 struct cache_config {

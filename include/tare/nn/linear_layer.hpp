@@ -33,6 +33,12 @@ struct bias_beside<T, Weight> {
 template <class T, class Weight>
 using bias_beside = typename detail::bias_beside<T, Weight>::type;
 
+/// How a linear layer with a bias starts.
+struct linear_initial {
+    initial weight;
+    initial bias;
+};
+
 /// y = x W^T (+ b), W (out, in). `Weight` is what W is held as; T itself unless it is packed.
 template <class T, class Weight = T>
 struct linear_layer {
@@ -51,6 +57,14 @@ struct linear_layer {
           weight(weight_from<Weight>(source, join(label, ".weight"), shape{out, in}, start(in))) {
         if (with_bias) bias = source.parameter(join(label, ".bias"), shape{out}, start(in));
     }
+
+    /// The same with a bias and initial values of the caller's.
+    template <class Source>
+    constexpr linear_layer(Source& source, std::string_view label_, extent in, extent out,
+                           const linear_initial& begin)
+        : label(label_),
+          weight(weight_from<Weight>(source, join(label, ".weight"), shape{out, in}, begin.weight)),
+          bias(source.parameter(join(label, ".bias"), shape{out}, begin.bias)) {}
 
     [[nodiscard]] constexpr T operator()(const T& x) const {
         [[maybe_unused]] const auto here = scope(x, label);

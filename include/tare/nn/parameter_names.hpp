@@ -8,9 +8,12 @@
 
 namespace tare {
 
-/// Gain or bias of a layer normalisation: "layers.0.ln1.weight".
+/// Gain or bias of a layer normalisation: "layers.0.ln1.weight",
+/// "encoder.layers.0.self_attn_layer_norm.bias".
 [[nodiscard]] constexpr bool is_normalization(std::string_view label) {
-    return label.find(".ln") != std::string_view::npos && !label.ends_with(".range");
+    return (label.find(".ln") != std::string_view::npos ||
+            label.find("layer_norm.") != std::string_view::npos) &&
+           !label.ends_with(".range");
 }
 
 /// The table of relative positions of a layer: "layers.0.pos_emb".

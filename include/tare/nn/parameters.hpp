@@ -15,15 +15,17 @@
 
 namespace tare {
 
-/// How a parameter starts: constant + uniform in +-bound + normal of the given deviation.
+/// How a parameter starts: constant + uniform in +-bound + normal of the given deviation, but zeros
+/// in one row of a table if it says so (padding).
 struct initial {
     double constant = 0.0;
     double bound = 0.0;
     double deviation = 0.0;
+    extent zero_row = -1;  ///< -1 for none
 
     [[nodiscard]] static constexpr initial zeros() { return {}; }
-    [[nodiscard]] static constexpr initial value(double constant) { return {constant, 0.0, 0.0}; }
-    [[nodiscard]] static constexpr initial uniform(double bound) { return {0.0, bound, 0.0}; }
+    [[nodiscard]] static constexpr initial value(double constant) { return {constant}; }
+    [[nodiscard]] static constexpr initial uniform(double bound) { return {0.0, bound}; }
     [[nodiscard]] static constexpr initial normal(double deviation) {
         return {0.0, 0.0, deviation};
     }
@@ -77,6 +79,9 @@ class random_parameters {
             value = Scalar(v);
             ++index;
         }
+        if (start.zero_row >= 0)
+            for (Scalar& value : out.mutable_view().matrix().row(start.zero_row))
+                value = Scalar(0);
         return out;
     }
 

@@ -24,12 +24,14 @@ namespace op {
 struct gather {
     static constexpr std::string_view name = "gather";
     std::vector<token> index;
+    token frozen = -1;  ///< row that gets no gradient from here: padding; -1 for none
 
     /// Shapes: table (N, C), out (rows, C). Throws on an index outside the table.
     constexpr shape result_shape(std::span<const shape> in) const {
         require(in.size() == 1 && in[0].rank() == 2, "gather: the table must have two axes");
         for (const token i : index)
             require(i >= 0 && i < in[0][0], "gather: index ", i, " is outside the table ", in[0]);
+        require(frozen < in[0][0], "gather: the frozen row ", frozen, " is outside ", in[0]);
         return shape{static_cast<extent>(index.size()), in[0][1]};
     }
     template <class Scalar>
@@ -43,11 +45,15 @@ struct gather {
     template <class Scalar>
     void backward(input_views<Scalar>, array_view<const Scalar>, array_view<const Scalar> grad_out,
                   const saved<Scalar>&, gradient_views<Scalar> grad_in) const {
+        const matrix_view<Scalar> table = grad_in[0].matrix();
+        std::vector<Scalar> kept;
+        if (frozen >= 0) kept.assign(table.row(frozen).begin(), table.row(frozen).end());
         if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::scatter_add_rows(grad_out.matrix(), index, grad_in[0].matrix());
+            kernels::scatter_add_rows(grad_out.matrix(), index, table);
         } else {
-            kernels::plain::scatter_add_rows<Scalar>(grad_out.matrix(), index, grad_in[0].matrix());
+            kernels::plain::scatter_add_rows<Scalar>(grad_out.matrix(), index, table);
         }
+        if (frozen >= 0) std::copy(kept.begin(), kept.end(), table.row(frozen).begin());
     }
     constexpr price cost(std::span<const operand>, const operand&) const {
         return free_of_charge();
@@ -110,10 +116,11 @@ struct merge_rows {
 }  // namespace op
 
 /// Rows of a table by index. **Shapes** table (N, C), result (index.size(), C).
-/// **Throws** tare::error on an index outside the table. **Cost** nothing.
+/// Row `frozen` gets no gradient from here. **Throws** tare::error on an index outside the table.
+/// **Cost** nothing.
 template <class T>
-[[nodiscard]] constexpr T gather(const T& table, std::span<const token> index) {
-    return apply(op::gather{{index.begin(), index.end()}}, table);
+[[nodiscard]] constexpr T gather(const T& table, std::span<const token> index, token frozen = -1) {
+    return apply(op::gather{{index.begin(), index.end()}, frozen}, table);
 }
 
 /// Puts groups of rows back in order: result[place[i][r]] = parts[i][r]. **Cost** nothing.
