@@ -158,6 +158,7 @@
 #include <tare/nn/rolling_memory.hpp>
 #include <tare/nn/rolling_rows.hpp>
 #include <tare/nn/sinusoidal_positions.hpp>
+#include <tare/nn/srp_layer_norm.hpp>
 #include <tare/nn/token_embedding.hpp>
 #include <tare/nn/tracked_point.hpp>
 #include <tare/nn/transformer_decoder_layer.hpp>
@@ -204,6 +205,7 @@
 #include <tare/ops/softplus.hpp>
 #include <tare/ops/swap_last_axes.hpp>
 #include <tare/ops/unit_rows.hpp>
+#include <tare/ops/weighted_layer_norm.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
 #include <tare/ops/weighted_sum.hpp>
 #include <tare/readings/apply.hpp>
