@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <tare/micronet/weigh.hpp>
+#include <tare/models/translation_transformer.hpp>
 #include <tare/ops/convolution.hpp>
 #include <tare/ops/image.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
@@ -82,6 +83,11 @@ TEST_CASE("every operation executes what it charges") {
         check(op::log_softmax_sums{std::vector<token>(static_cast<std::size_t>(n), 4)},
               values({n, 5}));
         check(op::weighted_sum{std::vector<double>(static_cast<std::size_t>(n), 0.5)}, values({n}));
+        check(op::block{0, n, 2}, values({n, 3}));
+        check(op::concatenate{}, values({n, 3}), values({2, 3}));
+        check(op::multiply_columns{}, values({n, 3}), values({3}));
+        check(op::add_sinusoids{std::vector<token>(static_cast<std::size_t>(n), 3), {4}},
+              values({n, 4}));
         check(op::attention_memory{2, 3, 2, 4}, values({n, 1, 16}));
         check(op::roll{2}, values({n, 3}));
         check(op::reshape{shape{3, n}}, values({n, 3}));
@@ -244,5 +250,44 @@ TEST_CASE("models of odd sizes execute what their ledgers hold") {
             check_model(config, stream);
         }
         check_model(config, std::span(stream).first(1));
+    }
+}
+
+TEST_CASE("a translation model executes what its ledger holds, padding and all") {
+    auto config = translation_transformer_config::uniform(23, 19, 2, 6, 7, 2);
+    config.encoder.width = 8;
+    config.encoder_layers[1].self = {1, 3, 5, 0.5};
+    config.decoder_layers[1].earlier_states = 1;
+    config.decoder_layers[0].cross = {3, 9, 3};
+    const std::vector<token> words{1, 4, 5, 6, 2, 2};
+    const std::vector<token> previous{2, 2, 7, 8, 9, 1};
+    for (const bool pre_norm : {false, true}) {
+        config.pre_norm = pre_norm;
+        const auto run = [&](const auto& model) {
+            const auto source = model.encode(words, 2);
+            return model.logits(model.decode(previous, source).hidden);
+        };
+        random_parameters<counted> random(3);
+        const translation_transformer<counted_tensor> model(random, config);
+        counted::tally() = {};
+        CHECK(run(model).shape() == shape{3, 2, 19});
+        const operation_tally executed = counted::tally();
+
+        ledger book;
+        const micronet::compression whole;
+        micronet::compressed_parameters source(book, whole);
+        {
+            const translation_transformer<cost> weighed(source, config);
+            static_cast<void>(run(weighed));
+        }
+        operation_tally priced;
+        for (const ledger_module& m : book.modules())
+            for (const ledger_entry& e : m.entries) {
+                const operation_tally t = sum_of(e.charges);
+                priced.multiplications += t.multiplications;
+                priced.additions += t.additions;
+                priced.others += t.others;
+            }
+        CHECK(executed == priced);
     }
 }

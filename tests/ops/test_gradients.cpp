@@ -4,9 +4,12 @@
 
 #include <doctest/doctest.h>
 
+#include <tare/nn/sinusoidal_positions.hpp>
 #include <tare/ops/add.hpp>
 #include <tare/ops/add_at.hpp>
+#include <tare/ops/block.hpp>
 #include <tare/ops/cache_log_probability.hpp>
+#include <tare/ops/concatenate.hpp>
 #include <tare/ops/gather.hpp>
 #include <tare/ops/layer_norm.hpp>
 #include <tare/ops/linear.hpp>
@@ -14,6 +17,7 @@
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/multi_head_attention.hpp>
+#include <tare/ops/multiply_columns.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
@@ -65,6 +69,11 @@ TEST_CASE("gradients equal difference quotients") {
     check(op::gather{{2, 0, 2, 1}}, {values({3, 4}, 1)});
     check(op::merge_rows{{{1, 2}, {0}}}, {values({2, 3}, 1), values({1, 3}, 2)});
     check(op::add_at{{1, 1, 3}}, {values({5}, 1), values({3}, 2)});
+    check(op::block{1, 2, 3}, {values({4, 5}, 1)});
+    check(op::block{2, 3, 1}, {values({6}, 1)});
+    check(op::concatenate{}, {values({1, 2, 3}, 1), values({2, 2, 3}, 2), values({1, 2, 3}, 3)});
+    check(op::multiply_columns{}, {values({2, 3, 4}, 1), values({4}, 2)});
+    check(op::add_sinusoids{{2, 5}, {6}}, {values({2, 5}, 1)});
     check(op::reshape{shape{4, 3}}, {values({3, 4}, 1)});
     check(op::pick_log_softmax{{0, 6, 3}}, {values({3, 4}, 1), values({3, 3}, 2)});
     check(op::linear_log_softmax{{0, 4, 3}},
@@ -86,6 +95,21 @@ TEST_CASE("gradients of multi-head attention equal difference quotients under ev
     check(op::multi_head_attention<>{2, 0.0, {true, {}}, {}}, inputs(5, 5));
     check(op::multi_head_attention<>{2, 0.7, {true, left.padding}, {}}, inputs(3, 5));
     check(op::multi_head_attention<>{1, 1.0, left, {}}, inputs(1, 5));
+}
+
+TEST_CASE("a frozen row of a table is read but learns nothing from it") {
+    basic_tape<double> record;
+    const auto table = record.parameter(values({3, 2}, 1));
+    const std::vector<token> index{1, 2, 1, 0};
+    const auto rows = gather(table, index, 1);
+    CHECK(rows.value().values()[0] == table.value().values()[2]);
+    // Another use of the same row does give it a gradient.
+    record.backward(mean(reshape(add(rows, gather(table, index)), shape{8})));
+    const double share = 1.0 / 8.0;
+    const std::vector<double> want{2 * share, 2 * share, 2 * share,
+                                   2 * share, 2 * share, 2 * share};
+    for (std::size_t i = 0; i < want.size(); ++i)
+        CHECK(table.gradient().values()[i] == doctest::Approx(want[i]));
 }
 
 TEST_CASE("multi-head attention refuses what does not fit, and says what") {
