@@ -5,9 +5,12 @@
 #include <tare/prune/gradual.hpp>
 #include <tare/prune/mask.hpp>
 #include <tare/prune/sensitivity.hpp>
+#include <tare/prune/srp_connectivity.hpp>
 #include <tare/prune/srp_counts.hpp>
+#include <tare/prune/srp_removal.hpp>
 #include <tare/prune/srp_selection.hpp>
 #include <tare/prune/srp_shrinking.hpp>
+#include <tare/prune/unit_masks.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/text/batching.hpp>
