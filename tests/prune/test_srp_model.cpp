@@ -3,6 +3,7 @@
 // its gradients, selection, removal in one stage and in two, and updates of the pruning phase.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -80,40 +81,31 @@ struct fixture {
 };
 
 /// What a batch gives.
-template <class T>
 struct passed {
-    encoded_source<T> source;
-    decoded_target<T> target;
-    T logits;  ///< (T, B, n)
+    encoded_source<variable> source;
+    decoded_target<variable> target;
+    variable logits;  ///< (T, B, n)
 };
-template <class T, class Norm>
-passed<T> pass(const translation_transformer<T, T, Norm>& model, const fixture& f) {
-    passed<T> out;
+template <class Model>
+passed pass(const Model& model, const fixture& f) {
+    passed out;
     out.source = model.encode(f.words, f.batch);
     out.target = model.decode(f.previous, out.source);
     out.logits = model.logits(out.target.hidden);
     return out;
 }
-template <class T>
-T loss_of(const T& logits, const fixture& f) {
+variable loss_of(const variable& logits, const fixture& f) {
     const extent n = logits.shape().columns();
     return train::smoothed_cross_entropy(reshape(logits, shape{logits.shape().rows(), n}),
                                          f.targets, train::label_smoothing::over_others(0.1, n));
 }
 
 /// Logits stored (sentences, length, classes) and loss.
-template <class T>
-void check_results(const fixture& f, const std::string& head, const passed<T>& p) {
+void check_results(const fixture& f, const std::string& head, const passed& p) {
     INFO(head);
     const auto want = testing::rows_by_time(f.golden, head + "logits");
-    if constexpr (requires { p.logits.value(); }) {
-        check_close(p.logits.value().values(), want, value_tolerance);
-        check_array(f.golden, head + "loss", loss_of(p.logits, f).value().values(),
-                    value_tolerance);
-    } else {
-        check_close(p.logits.values(), want, value_tolerance);
-        check_array(f.golden, head + "loss", loss_of(p.logits, f).values(), value_tolerance);
-    }
+    check_close(p.logits.value().values(), want, value_tolerance);
+    check_array(f.golden, head + "loss", loss_of(p.logits, f).value().values(), value_tolerance);
 }
 void check_gradient_of(const fixture& f, const std::string& name, const variable& x, int& checked) {
     if (!f.golden.contains(name)) return;
@@ -124,63 +116,81 @@ void check_gradient_of(const fixture& f, const std::string& name, const variable
 template <bool Weighted>
 using srp_model = translation_transformer<variable, variable, srp_layer_norm<variable, Weighted>>;
 
-/// A model on a tape with connectivity, its vectors at one or as `start` hands them out.
-template <bool Weighted, class Source>
+/// Values by name from anywhere as leaves of a tape: one type, so that each model is compiled once.
+struct leaves {
+    tape* record;
+    std::function<tensor(std::string_view, const shape&)> values;
+    std::function<extent(std::string_view)> created = [](std::string_view) { return extent{0}; };
+
+    leaves(tape& record_, const fixture& f)
+        : record(&record_), values([&f](std::string_view label, const shape& extents) {
+              const io::npz_parameters<float> all(f.weights, f.prefix);
+              return all.parameter(label, extents, {});
+          }) {}
+    leaves(tape& record_, const prune::removed_parameters& left)
+        : record(&record_),
+          values([&left](std::string_view label, const shape& extents) {
+              return left.parameter(label, extents, {});
+          }),
+          created([&left](std::string_view label) { return left.created_columns(label); }) {}
+    [[nodiscard]] variable parameter(std::string_view label, const shape& extents, const initial&) {
+        return record->parameter(values(label, extents));
+    }
+    [[nodiscard]] extent created_columns(std::string_view label) const { return created(label); }
+};
+
+/// Where connectivity vectors start.
+enum class start_at { off, one, given };
+
+/// A model on a tape; given vectors are those of the fixture.
+template <bool Weighted>
 struct connected_model {
-    using leaves = tape_parameters<Source, float>;
-    static auto maker(tape& record, const io::npz_archive* start) {
-        return [&record, start](std::string_view label, extent width) {
+    static auto maker(tape& record, start_at start, const io::npz_archive& given) {
+        return [&record, start, &given](std::string_view label, extent width) {
+            if (start == start_at::off) return variable{};
+            if (start == start_at::one) return record.parameter(tensor(shape{width}, 1.0F));
             return record.parameter(
-                start == nullptr
-                    ? tensor(shape{width}, 1.0F)
-                    : tensor(shape{width}, testing::values<float>(*start, message("c.", label))));
+                tensor(shape{width}, testing::values<float>(given, message("c.", label))));
         };
     }
-    using make_type = decltype(maker(std::declval<tape&>(), nullptr));
+    using make_type =
+        decltype(maker(std::declval<tape&>(), start_at::off, std::declval<io::npz_archive&>()));
 
     tape record;
     prune::connected_parameters<leaves, make_type> source;
     srp_model<Weighted> model;
     prune::srp_pruner<variable> pruner;
 
-    connected_model(const Source& values, const translation_transformer_config& config,
-                    const io::npz_archive* start = nullptr)
-        : source(leaves(record, values), maker(record, start)),
+    template <class Values>
+    connected_model(const fixture& f, const Values& values,
+                    const translation_transformer_config& config, start_at start)
+        : source(leaves(record, values), maker(record, start, f.golden)),
           model(source, config),
           pruner(source.connections()) {}
+    connected_model(const fixture& f, start_at start) : connected_model(f, f, f.config(), start) {}
+    connected_model(const fixture& f, const prune::removed_network& left, start_at start)
+        : connected_model(f, left.parameters, left.config, start) {}
     /// Gradients of the loss at the vectors' values.
     void score(const fixture& f) { record.backward(loss_of(pass(model, f).logits, f)); }
-};
-/// removed_parameters also says how wide norms were: the tape must hand that on.
-struct removed_leaves : tape_parameters<prune::removed_parameters, float> {
-    prune::removed_parameters from;
-    removed_leaves(tape& record, const prune::removed_parameters& values)
-        : tape_parameters(record, values), from(values) {}
-    [[nodiscard]] extent created_columns(std::string_view label) const {
-        return from.created_columns(label);
-    }
 };
 
 template <bool Weighted>
 void check_connectivity() {
     const fixture f("srp.npz");
-    const io::npz_parameters<float> weights(f.weights, f.prefix);
     const std::string head = Weighted ? "w1." : "w0.";
     {
-        tape record;
-        tape_parameters<io::npz_parameters<float>, float> source(record, weights);
-        srp_model<Weighted> model(source, f.config());
-        const passed<variable> p = pass(model, f);
+        connected_model<Weighted> off(f, start_at::off);
+        const passed p = pass(off.model, f);
         check_results(f, head + "off.", p);
-        record.backward(loss_of(p.logits, f));
+        off.record.backward(loss_of(p.logits, f));
         int checked = 0;
-        model.visit([&](std::string_view label, const variable& parameter) {
+        off.model.visit([&](std::string_view label, const variable& parameter) {
             check_gradient_of(f, message("off.g.", label), parameter, checked);
         });
         CHECK(checked >= 10);
     }
     {
-        connected_model<Weighted, io::npz_parameters<float>> ones(weights, f.config());
+        connected_model<Weighted> ones(f, start_at::one);
         check_results(f, head + "ones.", pass(ones.model, f));
         ones.record.clear();
         ones.score(f);
@@ -189,8 +199,8 @@ void check_connectivity() {
             check_gradient_of(f, message(head, "ones.gc.", c.label.view()), c.factors, checked);
         CHECK(checked >= 2);
     }
-    connected_model<Weighted, io::npz_parameters<float>> random(weights, f.config(), &f.golden);
-    const passed<variable> p = pass(random.model, f);
+    connected_model<Weighted> random(f, start_at::given);
+    const passed p = pass(random.model, f);
     check_results(f, head + "rand.", p);
     const auto check_states = [&](const std::string& side, const std::vector<variable>& states) {
         for (std::size_t i = 0; i < states.size(); ++i) {
@@ -218,8 +228,7 @@ template <bool Weighted>
 void check_removal() {
     const fixture f("removal.npz");
     const std::string head = Weighted ? "w1." : "w0.";
-    const io::npz_parameters<float> weights(f.weights, f.prefix);
-    connected_model<Weighted, io::npz_parameters<float>> full(weights, f.config());
+    connected_model<Weighted> full(f, start_at::one);
     full.score(f);
     full.pruner.select(f.counts(head + "counts"), prune::published_srp_slices);
     const prune::unit_masks want = f.masks(head + "mask.");
@@ -247,32 +256,16 @@ void check_removal() {
     check_columns("encoder_positions", left.config.encoder.position_columns);
     check_columns("decoder_positions", left.config.decoder.position_columns);
 
-    tape record;
-    removed_leaves source(record, left.parameters);
-    srp_model<Weighted> narrow(source, left.config);
-    const passed<variable> p = pass(narrow, f);
+    connected_model<Weighted> narrow(f, left, start_at::off);
+    const passed p = pass(narrow.model, f);
     check_results(f, head + "pruned.", p);
-    record.backward(loss_of(p.logits, f));
+    narrow.record.backward(loss_of(p.logits, f));
     int checked = 0;
-    narrow.visit([&](std::string_view label, const variable& parameter) {
+    narrow.model.visit([&](std::string_view label, const variable& parameter) {
         check_gradient_of(f, message(head, "pruned.g.", label), parameter, checked);
     });
     CHECK((checked >= 10 || !Weighted));
 }
-
-/// A source of tensors with some taken from another prefix.
-struct replaced_parameters {
-    io::npz_parameters<float> most;
-    io::npz_parameters<float> some;
-    const io::npz_archive* archive;
-    std::string prefix;
-
-    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
-                                   const initial& start) const {
-        return (archive->contains(message(prefix, label)) ? some : most)
-            .parameter(label, extents, start);
-    }
-};
 
 /// One parameter of the small optimizer loop below.
 struct trained {
@@ -284,15 +277,17 @@ struct trained {
 /// Three updates of the pruning phase, as the published code makes them.
 void check_updates(const std::string& head, double share) {
     const fixture f("srp_adam.npz", "w0.");
-    const io::npz_parameters<float> weights(f.golden, f.prefix);
-    replaced_parameters values{weights, io::npz_parameters<float>(f.golden, head + "teacher."),
-                               &f.golden, head + "teacher."};
-    const translation_transformer<tensor, tensor, srp_layer_norm<tensor, true>> teacher(values,
-                                                                                        f.config());
-    const tensor soft = pass(teacher, f).logits;
-
-    connected_model<true, io::npz_parameters<float>> m(weights, f.config());
+    connected_model<true> m(f, start_at::one);
     m.pruner.select(f.masks("mask."));
+    // The teacher has some weights of its own.
+    connected_model<true> teacher(f, start_at::off);
+    teacher.model.visit([&](std::string_view label, variable& x) {
+        const std::string name = message(head, "teacher.", label);
+        if (!f.golden.contains(name)) return;
+        const auto own = testing::values<float>(f.golden, name);
+        std::copy(own.begin(), own.end(), x.mutable_value().mutable_values().begin());
+    });
+    const tensor soft = pass(teacher.model, f).logits.value();
     std::vector<trained> parameters;
     m.model.visit([&](std::string_view label, variable& x) {
         parameters.push_back(
@@ -361,8 +356,7 @@ TEST_CASE("a masked network, with unweighted norms, is the network without the m
 
 TEST_CASE("two stages: columns, then the insides of what is left") {
     const fixture f("removal.npz");
-    const io::npz_parameters<float> weights(f.weights, f.prefix);
-    const auto check_stage = [&](const std::string& head, auto& m) {
+    const auto check_stage = [&](const std::string& head, connected_model<true>& m) {
         m.score(f);
         int checked = 0;
         for (const auto& c : m.source.connections())
@@ -373,14 +367,13 @@ TEST_CASE("two stages: columns, then the insides of what is left") {
         for (const auto& c : m.source.connections())
             CHECK(*m.pruner.masks().find(c.label) == *want.find(c.label));
         prune::removed_network left = prune::remove_units(m.model, m.pruner.masks());
-        const translation_transformer<tensor, tensor, srp_layer_norm<tensor, true>> narrow(
-            left.parameters, left.config);
-        check_results(f, head, pass(narrow, f));
+        const connected_model<true> narrow(f, left, start_at::off);
+        check_results(f, head, pass(narrow.model, f));
         return left;
     };
-    connected_model<true, io::npz_parameters<float>> wide(weights, f.config());
+    connected_model<true> wide(f, start_at::one);
     const prune::removed_network first = check_stage("two.stage1.", wide);
-    connected_model<true, prune::removed_parameters> narrow(first.parameters, first.config);
+    connected_model<true> narrow(f, first, start_at::one);
     const prune::removed_network second = check_stage("two.stage2.", narrow);
     extent parameters = 0;
     for (const auto& entry : second.parameters.tensors())
@@ -455,7 +448,7 @@ TEST_CASE("what cannot be removed is refused") {
     };
     refused("encoder.layers.0.fc_c", {0, 0, 0, 0});
     refused("encoder.layers.0.fc_c", {1, 0, 0});
-    refused("decoder.layers.0.encoder_attn_qk_c", {1, 1, 1, 0, 1, 1, 0, 0});
+    refused("decoder.layers.0.encoder_attn_qk_c", {1, 1, 1, 0, 1, 0, 0, 0});
     refused("decoder.layers.0.self_attn_vo_c", {0, 0, 0, 0, 0, 0, 0, 0});
     prune::unit_masks masks;
     masks.set("decoder.layers.0.self_attn_vo_c", {0, 1, 1, 0, 1, 0, 0, 1});

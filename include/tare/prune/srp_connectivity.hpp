@@ -31,7 +31,8 @@ struct connection {
 };
 
 /// The parameters of `Source` and, for every place that a model asks about, a connectivity vector
-/// that `make(label, width)` makes once: places of one label share it.
+/// that `make(label, width)` makes once: places of one label share it. One that does not exist
+/// leaves its places open.
 template <class Source, class Make>
 class connected_parameters : public Source {
   public:
@@ -44,8 +45,9 @@ class connected_parameters : public Source {
     [[nodiscard]] value_type gate(std::string_view label, extent width) {
         for (const connection<value_type>& c : connections_)
             if (c.label == short_text(label)) {
-                require(c.factors.shape() == shape{width}, "connected_parameters: ", label, " is ",
-                        c.factors.shape(), ", and a place of ", width, " columns asks for it");
+                require(!c.factors.exists() || c.factors.shape() == shape{width},
+                        "connected_parameters: ", label, " is ", c.factors.shape(),
+                        ", and a place of ", width, " columns asks for it");
                 return c.factors;
             }
         connections_.push_back({label, make_(label, width)});
