@@ -16,6 +16,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/core/prefetch.hpp>
+#include <tare/core/python_random.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/core/root.hpp>
@@ -120,6 +121,7 @@
 #include <tare/micronet/official_counter.hpp>
 #include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
+#include <tare/micronet/published_hat.hpp>
 #include <tare/micronet/published_srp.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
@@ -127,6 +129,9 @@
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/micronet/weigh_translation.hpp>
+#include <tare/models/hat_network.hpp>
+#include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
@@ -138,6 +143,7 @@
 #include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>
 #include <tare/models/transformer_xl_config.hpp>
+#include <tare/models/translation_stream.hpp>
 #include <tare/models/translation_transformer.hpp>
 #include <tare/models/translation_transformer_config.hpp>
 #include <tare/nn/activation_point.hpp>
@@ -147,6 +153,7 @@
 #include <tare/nn/dropout_place.hpp>
 #include <tare/nn/feed_forward.hpp>
 #include <tare/nn/finished_linear.hpp>
+#include <tare/nn/growing_rows.hpp>
 #include <tare/nn/layer_norm_layer.hpp>
 #include <tare/nn/linear_layer.hpp>
 #include <tare/nn/linear_start.hpp>

@@ -130,7 +130,7 @@ class translation_transformer {
         require_batch(previous, source.batch);
         attention_mask mask;
         mask.causal = true;
-        mask.padding = padded(previous, source.batch);
+        if (config_.mask_target_padding) mask.padding = padded(previous, source.batch);
         decoded_target<T> out;
         T x = decoder_embedding_(previous, token_positions(previous, source.batch, config_.padding),
                                  source.batch);

@@ -76,7 +76,10 @@ struct translation_transformer_config {
     bool decoder_final_norm = true;  ///< with pre_norm: a last norm on the decoder's side too
     bool share_embeddings = false;   ///< one table for both sides and the output
     bool tie_output = true;          ///< the decoder's table is the output layer
-    bool zero_biases = false;        ///< how linear layers start (nn/linear_start.hpp)
+    /// Padded words of the target are no keys. Positions before them never see them; false only
+    /// changes what is computed at padding.
+    bool mask_target_padding = true;
+    bool zero_biases = false;  ///< how linear layers start (nn/linear_start.hpp)
     token padding = 1;
     token end = 2;
 

@@ -102,7 +102,9 @@ struct add_sinusoids {
     }
     /// The sines are constants of the architecture, made by no input: only their sum is charged.
     constexpr price cost(std::span<const operand>, const operand& out) const {
-        return price{}.additions("positions", out.extents.size());
+        price p;
+        p.contraction(out.extents.columns(), out.extents.rows());
+        return p.additions("positions", out.extents.size());
     }
 };
 

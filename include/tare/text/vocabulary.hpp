@@ -155,6 +155,28 @@ class vocabulary_counter {
         return vocabulary(std::move(list), n_vocab);
     }
 
+    /// The words `first` in their order, then all others by falling count, ties by code points: the
+    /// dictionary of a translation model. Its size is rounded up to a multiple of `multiple`.
+    /// **Throws** tare::error unless multiple >= 1, and as the vocabulary of such a list.
+    [[nodiscard]] vocabulary dictionary(std::span<const std::string_view> first,
+                                        std::size_t multiple = 8) const {
+        require(multiple >= 1, "vocabulary_counter: a size that is a multiple of ", multiple,
+                "; expected at least 1");
+        std::vector<std::pair<std::uint64_t, std::string_view>> order;
+        for (const auto& [word, count] : counts_)
+            if (std::find(first.begin(), first.end(), word) == first.end())
+                order.emplace_back(count.count, word);
+        std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+            // Bytes of UTF-8 compare as its code points do.
+            return a.first != b.first ? a.first > b.first : a.second < b.second;
+        });
+        std::vector<std::string> list(first.begin(), first.end());
+        for (const auto& entry : order)
+            list.emplace_back(entry.second);
+        const std::size_t size = (list.size() + multiple - 1) / multiple * multiple;
+        return vocabulary(std::move(list), size);
+    }
+
   private:
     struct tally {
         std::uint64_t count = 0;

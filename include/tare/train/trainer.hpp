@@ -18,12 +18,12 @@
 #include <tare/ops/mean.hpp>
 #include <tare/prune/gradual.hpp>
 #include <tare/train/adam.hpp>
-#include <tare/train/clip.hpp>
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/sample_streams.hpp>
+#include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer_options.hpp>
 #include <tare/train/training_source.hpp>
 
@@ -35,12 +35,7 @@ template <optimizer Optimizer = adam, class Precision = full_precision>
 class trainer {
   public:
     using variable = basic_variable<float, Precision>;
-    struct parameter {
-        std::string label;
-        variable value;
-        std::vector<tensor> moments;  ///< in the order of Optimizer::moments
-        tensor master;                ///< float32 weights, where the precision keeps them apart
-    };
+    using parameter = trained_parameter<Precision>;
 
     /// Parameters start as `source` hands them out. **Throws** tare::error on impossible sizes.
     template <class Source>
@@ -49,21 +44,17 @@ class trainer {
         : options_(options),
           optimizer_(std::move(how)),
           tape_(std::move(precision)),
-          clock_(make_dropout_clock(options)),
+          clock_(make_dropout_clock(options.dropout, options.seed)),
           model_(make_model(tape_, std::move(source), config, clock_)) {
         require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");
         model_.visit([&](std::string_view label, variable& value) {
             // Constants of a cache that is not trained.
             if (!config.cache.trained && is_cache_scalar(label)) {
-                constants_.push_back({std::string(label), value, {}, {}});
+                parameters_.add_constant(label, value);
                 return;
             }
-            parameter p{std::string(label), value, {}, {}};
-            for (std::size_t i = 0; i < Optimizer::moments.size(); ++i)
-                p.moments.emplace_back(value.shape(), 0.0F);
-            if constexpr (keeps_master<Precision>) p.master = value.value().clone();
-            parameters_.push_back(std::move(p));
+            parameters_.add(label, value);
         });
         const bool together = config.cache.shared || config.cache.capacity == 0;
         caches_.assign(static_cast<std::size_t>(together ? 1 : options.batch),
@@ -124,7 +115,7 @@ class trainer {
     [[nodiscard]] extent steps() const noexcept { return step_; }
     void set_steps(extent done) noexcept { step_ = done; }
     [[nodiscard]] const transformer_xl_config& config() const { return model_.config(); }
-    [[nodiscard]] std::span<parameter> parameters() noexcept { return parameters_; }
+    [[nodiscard]] std::span<parameter> parameters() noexcept { return parameters_.trained(); }
     [[nodiscard]] const prune::gradual_pruner& pruner() const noexcept { return pruner_; }
     [[nodiscard]] prune::gradual_pruner& pruner() noexcept { return pruner_; }
     [[nodiscard]] std::span<neural_cache<variable>> caches() noexcept { return caches_; }
@@ -136,21 +127,12 @@ class trainer {
     /// The values of a parameter, trained or not. **Throws** tare::error naming it if there is
     /// none.
     [[nodiscard]] std::span<float> values_of(std::string_view label) {
-        variable found = find(label).value;
-        return found.mutable_value().mutable_values();
+        return parameters_.values_of(label);
     }
 
-    /// A source that shares the parameters' memory: a model<tensor> made from it always shows the
-    /// current weights.
-    struct shared_parameters {
-        const trainer* from;
-
-        [[nodiscard]] tensor parameter(std::string_view label, const shape&, const initial&) const {
-            return from->find(label).value.value();
-        }
-    };
+    /// A model that shares the parameters' memory: it always shows the current weights.
     [[nodiscard]] transformer_xl<tensor> plain_model() const {
-        shared_parameters source{this};
+        auto source = parameters_.shared();
         return transformer_xl<tensor>(source, model_.config());
     }
 
@@ -165,16 +147,10 @@ class trainer {
         return transformer_xl<variable>(leaves, config);
     }
 
-    [[nodiscard]] const parameter& find(std::string_view label) const {
-        for (const auto* list : {&parameters_, &constants_})
-            for (const parameter& p : *list)
-                if (p.label == label) return p;
-        fail("trainer: the model has no parameter ", label);
-    }
     void check_finite(double value, const char* what) {
         if (std::isfinite(value)) return;
         tape_.clear();
-        clear_gradients();
+        parameters_.clear_gradients();
         throw diverged(message("trainer: the ", what, " is ", value, " at step ", step_,
                                "; the parameters are those before it. Lower the learning rate or "
                                "go on from an earlier checkpoint"));
@@ -210,32 +186,9 @@ class trainer {
     }
 
     void update(double rate, step_report& report) {
-        std::vector<std::vector<std::span<float>>> moments(parameters_.size());
-        std::vector<updated_parameter> updated;
-        std::vector<std::span<const float>> gradients;
-        for (std::size_t i = 0; i < parameters_.size(); ++i) {
-            parameter& p = parameters_[i];
-            for (tensor& m : p.moments)
-                moments[i].push_back(m.mutable_values());
-            updated.push_back(
-                {p.value.mutable_value().mutable_values(),
-                 p.value.mutable_gradient().mutable_values(), moments[i],
-                 keeps_master<Precision> ? p.master.mutable_values() : std::span<float>{}});
-            gradients.push_back(p.value.gradient().values());
-        }
-        update_parameters(optimizer_, tape_.precision(),
-                          std::span<const updated_parameter>(updated), [&] {
-                              report.gradient_norm = global_norm(gradients);
-                              check_finite(report.gradient_norm, "gradient's norm");
-                              return update_step{step_ + 1, rate,
-                                                 clip_factor(report.gradient_norm, options_.clip)};
-                          });
-        clear_gradients();
-    }
-    void clear_gradients() {
-        for (std::vector<parameter>* list : {&parameters_, &constants_})
-            for (parameter& p : *list)
-                p.value.clear_gradient();
+        report.gradient_norm =
+            parameters_.update(optimizer_, tape_.precision(), step_ + 1, rate, options_.clip,
+                               [this](double norm) { check_finite(norm, "gradient's norm"); });
     }
 
     /// Inputs of each bin's output layer at the rows whose word lies in it, as this step's forward
@@ -278,7 +231,7 @@ class trainer {
             return table.mutable_value().mutable_view().matrix();
     }
     tensor& master_of(const variable& weights) {
-        for (parameter& p : parameters_)
+        for (parameter& p : parameters_.trained())
             if (p.value.identity() == weights.identity()) return p.master;
         fail("trainer: a table is no parameter");
     }
@@ -288,8 +241,7 @@ class trainer {
     basic_tape<float, Precision> tape_;
     std::shared_ptr<dropout_clock> clock_;  ///< null without dropout
     transformer_xl<variable> model_;
-    std::vector<parameter> parameters_;
-    std::vector<parameter> constants_;
+    trained_parameters<Optimizer, Precision> parameters_;
     std::vector<neural_cache<variable>> caches_;
     std::vector<std::vector<std::int64_t>> counters_;
     prune::gradual_pruner pruner_;

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+// Sub networks of HAT's super network against its own: states, logits, attention, loss, gradients
+// of all super weights; and the choices of its space against its draws, genes and features.
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <tare/io/npz_parameters.hpp>
+#include <tare/models/hat_weights.hpp>
+#include <tare/models/translation_transformer.hpp>
+#include <tare/ops/mean.hpp>
+#include <tare/ops/multiply_columns.hpp>
+#include <tare/search/hat_space.hpp>
+#include <tare/testing/check_gradient.hpp>
+#include <tare/train/label_smoothing.hpp>
+#include <tare/train/translation_dropout.hpp>
+
+#include "golden_manifest.hpp"
+#include "translation_arrays.hpp"
+
+using namespace tare;
+using nlohmann::json;
+using testing::check_array;
+
+namespace {
+
+hat_super_network super_network(const json& info) {
+    const json& args = info.at("args");
+    hat_super_network s;
+    s.source_vocabulary = info.at("src_vocab");
+    s.target_vocabulary = info.at("tgt_vocab");
+    s.encoder_width = args.at("encoder_embed_dim");
+    s.decoder_width = args.at("decoder_embed_dim");
+    s.encoder_layers = args.at("encoder_layers");
+    s.decoder_layers = args.at("decoder_layers");
+    s.encoder_inner = args.at("encoder_ffn_embed_dim");
+    s.decoder_inner = args.at("decoder_ffn_embed_dim");
+    s.qkv_width = args.at("qkv_dim");
+    s.share_embeddings = args.at("share_all_embeddings");
+    s.tie_output = args.at("share_decoder_input_output_embed");
+    s.pre_norm = args.at("encoder_normalize_before");
+    s.decoder_final_norm = !args.at("no_decoder_final_norm").get<bool>();
+    s.mask_target_padding = false;
+    s.original_scaling = args.at("vocab_original_scaling");
+    return s;
+}
+
+hat_network network(const json& config) {
+    const auto list = [](const json& of) {
+        return layer_list(std::span<const extent>(of.get<std::vector<extent>>()));
+    };
+    const json& e = config.at("encoder");
+    const json& d = config.at("decoder");
+    hat_network n;
+    n.encoder_width = e.at("encoder_embed_dim");
+    n.encoder_layers = e.at("encoder_layer_num");
+    n.encoder_inner = list(e.at("encoder_ffn_embed_dim"));
+    n.encoder_heads = list(e.at("encoder_self_attention_heads"));
+    n.decoder_width = d.at("decoder_embed_dim");
+    n.decoder_layers = d.at("decoder_layer_num");
+    n.decoder_inner = list(d.at("decoder_ffn_embed_dim"));
+    n.decoder_self_heads = list(d.at("decoder_self_attention_heads"));
+    n.decoder_cross_heads = list(d.at("decoder_ende_attention_heads"));
+    n.decoder_arbitrary = list(d.at("decoder_arbitrary_ende_attn"));
+    return n;
+}
+
+void run_case(const io::npz_archive& golden, const std::string& set, const std::string& name,
+              const json& cases) {
+    INFO(name);
+    tape record;
+    using source_type = io::npz_parameters<float>;
+    tape_parameters<source_type, float> source(record, source_type(golden, set + ".params."));
+    hat_weights<variable> weights(source, super_network(cases.at(set + ".params").at("info")));
+    const auto config =
+        sub_network_config(weights.sizes(), network(cases.at(name).at("info").at("config")));
+    const translation_transformer<variable> model(weights, config);
+
+    const extent batch = testing::array(golden, set + ".batch.src").extents[0];
+    const auto encoded = model.encode(testing::words_by_time(golden, set + ".batch.src"), batch);
+    const auto decoded = model.decode(testing::words_by_time(golden, set + ".batch.prev"), encoded);
+    const variable logits = model.logits(decoded.hidden);
+    const auto close = [&](const std::string& what, const variable& got) {
+        check_array(golden, name + what, got.value().values(), testing::forward_tolerance);
+    };
+    close(".encoder_out", encoded.memory);
+    for (std::size_t i = 0; i < config.states(); ++i)
+        close(message(".encoder_layer", i), encoded.states[i + 1]);
+    testing::check_close(logits.value().values(), testing::rows_by_time(golden, name + ".logits"),
+                         testing::forward_tolerance);
+    if (golden.contains(name + ".attn")) {
+        // The last layer's attention to the encoder: the layer runs again for its queries.
+        const auto& last = model.decoder_layers().back();
+        const extent earlier = config.decoder_layers.span().back().earlier_states;
+        const attention_mask mask = encoded.mask_with(earlier);
+        const variable memory = encoded.memory_with(earlier);
+        tensor mean;
+        static_cast<void>(last.run(
+            decoded.states[config.decoder_layers.size() - 1],
+            [&](const variable& y) {
+                return last.self_attn().heads(y, y, {true, {}});
+            },
+            [&](const variable& y) {
+                const auto& cross = last.encoder_attn();
+                const op::multi_head_attention<> attention{cross.sizes.heads, 1.0, mask, {}};
+                mean =
+                    attention.mean_weights(cross.queries(y).value(), cross.k_proj(memory).value());
+                return cross.heads(y, memory, mask);
+            }));
+        testing::check_close(mean.values(), testing::rows_by_time(golden, name + ".attn"),
+                             testing::forward_tolerance);
+    }
+
+    const auto targets =
+        train::without_padding(testing::words_by_time(golden, set + ".batch.target"), 1);
+    const extent classes = config.decoder.vocabulary;
+    const variable loss = train::smoothed_cross_entropy(
+        reshape(logits, shape{static_cast<extent>(targets.size()), classes}), targets,
+        train::label_smoothing::over_all(cases.at(name).at("info").at("label_smoothing"), classes));
+    close(".loss", loss);
+    record.backward(loss);
+    int checked = 0;
+    weights.visit([&](std::string_view label, const variable& parameter) {
+        const std::string gradient = message(name, ".grad.", label);
+        if (!golden.contains(gradient)) return;
+        check_array(golden, gradient, parameter.gradient().values(), testing::gradient_tolerance);
+        ++checked;
+    });
+    CHECK(checked >= 10);
+}
+
+const std::vector<extent> numbers(const json& list) {
+    return list.get<std::vector<extent>>();
+}
+
+}  // namespace
+
+TEST_CASE("sub networks of one set of weights compute and learn what HAT's do") {
+    const io::npz_archive golden = testing::golden("daq/transformer.npz");
+    const json cases = testing::golden_cases("daq", "transformer.npz");
+    int run = 0;
+    for (const auto& [name, about] : cases.items())
+        if (about.contains("info") && about.at("info").contains("config")) {
+            run_case(golden, name.substr(0, name.find('.')), name, cases);
+            ++run;
+        }
+    CHECK(run >= 1);
+}
+
+TEST_CASE("networks are drawn, coded and described as HAT does it") {
+    const json about = testing::golden_cases("daq", "misc.npz").at("sampling").at("info");
+    for (const json& drawn : about.at("samples")) {
+        const search::hat_space space =
+            drawn.at("space") == "space0" ? search::hat_space::wmt() : search::hat_space::iwslt();
+        const hat_network n = search::sample(space, drawn.at("seed"), 6);
+        CHECK(n == network(drawn.at("config")));
+        const auto gene = search::gene_of(n, 6, 6);
+        CHECK(gene == numbers(drawn.at("gene")));
+        CHECK(search::network_of(gene, 6, 6) == network(drawn.at("back")));
+        const auto features = search::latency_features(n);
+        for (std::size_t i = 0; i < features.size(); ++i)
+            CHECK(features[i] ==
+                  doctest::Approx(drawn.at("features")[i].get<double>()).epsilon(1e-15));
+    }
+    // The published spaces, value by value.
+    const json& spaces = about.at("spaces");
+    for (const auto& [name, space] :
+         {std::pair{"space0", search::hat_space::wmt()}, {"space1", search::hat_space::iwslt()}}) {
+        const json& want = spaces.at(name);
+        const auto same = [&](const char* key, const search::hat_space::choices& got) {
+            CHECK(std::ranges::equal(got.span(), numbers(want.at(key))));
+        };
+        same("encoder_embed_choice", space.encoder_width);
+        same("decoder_embed_choice", space.decoder_width);
+        same("encoder_ffn_embed_dim_choice", space.encoder_inner);
+        same("decoder_ffn_embed_dim_choice", space.decoder_inner);
+        same("encoder_layer_num_choice", space.encoder_layers);
+        same("decoder_layer_num_choice", space.decoder_layers);
+        same("encoder_self_attention_heads_choice", space.encoder_heads);
+        same("decoder_self_attention_heads_choice", space.decoder_self_heads);
+        same("decoder_ende_attention_heads_choice", space.decoder_cross_heads);
+        same("decoder_arbitrary_ende_attn_choice", space.decoder_arbitrary);
+    }
+}
+
+TEST_CASE("what a super network does not have is refused, by name") {
+    hat_super_network all;
+    all.source_vocabulary = all.target_vocabulary = 8;
+    hat_network sub = search::sample(search::hat_space::iwslt(), 1, 6);
+    sub.encoder_width = 641;
+    CHECK_THROWS_WITH_AS(static_cast<void>(sub_network_config(all, sub)),
+                         doctest::Contains("encoder_width is 641; the super network has 640"),
+                         error);
+    sub.encoder_width = 640;
+    sub.decoder_arbitrary[0] = 3;
+    CHECK_THROWS_WITH_AS(static_cast<void>(sub_network_config(all, sub)),
+                         doctest::Contains("decoder_arbitrary 3"), error);
+}
+
+TEST_CASE("a sub network drops in proportion to its width, attention aside") {
+    hat_super_network all;
+    hat_network sub;
+    sub.encoder_width = 320;
+    const train::translation_dropout whole{0.4, 0.1, 0.2};
+    train::translation_dropout part = whole.of_sub_network(all, sub);
+    CHECK(whole.probability_at("encoder.embed") == 0.4);
+    CHECK(part.probability_at("encoder.embed") == 0.2);
+    CHECK(part.probability_at("encoder.layers.0.fc2") == 0.2);
+    CHECK(part.probability_at("encoder.layers.0.relu") == 0.1);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.probabilities") == 0.1);
+    CHECK(part.probability_at("decoder.layers.0.encoder_attn.out_proj") == 0.4);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.out_proj") == 0.2);
+    part.published_encoder_attention = true;
+    CHECK(part.probability_at("encoder.layers.0.self_attn.out_proj") == 0.4);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.q_proj") == 0.0);
+}
+
+TEST_CASE("dropout inside attention turns gradients as it turns probabilities") {
+    const auto values = [](const shape& extents, std::uint64_t seed) {
+        basic_tensor<double> out(extents);
+        const random_stream random(seed, 5);
+        std::uint64_t i = 0;
+        for (double& v : out.mutable_values())
+            v = 2.0 * static_cast<double>(random.uniform(i++)) - 1.0;
+        return out;
+    };
+    const dropout_rows drop{{}, {0.4F, random_stream(3, 8)}};
+    const op::multi_head_attention<dropout_rows> attention{2, 1.0, {true, {}}, drop};
+    // The quotient itself is good to about 1e-9 (testing/check_gradient.hpp).
+    CHECK(testing::gradient_error(attention, {values({4, 2, 6}, 1), values({4, 2, 6}, 2),
+                                              values({4, 2, 4}, 3)}) < 1e-7);
+    // The fast kernels, forward and backward, drop what the plain ones do.
+    const auto learnt = [&]<class Scalar>(Scalar) {
+        basic_tape<Scalar> record;
+        std::vector<basic_variable<Scalar>> inputs;
+        for (std::uint64_t i = 0; i < 3; ++i) {
+            const auto exact = values({19, 2, 6}, 4 + i);
+            basic_tensor<Scalar> x(exact.shape());
+            std::ranges::transform(exact.values(), x.mutable_values().begin(),
+                                   [](double v) { return static_cast<Scalar>(v); });
+            inputs.push_back(record.parameter(x));
+        }
+        const auto out = apply(attention, inputs[0], inputs[1], inputs[2]);
+        basic_tensor<Scalar> weights(shape{6});
+        for (std::size_t i = 0; i < 6; ++i)
+            weights.mutable_values()[i] = Scalar(1) - static_cast<Scalar>(i) / Scalar(2);
+        record.backward(
+            mean(reshape(multiply_columns(out, record.constant(weights)), shape{19 * 2 * 6})));
+        std::vector<float> all;
+        for (const auto& input : inputs)
+            for (const Scalar g : input.gradient().values())
+                all.push_back(static_cast<float>(g));
+        return all;
+    };
+    testing::check_close(learnt(0.0F), learnt(0.0), testing::forward_tolerance);
+    // Half of a training step's attention is gone, and the rest is doubled: the mean stays.
+    std::vector<float> row(4096, 1.0F);
+    dropout_rows{{}, {0.5F, random_stream(1, 2)}}.probabilities(std::span<float>(row), 7);
+    double sum = 0.0;
+    for (const float p : row)
+        sum += static_cast<double>(p);
+    // Four standard deviations of a binomial count: 4 sqrt(4096) = 256.
+    CHECK(std::abs(sum - 4096.0) < 256.0);
+}
+
+TEST_CASE("a sub network learns with dropout, and the same step drops the same") {
+    hat_super_network all;
+    all.source_vocabulary = all.target_vocabulary = 11;
+    all.encoder_width = all.decoder_width = 8;
+    all.encoder_layers = all.decoder_layers = 1;
+    all.encoder_inner = all.decoder_inner = 6;
+    all.qkv_width = 4;
+    hat_network sub;
+    sub.encoder_width = sub.decoder_width = 6;
+    sub.encoder_layers = sub.decoder_layers = 1;
+    sub.encoder_inner = sub.decoder_inner = {5};
+    sub.encoder_heads = sub.decoder_self_heads = sub.decoder_cross_heads = {2};
+    sub.decoder_arbitrary = layer_list{-1};
+
+    tape record;
+    tape_parameters<random_parameters<float>, float> leaves(record, random_parameters<float>(4));
+    hat_weights<variable> weights(leaves, all);
+    const auto clock = std::make_shared<dropout_clock>(dropout_clock{0.0F, 17, 0});
+    const auto how = train::translation_dropout{0.3, 0.3, 0.3}.of_sub_network(all, sub);
+    const std::vector<token> words{4, 5, 6, 2};
+    const auto logits = [&] {
+        train::dropping_source<variable, hat_weights<variable>> source(weights, clock, how);
+        const translation_transformer<variable> model(source, sub_network_config(all, sub));
+        return model.logits(model.decode(words, model.encode(words, 1)).hidden);
+    };
+    const variable first = logits();
+    CHECK(std::ranges::equal(logits().value().values(), first.value().values()));
+    clock->step = 1;
+    CHECK(!std::ranges::equal(logits().value().values(), first.value().values()));
+    // The gradient reaches the blocks of the super network's leaves.
+    record.backward(mean(reshape(logits(), shape{4 * 11})));
+    int reached = 0;
+    weights.visit([&](std::string_view, const variable& parameter) {
+        for (const float g : parameter.gradient().values())
+            reached += g != 0.0F ? 1 : 0;
+    });
+    CHECK(reached > 0);
+}
