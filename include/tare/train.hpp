@@ -45,5 +45,6 @@
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>
 #include <tare/train/training_source.hpp>
+#include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
 #include <tare/train/translation_trainer.hpp>

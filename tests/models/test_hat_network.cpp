@@ -10,8 +10,12 @@
 #include <tare/io/npz_parameters.hpp>
 #include <tare/models/hat_weights.hpp>
 #include <tare/models/translation_transformer.hpp>
+#include <tare/ops/mean.hpp>
+#include <tare/ops/multiply_columns.hpp>
 #include <tare/search/hat_space.hpp>
+#include <tare/testing/check_gradient.hpp>
 #include <tare/train/label_smoothing.hpp>
+#include <tare/train/translation_dropout.hpp>
 
 #include "hat_config.hpp"
 #include "translation_arrays.hpp"
@@ -153,4 +157,109 @@ TEST_CASE("what a super network does not have is refused, by name") {
     sub.decoder_arbitrary[0] = 3;
     CHECK_THROWS_WITH_AS(static_cast<void>(sub_network_config(all, sub)),
                          doctest::Contains("decoder_arbitrary 3"), error);
+}
+
+TEST_CASE("a sub network drops in proportion to its width, attention aside") {
+    hat_super_network all;
+    hat_network sub;
+    sub.encoder_width = 320;
+    const train::translation_dropout whole{0.4, 0.1, 0.2};
+    train::translation_dropout part = whole.of_sub_network(all, sub);
+    CHECK(whole.probability_at("encoder.embed") == 0.4);
+    CHECK(part.probability_at("encoder.embed") == 0.2);
+    CHECK(part.probability_at("encoder.layers.0.fc2") == 0.2);
+    CHECK(part.probability_at("encoder.layers.0.relu") == 0.1);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.probabilities") == 0.1);
+    CHECK(part.probability_at("decoder.layers.0.encoder_attn.out_proj") == 0.4);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.out_proj") == 0.2);
+    part.published_encoder_attention = true;
+    CHECK(part.probability_at("encoder.layers.0.self_attn.out_proj") == 0.4);
+    CHECK(part.probability_at("encoder.layers.0.self_attn.q_proj") == 0.0);
+}
+
+TEST_CASE("dropout inside attention turns gradients as it turns probabilities") {
+    const auto values = [](const shape& extents, std::uint64_t seed) {
+        basic_tensor<double> out(extents);
+        const random_stream random(seed, 5);
+        std::uint64_t i = 0;
+        for (double& v : out.mutable_values())
+            v = 2.0 * static_cast<double>(random.uniform(i++)) - 1.0;
+        return out;
+    };
+    const dropout_rows drop{{}, {0.4F, random_stream(3, 8)}};
+    const op::multi_head_attention<dropout_rows> attention{2, 1.0, {true, {}}, drop};
+    // The quotient itself is good to about 1e-9 (testing/check_gradient.hpp).
+    CHECK(testing::gradient_error(attention, {values({4, 2, 6}, 1), values({4, 2, 6}, 2),
+                                              values({4, 2, 4}, 3)}) < 1e-7);
+    // The fast kernels, forward and backward, drop what the plain ones do.
+    const auto learnt = [&]<class Scalar>(Scalar) {
+        basic_tape<Scalar> record;
+        std::vector<basic_variable<Scalar>> inputs;
+        for (std::uint64_t i = 0; i < 3; ++i) {
+            const auto exact = values({19, 2, 6}, 4 + i);
+            basic_tensor<Scalar> x(exact.shape());
+            std::ranges::transform(exact.values(), x.mutable_values().begin(),
+                                   [](double v) { return static_cast<Scalar>(v); });
+            inputs.push_back(record.parameter(x));
+        }
+        const auto out = apply(attention, inputs[0], inputs[1], inputs[2]);
+        basic_tensor<Scalar> weights(shape{6});
+        for (std::size_t i = 0; i < 6; ++i)
+            weights.mutable_values()[i] = Scalar(1) - static_cast<Scalar>(i) / Scalar(2);
+        record.backward(
+            mean(reshape(multiply_columns(out, record.constant(weights)), shape{19 * 2 * 6})));
+        std::vector<float> all;
+        for (const auto& input : inputs)
+            for (const Scalar g : input.gradient().values())
+                all.push_back(static_cast<float>(g));
+        return all;
+    };
+    testing::check_close(learnt(0.0F), learnt(0.0), testing::forward_tolerance);
+    // Half of a training step's attention is gone, and the rest is doubled: the mean stays.
+    std::vector<float> row(4096, 1.0F);
+    dropout_rows{{}, {0.5F, random_stream(1, 2)}}.probabilities(std::span<float>(row), 7);
+    double sum = 0.0;
+    for (const float p : row)
+        sum += static_cast<double>(p);
+    // Four standard deviations of a binomial count: 4 sqrt(4096) = 256.
+    CHECK(std::abs(sum - 4096.0) < 256.0);
+}
+
+TEST_CASE("a sub network learns with dropout, and the same step drops the same") {
+    hat_super_network all;
+    all.source_vocabulary = all.target_vocabulary = 11;
+    all.encoder_width = all.decoder_width = 8;
+    all.encoder_layers = all.decoder_layers = 1;
+    all.encoder_inner = all.decoder_inner = 6;
+    all.qkv_width = 4;
+    hat_network sub;
+    sub.encoder_width = sub.decoder_width = 6;
+    sub.encoder_layers = sub.decoder_layers = 1;
+    sub.encoder_inner = sub.decoder_inner = {5};
+    sub.encoder_heads = sub.decoder_self_heads = sub.decoder_cross_heads = {2};
+    sub.decoder_arbitrary = layer_list{-1};
+
+    tape record;
+    tape_parameters<random_parameters<float>, float> leaves(record, random_parameters<float>(4));
+    hat_weights<variable> weights(leaves, all);
+    const auto clock = std::make_shared<dropout_clock>(dropout_clock{0.0F, 17, 0});
+    const auto how = train::translation_dropout{0.3, 0.3, 0.3}.of_sub_network(all, sub);
+    const std::vector<token> words{4, 5, 6, 2};
+    const auto logits = [&] {
+        train::dropping_source<variable, hat_weights<variable>> source(weights, clock, how);
+        const translation_transformer<variable> model(source, sub_network_config(all, sub));
+        return model.logits(model.decode(words, model.encode(words, 1)).hidden);
+    };
+    const variable first = logits();
+    CHECK(std::ranges::equal(logits().value().values(), first.value().values()));
+    clock->step = 1;
+    CHECK(!std::ranges::equal(logits().value().values(), first.value().values()));
+    // The gradient reaches the blocks of the super network's leaves.
+    record.backward(mean(reshape(logits(), shape{4 * 11})));
+    int reached = 0;
+    weights.visit([&](std::string_view, const variable& parameter) {
+        for (const float g : parameter.gradient().values())
+            reached += g != 0.0F ? 1 : 0;
+    });
+    CHECK(reached > 0);
 }

@@ -6,9 +6,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include <tare/core/random.hpp>
+#include <tare/kernels/attention_points.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/ops/dropout.hpp>
 
@@ -21,11 +26,37 @@ struct dropout_clock {
     std::uint64_t step = 0;
 };
 
+/// Dropout of attention probabilities, row by row: each row has a stream of its own, so what is
+/// dropped depends on its number and the columns alone.
+struct dropout_rows : kernels::no_attention_points {
+    static constexpr bool changes_probabilities = true;
+    op::dropout drop{};
+
+    template <class Scalar>
+    void probabilities(std::span<Scalar> row, extent index) const {
+        const random_stream& all = drop.stream;
+        const random_stream own(all.seed(), all.stream() + static_cast<std::uint64_t>(index));
+        if constexpr (std::is_same_v<Scalar, float>) {
+            kernels::dropout(row, drop.probability, own, row);
+        } else {
+            kernels::plain::dropout<Scalar>(row, drop.probability, own, row);
+        }
+    }
+    template <class Scalar>
+    void d_probabilities(std::span<const Scalar>, std::span<Scalar> gradient, extent index) const {
+        probabilities(gradient, index);
+    }
+};
+
 /// One place, by the name of its activation point.
 class dropout_place {
   public:
     dropout_place(std::shared_ptr<const dropout_clock> clock, std::string_view label)
         : clock_(std::move(clock)), stream_(stream_of_name(label)) {}
+    /// A place with a probability of its own.
+    dropout_place(std::shared_ptr<const dropout_clock> clock, std::string_view label,
+                  float probability)
+        : clock_(std::move(clock)), stream_(stream_of_name(label)), own_(probability) {}
 
     /// Whether a Transformer-XL drops at this activation point: after the activation function and
     /// after the second layer of the feed-forward network, on what attention hands on, and on the
@@ -41,13 +72,16 @@ class dropout_place {
     }
     /// The operation of the clock's current step.
     [[nodiscard]] op::dropout now() const {
-        return {clock_->probability,
+        return {own_.value_or(clock_->probability),
                 random_stream(seed_of_call(clock_->seed, clock_->step), stream_)};
     }
+    /// The same inside attention.
+    [[nodiscard]] dropout_rows rows_now() const { return {{}, now()}; }
 
   private:
     std::shared_ptr<const dropout_clock> clock_;
     std::uint64_t stream_;
+    std::optional<float> own_;
 };
 
 }  // namespace tare

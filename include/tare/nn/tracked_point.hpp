@@ -99,6 +99,7 @@ class activation_point<basic_variable<Scalar, Precision>> {
     /// Calls f with what attention does to its probabilities here.
     template <class F>
     [[nodiscard]] variable_type with_rows(F&& f) const {
+        if (place_) return f(place_->rows_now());
         if (!range_) return f(kernels::no_attention_points{});
         return f(row_policy{range_, std::make_shared<op::clamp_quantize>()});
     }
