@@ -155,7 +155,7 @@ void run(const options& o) {
         static_cast<extent>(from.size()), static_cast<extent>(to.size()), 3, 256, 512, 4);
     const auto seed = static_cast<std::uint64_t>(o.number("--seed"));
     train::translation_trainer<> trainer(config, random_parameters<float>(seed),
-                                         {.dropout = 0.3, .smoothing = 0.1, .seed = seed},
+                                         {.smoothing = 0.1, .seed = seed},
                                          train::translation_adam());
     if (!o.text("--load").empty()) {
         const io::safetensors_archive archive = io::load_safetensors(o.text("--load"));
