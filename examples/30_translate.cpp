@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Learns to translate from two texts and shows how well: byte pairs, training, beam search, BLEU.
 //     30_translate --help
+#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <iostream>
 #include <map>
 
@@ -29,33 +29,45 @@ constexpr const char* help =
     R"(30_translate SOURCE TARGET TEST_SOURCE TEST_TARGET [options]
 Trains a Transformer (3 + 3 layers, width 256) on two texts, one sentence a line and its words one
 space apart, plain or gzip; translates TEST_SOURCE and compares with TEST_TARGET.
-  --updates N   of training (1400)      --threads N  (all)
-  --tokens N    a batch, longer side (2048)   --merges N   of byte pairs (8000)
-  --seed N      (1)                     --every N    updates between reports (100)
-  --output F    write the translations  --save F     write the weights (safetensors)
+  --updates N   of training (1400)          --threads N  (0: all)
+  --tokens N    of a batch's longer side (2048)
+  --merges N    of byte pairs (8000)        --seed N     (1)
+  --every N     updates between reports (100)
+  --load FILE   weights to begin with       --save FILE  the weights afterwards (safetensors)
+  --output FILE the translations
 )";
 
 struct options {
     std::vector<std::string> files;
     std::map<std::string, std::string> given{
-        {"--updates", "1400"}, {"--threads", "0"}, {"--tokens", "2048"}, {"--merges", "8000"},
-        {"--seed", "1"},       {"--every", "100"}, {"--output", ""},     {"--save", ""}};
+        {"--updates", "1400"}, {"--threads", "0"}, {"--tokens", "2048"},
+        {"--merges", "8000"},  {"--seed", "1"},    {"--every", "100"},
+        {"--load", ""},        {"--save", ""},     {"--output", ""}};
 
     options(int count, char** words) {
         for (int i = 1; i < count; ++i) {
-            if (words[i][0] != '-') {
-                files.emplace_back(words[i]);
+            const std::string word = words[i];
+            if (!word.starts_with("--")) {
+                files.push_back(word);
                 continue;
             }
-            require(given.contains(words[i]) && i + 1 < count, "30_translate: ", words[i],
+            require(given.contains(word) && i + 1 < count, "30_translate: ", word,
                     " is no option, or has no value; see --help");
-            given[words[i]] = words[i + 1];
-            ++i;
+            given[word] = words[++i];
         }
         require(files.size() == 4, "30_translate: ", files.size(),
                 " files, expected 4; see --help");
     }
-    long number(const std::string& name) const { return std::stol(given.at(name)); }
+    [[nodiscard]] const std::string& text(const std::string& name) const { return given.at(name); }
+    /// **Throws** tare::error unless it is a whole number, and not below 0.
+    [[nodiscard]] extent number(const std::string& name) const {
+        const std::string& digits = given.at(name);
+        extent out = -1;
+        const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
+        require(code == std::errc() && end == digits.data() + digits.size() && out >= 0,
+                "30_translate: ", name, " ", digits, "; expected a whole number");
+        return out;
+    }
 };
 
 /// Two texts cut into pieces.
@@ -73,14 +85,69 @@ text::byte_pair_encoding learn_codes(const options& o) {
     return learner.learn(static_cast<std::size_t>(o.number("--merges")));
 }
 
+/// Trains and says how it goes.
+void train_on(const text::parallel_corpus& corpus, train::translation_trainer<>& trainer,
+              const options& o) {
+    const train::peaked_inverse_root rate{1e-3, {1000}};
+    const text::batch_options size{static_cast<std::size_t>(o.number("--tokens")), 8};
+    const auto seed = static_cast<std::uint64_t>(o.number("--seed"));
+    const extent updates = o.number("--updates");
+    const extent every = std::max<extent>(1, o.number("--every"));
+    text::perplexity_meter meter;
+    std::size_t pieces = 0;
+    const auto begin = clock_type::now();
+    auto last = begin;
+    for (std::uint64_t epoch = 0; trainer.steps() < updates; ++epoch)
+        for (const auto& pairs : text::epoch_batches(corpus, size, seed, epoch)) {
+            if (trainer.steps() == updates) break;
+            const text::translation_batch batch = text::make_batch(corpus, pairs);
+            const train::step_report report = trainer.step(batch, rate(trainer.steps()));
+            meter.add(report.hard_loss, static_cast<extent>(batch.target_tokens));
+            pieces += batch.source_tokens + batch.target_tokens;
+            if (trainer.steps() % every != 0 && trainer.steps() != updates) continue;
+            std::printf("update %lld, epoch %llu: nll %.3f, %.0f pieces/s, %.1f min\n",
+                        static_cast<long long>(trainer.steps()),
+                        static_cast<unsigned long long>(epoch + 1), meter.loss(),
+                        static_cast<double>(pieces) / seconds_since(last),
+                        seconds_since(begin) / 60.0);
+            std::fflush(stdout);
+            meter = {};
+            pieces = 0;
+            last = clock_type::now();
+        }
+}
+
+/// Translates the test's source and says how well.
+void test_on(const text::parallel_text& lines, const text::parallel_corpus& test,
+             const text::vocabulary& words, const translation_transformer<tensor>& model,
+             const options& o) {
+    std::printf("test perplexity %.2f\n", train::translation_loss(model, test).perplexity());
+    const auto begin = clock_type::now();
+    std::vector<std::string> translations;
+    for (const std::vector<token>& ids : search::translate_all(model, test.source))
+        translations.push_back(text::join_pieces(text::to_words(ids, words)));
+    std::printf("%zu sentences in %.1f s\n", translations.size(), seconds_since(begin));
+    std::vector<std::string> references;
+    for (const std::string& line : lines.target)
+        references.push_back(text::join_pieces(line));
+    std::printf("%s\n", text::corpus_bleu(translations, references).to_string().c_str());
+    if (o.text("--output").empty()) return;
+    std::string output;
+    for (const std::string& line : translations)
+        output.append(line).push_back('\n');
+    io::write_text(o.text("--output"), output);
+}
+
 void run(const options& o) {
     if (o.number("--threads") > 0) set_threads(static_cast<int>(o.number("--threads")));
     const text::byte_pair_encoding codes = learn_codes(o);
     const text::parallel_text lines = pieces(o, 0, codes);
     const text::vocabulary from = text::build_dictionary(lines.source);
     const text::vocabulary to = text::build_dictionary(lines.target);
-    const text::parallel_corpus corpus{text::to_ids(lines.source, from),
-                                       text::to_ids(lines.target, to)};
+    const auto ids_of = [&](const text::parallel_text& of) {
+        return text::parallel_corpus{text::to_ids(of.source, from), text::to_ids(of.target, to)};
+    };
+    const text::parallel_corpus corpus = ids_of(lines);
     std::printf("%zu pairs, %zu + %zu pieces, dictionaries of %zu and %zu\n", corpus.size(),
                 corpus.source.total(), corpus.target.total(), from.size(), to.size());
 
@@ -88,74 +155,31 @@ void run(const options& o) {
         static_cast<extent>(from.size()), static_cast<extent>(to.size()), 3, 256, 512, 4);
     const auto seed = static_cast<std::uint64_t>(o.number("--seed"));
     train::translation_trainer<> trainer(config, random_parameters<float>(seed),
-                                         {.dropout = 0.3, .smoothing = 0.1, .seed = seed},
+                                         {.smoothing = 0.1, .seed = seed},
                                          train::translation_adam());
-    const train::peaked_inverse_root rate{1e-3, {1000}};
-    const text::batch_options size{static_cast<std::size_t>(o.number("--tokens")), 8};
-
-    const extent updates = o.number("--updates");
-    const extent every = o.number("--every");
-    double nats = 0.0;
-    std::size_t targets = 0;
-    std::size_t seen = 0;
-    auto begin = clock_type::now();
-    double spent = 0.0;
-    for (std::uint64_t epoch = 0; trainer.steps() < updates; ++epoch) {
-        for (const auto& pairs : text::epoch_batches(corpus, size, seed, epoch)) {
-            const text::translation_batch batch = text::make_batch(corpus, pairs);
-            const auto report = trainer.step(batch, rate(trainer.steps()));
-            nats += report.hard_loss * static_cast<double>(batch.target_tokens);
-            targets += batch.target_tokens;
-            seen += batch.source_tokens + batch.target_tokens;
-            if (trainer.steps() % every == 0 || trainer.steps() == updates) {
-                const double seconds = seconds_since(begin);
-                spent += seconds;
-                std::printf("update %ld  epoch %llu  nll %.3f  %.0f pieces/s  %.1f min\n",
-                            static_cast<long>(trainer.steps()),
-                            static_cast<unsigned long long>(epoch),
-                            nats / static_cast<double>(targets),
-                            static_cast<double>(seen) / seconds, spent / 60.0);
-                std::fflush(stdout);
-                nats = 0.0;
-                targets = seen = 0;
-                begin = clock_type::now();
-            }
-            if (trainer.steps() == updates) break;
-        }
+    if (!o.text("--load").empty()) {
+        const io::safetensors_archive archive = io::load_safetensors(o.text("--load"));
+        for (auto& p : trainer.parameters())
+            std::ranges::copy(archive.view<float>(p.label, p.value.shape()),
+                              p.value.mutable_value().mutable_values().begin());
     }
-    if (!o.given.at("--save").empty()) {
+    train_on(corpus, trainer, o);
+    if (!o.text("--save").empty()) {
         std::vector<io::tensor_ref> tensors;
         for (const auto& p : trainer.parameters())
             tensors.push_back(
                 io::tensor_ref::of(p.label, p.value.shape(), p.value.value().values()));
-        io::save_safetensors(o.given.at("--save"), tensors, {});
+        io::save_safetensors(o.text("--save"), tensors, {});
     }
-
     const text::parallel_text test = pieces(o, 2, codes);
-    const auto model = trainer.plain_model();
-    const text::parallel_corpus test_ids{text::to_ids(test.source, from),
-                                         text::to_ids(test.target, to)};
-    std::printf("test perplexity %.2f\n", train::translation_loss(model, test_ids).perplexity());
-    begin = clock_type::now();
-    text::bleu_counts counts;
-    std::string output;
-    const auto translations = search::translate_all(model, test_ids.source);
-    for (std::size_t i = 0; i < translations.size(); ++i) {
-        const std::string line = text::join_pieces(text::to_words(translations[i], to));
-        counts += text::count_bleu<std::string>(
-            text::bleu_words(line), text::bleu_words(text::join_pieces(test.target[i])));
-        output.append(line).push_back('\n');
-    }
-    std::printf("%zu sentences in %.1f s\n%s\n", translations.size(), seconds_since(begin),
-                text::corpus_bleu(counts).to_string().c_str());
-    if (!o.given.at("--output").empty()) io::write_text(o.given.at("--output"), output);
+    test_on(test, ids_of(test), to, trainer.plain_model(), o);
 }
 
 }  // namespace
 
 int main(int count, char** words) {
     try {
-        if (count > 1 && std::strcmp(words[1], "--help") == 0)
+        if (count == 1 || std::string_view(words[1]) == "--help")
             std::fputs(help, stdout);
         else
             run(options(count, words));

@@ -81,7 +81,7 @@ TEST_CASE("five updates equal the reference") {
         static_cast<std::size_t>(std::ranges::count(batch.target.ids, text::padding_id));
     train::translation_trainer<> t(testing::fairseq_config(start),
                                    io::npz_parameters<float>(start, "w."),
-                                   {.dropout = 0.0, .smoothing = 0.1}, train::translation_adam());
+                                   {.dropout = {0.0}, .smoothing = 0.1}, train::translation_adam());
     const train::peaked_inverse_root rate{1e-3, {2}};
     for (int i = 0; i < 5; ++i) {
         const train::step_report report = t.step(batch, rate(t.steps()));
@@ -110,18 +110,18 @@ TEST_CASE("five updates equal the reference") {
 }
 
 TEST_CASE("the same seed trains the same weights with any number of threads") {
-    const train::translation_options options{.dropout = 0.3, .clip = 0.5, .seed = 4};
+    const train::translation_options options{.dropout = {0.3}, .clip = 0.5, .seed = 4};
     set_threads(1);
     const std::vector<float> one = trained(options);
     set_threads(3);
     CHECK(trained(options) == one);
     set_threads(1);
-    CHECK(trained({.dropout = 0.3, .clip = 0.5, .seed = 5}) != one);
-    CHECK(trained({.dropout = 0.0, .clip = 0.5, .seed = 4}) != one);
+    CHECK(trained({.dropout = {0.3}, .clip = 0.5, .seed = 5}) != one);
+    CHECK(trained({.dropout = {0.0}, .clip = 0.5, .seed = 4}) != one);
 }
 
 TEST_CASE("what a step reports is what the model makes of the batch") {
-    train::translation_trainer<> t(small_config(), random_parameters<float>(3), {.dropout = 0.0},
+    train::translation_trainer<> t(small_config(), random_parameters<float>(3), {.dropout = {0.0}},
                                    train::translation_adam());
     const text::parallel_corpus pairs = random_pairs(6);
     const auto before = train::translation_loss(t.plain_model(), pairs);
@@ -140,7 +140,7 @@ TEST_CASE("what a step reports is what the model makes of the batch") {
 }
 
 TEST_CASE("a step that diverges names itself and leaves the weights") {
-    train::translation_trainer<> t(small_config(), random_parameters<float>(3), {.dropout = 0.0},
+    train::translation_trainer<> t(small_config(), random_parameters<float>(3), {.dropout = {0.0}},
                                    train::translation_adam());
     t.step(small_batch(), 1e-3);
     const std::span<float> weight = t.values_of("decoder.layers.0.fc1.weight");
@@ -156,7 +156,7 @@ TEST_CASE("a step that diverges names itself and leaves the weights") {
         train::translation_trainer<> made(small_config(), random_parameters<float>(3), options,
                                           train::translation_adam());
     };
-    CHECK_THROWS_AS(make({.dropout = 1.0}), error);
+    CHECK_THROWS_AS(make({.dropout = {1.0}}), error);
     CHECK_THROWS_AS(make({.smoothing = -0.1}), error);
     CHECK_THROWS_AS(make({.clip = -1.0}), error);
 }

@@ -154,7 +154,8 @@ inline softmax_sums<double> log_softmax_sums(matrix_view<const float> logits,
 }
 
 /// Adds the gradient to `gradient.to` (N, C), or starts it: rows left out are then zeros.
-/// **Accuracy** 2^-24 (4 (|p| + C |a|) + ...) as softmax() times p + C a. **Throws** as above.
+/// **Accuracy** that of softmax() times |p + C a|, and 2^-24 of |p| + |a| and of what it is added
+/// to. **Throws** as above.
 inline void log_softmax_sums_backward(matrix_view<const float> logits,
                                       std::span<const std::int32_t> targets,
                                       softmax_statistics<const float> statistics,

@@ -44,7 +44,7 @@ class trainer {
         : options_(options),
           optimizer_(std::move(how)),
           tape_(std::move(precision)),
-          clock_(make_dropout_clock(options.dropout, options.seed)),
+          clock_(make_dropout_clock(options)),
           model_(make_model(tape_, std::move(source), config, clock_)) {
         require(options.batch >= 1, "trainer: batch ", options.batch, "; expected at least 1");
         require(options.clip >= 0.0, "trainer: clip ", options.clip, "; give 0 for no clipping");

@@ -19,13 +19,13 @@
 #include <tare/train/label_smoothing.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer_options.hpp>
-#include <tare/train/training_source.hpp>
+#include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
 
 namespace tare::train {
 
 struct translation_options {
-    double dropout = 0.3;    ///< on embeddings and after each sublayer
+    translation_dropout dropout{};
     double smoothing = 0.1;  ///< of the labels, over the other classes
     double clip = 0.0;       ///< global gradient norm; 0 for no clipping
     std::uint64_t seed = 1;  ///< of dropout
@@ -51,8 +51,8 @@ class translation_trainer {
           label_(label_smoothing::over_others(options.smoothing, config.decoder.vocabulary)),
           optimizer_(std::move(how)),
           tape_(std::move(precision)),
-          clock_(make_dropout_clock(options.dropout, options.seed)),
-          model_(make_model(tape_, std::move(source), config, clock_)) {
+          clock_(std::make_shared<dropout_clock>(dropout_clock{0.0F, options.seed, 0})),
+          model_(make_model(tape_, std::move(source), config, clock_, options.dropout)) {
         require(options.clip >= 0.0, "translation_trainer: clip ", options.clip,
                 "; give 0 for no clipping");
         require(!config.share_embeddings || config.encoder.width == config.decoder.width,
@@ -68,7 +68,7 @@ class translation_trainer {
     /// without smoothing.
     /// **Throws** train::diverged naming the step, tare::error on words outside the vocabularies.
     step_report step(const text::translation_batch& batch, double rate) {
-        if (clock_) clock_->step = static_cast<std::uint64_t>(step_);
+        clock_->step = static_cast<std::uint64_t>(step_);
         const auto count = static_cast<double>(batch.target_tokens);
         const variable sums = forward(batch);
         const variable loss = smoothed_loss(sums, label_, count);
@@ -104,10 +104,10 @@ class translation_trainer {
     static translation_transformer<variable>
     make_model(basic_tape<float, Precision>& tape, Source source,
                const translation_transformer_config& config,
-               std::shared_ptr<const dropout_clock> clock) {
-        training_source<Source, Precision> leaves(tape, std::move(source), std::move(clock),
-                                                  dropout_place::ends_sublayer);
-        return translation_transformer<variable>(leaves, config);
+               std::shared_ptr<const dropout_clock> clock, const translation_dropout& dropout) {
+        tape_parameters<Source, float, Precision> leaves(tape, std::move(source));
+        dropping_source<variable, decltype(leaves)> dropping(leaves, std::move(clock), dropout);
+        return translation_transformer<variable>(dropping, config);
     }
     variable forward(const text::translation_batch& batch) const {
         const auto encoded = model_.encode(batch.source.ids, batch.source.sentences);
@@ -126,7 +126,7 @@ class translation_trainer {
     label_smoothing label_;
     Optimizer optimizer_;
     basic_tape<float, Precision> tape_;
-    std::shared_ptr<dropout_clock> clock_;  ///< null without dropout
+    std::shared_ptr<dropout_clock> clock_;
     translation_transformer<variable> model_;
     trained_parameters<Optimizer, Precision> parameters_;
     extent step_ = 0;
