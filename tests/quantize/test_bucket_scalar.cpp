@@ -16,9 +16,10 @@ TEST_CASE("scalar quantizers of buckets conform") {
     for (const int bits : {1, 4, 7, 8})
         for (const bool symmetric : {false, true})
             tare::testing::conforms(
-                bucket_scalar(6, {.bits = bits, .buckets = 2, .symmetric = symmetric}),
+                bucket_scalar(6, {.bits = bits, .buckets = 2, .block = 3, .symmetric = symmetric}),
                 {.multiple_of = 6});
-    tare::testing::conforms(bucket_scalar(8, {.bits = 4, .buckets = 4}), {.multiple_of = 8});
+    tare::testing::conforms(bucket_scalar(8, {.bits = 4, .buckets = 8, .block = 4}),
+                            {.multiple_of = 32});
 }
 
 TEST_CASE("every bucket has the scale and zero point of its own values") {
@@ -32,7 +33,7 @@ TEST_CASE("every bucket has the scale and zero point of its own values") {
         x[i] = random.normal(i) * (i % 8 < 4 ? 0.001F : 1.0F);
         if (i % 8 < 4) left.push_back(x[i]);
     }
-    const bucket_scalar q(columns, {.bits = 8, .buckets = 2});
+    const bucket_scalar q(columns, {.bits = 8, .buckets = 2, .block = 4});
     const auto p = q.fit(x);
     REQUIRE(p.grids.size() == 2);
     CHECK(p.grids[0] == tare::affine_grid(tare::range_of(left)));
@@ -52,13 +53,28 @@ TEST_CASE("every bucket has the scale and zero point of its own values") {
     CHECK(std::ranges::count(dx, 2.0F) >= 35);
 }
 
+TEST_CASE("buckets lie in rows and columns of the grid") {
+    std::vector<float> x(4 * 8);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = float(1 + i / 16 * 10 + i % 8 / 4);  // one value for each of four buckets
+    const bucket_scalar q(8, {.bits = 8, .buckets = 4, .block = 4});
+    const auto p = q.fit(x);
+    REQUIRE(p.grids.size() == 4);
+    const float highest[] = {1.0F, 2.0F, 11.0F, 12.0F};
+    for (std::size_t bucket = 0; bucket < 4; ++bucket)
+        CHECK(p.grids[bucket] == tare::affine_grid({0.0F, highest[bucket]}));
+    const auto y = tare::testing::fitted(q, x);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        CHECK(double(y[i]) == doctest::Approx(double(x[i])).epsilon(1e-6));
+}
+
 TEST_CASE("misuse of bucket scalars is refused by name") {
     CHECK_THROWS_WITH_AS(bucket_scalar(8, {.bits = 9}), doctest::Contains("9 bits"), tare::error);
     std::vector<float> x(24, 1.0F);
     CHECK_THROWS_WITH_AS(static_cast<void>(bucket_scalar(8, {.buckets = 3}).fit(x)),
                          doctest::Contains("power of two"), tare::error);
     CHECK_THROWS_AS(static_cast<void>(bucket_scalar(7).fit(x)), tare::error);
-    const bucket_scalar q(8, {.buckets = 2});
+    const bucket_scalar q(8, {.buckets = 1});
     auto packed = q.encode(x, q.fit(x));
     for (std::size_t i = 24; i < 28; ++i)
         packed.bytes[i] = std::byte{0xFF};  // a scale that is not a number

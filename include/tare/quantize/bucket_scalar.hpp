@@ -36,6 +36,7 @@ struct bucket_scalar_params {
 struct bucket_scalar_options {
     int bits = 8;            ///< 1 to 8
     extent buckets = 16;     ///< a power of two
+    extent block = 8;        ///< what a bucket's width is a multiple of, as if columns were coded
     bool symmetric = false;  ///< ranges around zero
 };
 
@@ -146,7 +147,7 @@ class bucket_scalar {
         const auto n = static_cast<extent>(elements);
         require(n % columns_ == 0, name, ": ", n, " elements are no whole number of rows of ",
                 columns_);
-        return daq_grid(n / columns_, columns_, 1, 1, options_.buckets);
+        return daq_grid(n / columns_, columns_, options_.block, 1, options_.buckets);
     }
     /// Calls one(i, grid of its bucket) for every element.
     template <class One>
