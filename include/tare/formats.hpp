@@ -50,6 +50,7 @@
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/block_float.hpp>
 #include <tare/quantize/bucket_grid.hpp>
+#include <tare/quantize/bucket_scalar.hpp>
 #include <tare/quantize/builtin.hpp>
 #include <tare/quantize/codebook.hpp>
 #include <tare/quantize/concept.hpp>
@@ -80,6 +81,7 @@
 #include <tare/quantize/s2fp8.hpp>
 #include <tare/quantize/s2fp8_levels.hpp>
 #include <tare/quantize/s2fp8_reference.hpp>
+#include <tare/quantize/shared_product.hpp>
 #include <tare/quantize/smaq.hpp>
 #include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_fpga.hpp>

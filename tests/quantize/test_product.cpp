@@ -9,6 +9,7 @@
 #include <tare/core/random.hpp>
 #include <tare/formats/fp32.hpp>
 #include <tare/quantize/daq.hpp>
+#include <tare/quantize/shared_product.hpp>
 
 #include "conformance.hpp"
 #include "golden_manifest.hpp"
@@ -160,7 +161,8 @@ TEST_CASE("empty entries of a bucket are filled as the reference fills them") {
     CHECK(std::ranges::any_of(published, [](float v) { return std::isnan(v); }));
     CHECK(std::ranges::none_of(tail.entries, [](float v) { return std::isnan(v); }));
     CHECK_FALSE(tail.gave_up);
-    CHECK(std::set<tare::codebook_entry>(tail.codes.begin(), tail.codes.end()).size() == 6);
+    CHECK(std::set<tare::codebook_entry>(tail.codes.begin(), tail.codes.end()).size() ==
+          cases.at("em_tail_defect").at("info").at("n_centroids").get<std::size_t>());
 }
 
 TEST_CASE("product quantizers conform") {
@@ -268,4 +270,46 @@ TEST_CASE("more buckets fit a matrix better") {
         CHECK(error < before);
         before = error;
     }
+}
+
+TEST_CASE("matrices share a codebook, each with its own codes and scale") {
+    const auto a = normal_values(12 * 16, 4);
+    auto b = normal_values(20 * 8, 5);
+    for (float& v : b)
+        v *= 100.0F;
+    const std::vector<matrix_view<const float>> both = {{a.data(), 12, 16}, {b.data(), 20, 8}};
+    const tare::k_means_options options{.entries = 16, .iterations = 8};
+    const auto error_of = [&](const tare::shared_product& shared, std::size_t index) {
+        const matrix_view<const float> w = both[index];
+        std::vector<float> y(std::size_t(w.rows * w.columns));
+        shared.decode(index, {y.data(), w.rows, w.columns});
+        double error = 0.0;
+        double power = 0.0;
+        for (std::size_t i = 0; i < y.size(); ++i) {
+            error += std::pow(double(y[i]) - double(w.data[i]), 2);
+            power += std::pow(double(w.data[i]), 2);
+        }
+        return error / power;
+    };
+    const auto scaled = tare::encode_shared(both, 4, options, true);
+    const auto plain = tare::encode_shared(both, 4, options);
+    // Without scales the large matrix takes all entries but one or two.
+    CHECK(error_of(scaled, 0) < 0.5 * error_of(plain, 0));
+    CHECK(error_of(scaled, 1) < 0.7);
+    CHECK(scaled.storage() == tare::storage_cost{.value_bits = (48 + 40) * 4,
+                                                 .scale_bits = 64,
+                                                 .codebook_bits = 16 * 4 * 16});
+    CHECK(plain.storage().scale_bits == 0);
+    // One matrix alone is plain product quantization with the draws of the seed itself.
+    const auto alone = tare::encode_shared(std::span(both).first(1), 4, options);
+    const auto grid = tare::whole_grid(12, 16, 4);
+    const auto columns = tare::bucket_columns(grid, 0, both[0]);
+    const auto found = tare::k_means({columns.data(), 48, 4}, options);
+    CHECK(alone.codebook == found.entries);
+    CHECK(alone.members[0].codes == found.codes);
+    CHECK_THROWS_WITH_AS(static_cast<void>(tare::encode_shared(both, 16, options)),
+                         doctest::Contains("matrix 1 is (20,8)"), tare::error);
+    CHECK_THROWS_AS(static_cast<void>(tare::encode_shared({}, 4, options)), tare::error);
+    std::vector<float> y(192);
+    CHECK_THROWS_AS(scaled.decode(2, {y.data(), 12, 16}), tare::error);
 }

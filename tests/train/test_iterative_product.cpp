@@ -232,8 +232,14 @@ TEST_CASE("stages take the layers and leave the sizes that the reference reports
     const extent dim = info.at("dim");
     const extent ffn = info.at("ffn");
     const extent vocabulary = info.at("vocab");
+    // The reference's tables: one for linear layers, one for embeddings.
+    const auto& linear_blocks = info.at("block_sizes").at("Linear")[1];
+    const extent linear_entries = info.at("n_centroids").at("Linear")[1].at("*");
     const std::vector<tare::train::product_rule> rules = {
-        {"fc", 8, 8}, {"attn", 4, 8}, {"emb", 8, 16}};
+        {"fc", linear_blocks.at("fc"), linear_entries},
+        {"attn", linear_blocks.at("attn"), linear_entries},
+        {"emb", info.at("block_sizes").at("Embedding")[1].at("emb"),
+         info.at("n_centroids").at("Embedding")[1].at("*")}};
     const auto weight_of = [&](const std::string& layer) {
         if (layer.ends_with("fc1")) return shape{ffn, dim};
         if (layer.ends_with("fc2")) return shape{dim, ffn};

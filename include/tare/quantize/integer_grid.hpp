@@ -51,7 +51,7 @@ struct integer_grid {
     }
     /// Bits of one code.
     [[nodiscard]] int bits() const noexcept {
-        return std::bit_width(static_cast<std::uint32_t>(codes.high - codes.low));
+        return static_cast<int>(std::bit_width(static_cast<std::uint32_t>(codes.high - codes.low)));
     }
     /// **Rounding/NaN** half to even; NaN gets the code of zero.
     [[nodiscard]] std::int32_t code_of(float x) const noexcept {

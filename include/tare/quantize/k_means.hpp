@@ -18,6 +18,8 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <tare/core/aligned.hpp>
@@ -168,8 +170,7 @@ class k_means_run {
                 for (extent i = p * piece; i < std::min((p + 1) * piece, columns_.rows); ++i) {
                     double* const sum =
                         to + static_cast<extent>(out_.codes[static_cast<std::size_t>(i)]) * width();
-                    for (extent d = 0; d < width(); ++d)
-                        sum[d] += static_cast<double>(column(i)[d]);
+                    add_column(column(i), sum);
                 }
             }
         });
@@ -181,6 +182,17 @@ class k_means_run {
             out_.entries[j] = static_cast<float>(sum / static_cast<double>(members));
         }
         note_distance();
+    }
+
+    /// Columns of four and eight values without a loop at run time.
+    void add_column(const float* x, double* sum) const {
+        const auto add = [&](auto count) {
+            for (extent d = 0; d < count; ++d)
+                sum[d] += static_cast<double>(x[d]);
+        };
+        if (width() == 8) return add(std::integral_constant<extent, 8>());
+        if (width() == 4) return add(std::integral_constant<extent, 4>());
+        add(width());
     }
 
     void note_distance() {
