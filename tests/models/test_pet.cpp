@@ -12,10 +12,8 @@
 #include <tare/micronet/weigh_translation.hpp>
 #include <tare/models/pet_config.hpp>
 #include <tare/models/translation_stream.hpp>
-#include <tare/train/label_smoothing.hpp>
 
-#include "golden_manifest.hpp"
-#include "translation_arrays.hpp"
+#include "translation_pass.hpp"
 
 using namespace tare;
 using testing::check_array;
@@ -53,49 +51,27 @@ extent parameters_of(const translation_transformer_config& config) {
 TEST_CASE("states, logits, loss and gradients of the student are those of the reference") {
     const io::npz_archive golden = testing::golden("pet/pet.npz");
     const auto config = published_pet_roles(student_config(golden));
-    const auto words = testing::words_by_time(golden, "src_tokens");
-    const auto previous = testing::words_by_time(golden, "prev_output_tokens");
-    const extent batch = testing::array(golden, "src_tokens").extents[0];
-
+    const testing::golden_batch batch(golden);
     tape record;
     using source_type = io::npz_parameters<float>;
     tape_parameters<source_type, float> source(record, source_type(golden, "w."));
     translation_transformer<variable> model(source, config);
-    const auto encoded = model.encode(words, batch);
-    const auto decoded = model.decode(previous, encoded);
-    const variable logits = model.logits(decoded.hidden);
-    REQUIRE(encoded.states.size() == 2 * config.encoder_layers.size() + 1);
-    for (std::size_t i = 0; i < encoded.states.size(); ++i)
-        check_array(golden, message("enc.state.", i), encoded.states[i].value().values(),
-                    forward_tolerance);
-    REQUIRE(decoded.states.size() == 2 * config.decoder_layers.size() + 1);
-    for (std::size_t i = 0; i < decoded.states.size(); ++i)
-        check_array(golden, message("dec.state.", i), decoded.states[i].value().values(),
-                    forward_tolerance);
-    check_close(logits.value().values(), testing::rows_by_time(golden, "logits"),
+    const testing::golden_pass pass(model, batch);
+    CHECK(pass.source.states.size() == 2 * config.encoder_layers.size() + 1);
+    CHECK(pass.target.states.size() == 2 * config.decoder_layers.size() + 1);
+    CHECK(pass.check_states(golden, "", forward_tolerance) ==
+          pass.source.states.size() + pass.target.states.size());
+    check_close(pass.logits.value().values(), testing::rows_by_time(golden, "logits"),
                 forward_tolerance);
-
-    const auto targets = train::without_padding(testing::words_by_time(golden, "target"), 1);
-    const extent classes = config.decoder.vocabulary;
-    const variable sums = log_softmax_sums(
-        reshape(logits, shape{static_cast<extent>(targets.size()), classes}), targets);
-    check_array(golden, "nll", train::smoothed_loss(sums, {}).value().values(), forward_tolerance);
-    const variable loss =
-        train::smoothed_loss(sums, train::label_smoothing::over_others(0.1, classes));
+    check_array(golden, "nll", train::smoothed_loss(pass.sums(batch), {}).value().values(),
+                forward_tolerance);
+    const variable loss = pass.loss(batch);
     check_array(golden, "loss", loss.value().values(), forward_tolerance);
     record.backward(loss);
-    int checked = 0;
+    CHECK(testing::check_gradients(golden, "g.", model, gradient_tolerance) >= 20);
+    // Every stored parameter is visited once, a shared projection under one name.
     std::vector<std::string> names;
-    model.visit([&](std::string_view label, const variable& parameter) {
-        names.emplace_back(label);
-        // Every stored parameter is visited once, a shared projection under one name.
-        CHECK(golden.contains(message("w.", label)));
-        const std::string name = message("g.", label);
-        if (!golden.contains(name)) return;
-        check_array(golden, name, parameter.gradient().values(), gradient_tolerance);
-        ++checked;
-    });
-    CHECK(checked >= 20);
+    model.visit([&](std::string_view label, const variable&) { names.emplace_back(label); });
     for (const auto& entry : golden)
         if (entry.first.starts_with("w."))
             CHECK(std::count(names.begin(), names.end(), entry.first.substr(2)) == 1);
@@ -104,23 +80,23 @@ TEST_CASE("states, logits, loss and gradients of the student are those of the re
 TEST_CASE("word by word each pass has keys and values of its own") {
     const io::npz_archive golden = testing::golden("pet/pet.npz");
     io::npz_parameters<float> source(golden, "w.");
-    const auto words = testing::words_by_time(golden, "src_tokens");
-    const auto previous = testing::words_by_time(golden, "prev_output_tokens");
-    const extent batch = testing::array(golden, "src_tokens").extents[0];
-    const auto length = static_cast<extent>(previous.size()) / batch;
+    const testing::golden_batch all(golden);
+    const extent batch = all.sentences;
+    const auto length = static_cast<extent>(all.previous.size()) / batch;
     const auto published = published_pet_roles(student_config(golden));
     for (const auto& config : {student_config(golden), published}) {
         const translation_transformer<tensor> model(source, config);
-        const auto encoded = model.encode(words, batch);
-        const tensor whole = model.decode(previous, encoded).hidden;
+        const auto encoded = model.encode(all.words, batch);
+        const tensor whole = model.decode(all.previous, encoded).hidden;
         translation_stream stream(model, encoded);
         std::vector<token> rows;
         for (extent b = 0; b < batch; ++b)
             rows.push_back(static_cast<token>(b));
         for (extent t = 0; t < length; ++t) {
             // Without padding before it, a position sees the same in both ways.
-            const auto last = std::span(previous).subspan(static_cast<std::size_t>(t * batch),
-                                                          static_cast<std::size_t>(batch));
+            const auto last =
+                std::span(all.previous)
+                    .subspan(static_cast<std::size_t>(t * batch), static_cast<std::size_t>(batch));
             if (std::find(last.begin(), last.end(), config.padding) != last.end()) break;
             const tensor step = stream.step(last, rows);
             check_close(step.values(), whole.slice(t, t + 1).values(), forward_tolerance);
