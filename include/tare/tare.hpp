@@ -139,6 +139,7 @@
 #include <tare/models/packed_rows.hpp>
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/packed_weight.hpp>
+#include <tare/models/pet_config.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>

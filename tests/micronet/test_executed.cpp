@@ -7,11 +7,17 @@
 
 #include <tare/micronet/weigh.hpp>
 #include <tare/models/translation_transformer.hpp>
+#include <tare/ops/confidence_classes.hpp>
 #include <tare/ops/convolution.hpp>
 #include <tare/ops/image.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/mean_squared_error.hpp>
 #include <tare/ops/multi_head_attention.hpp>
+#include <tare/ops/soft_cross_entropy.hpp>
+#include <tare/ops/swap_last_axes.hpp>
+#include <tare/ops/unit_rows.hpp>
+#include <tare/ops/weighted_layer_norm.hpp>
 #include <tare/ops/weighted_sum.hpp>
 #include <tare/testing/counted.hpp>
 
@@ -83,6 +89,15 @@ TEST_CASE("every operation executes what it charges") {
         check(op::log_softmax_sums{std::vector<token>(static_cast<std::size_t>(n), 4)},
               values({n, 5}));
         check(op::weighted_sum{std::vector<double>(static_cast<std::size_t>(n), 0.5)}, values({n}));
+        for (const bool divergence : {false, true})
+            check(op::soft_cross_entropy{10.0, divergence}, values({n, 4}, 1), values({n, 4}, 2));
+        check(op::mean_squared_error{}, values({n, 3}, 1), values({n, 3}, 2));
+        check(op::unit_rows{}, values({n, 3}));
+        check(op::swap_last_axes{}, values({2, n, 3}));
+        const counted_tensor row = values({n}, 3, 0.5F);
+        check(op::weighted_layer_norm{}, values({3, n}), row, row, row);
+        for (const extent created : {extent{0}, n, n + 2})
+            check(op::weighted_layer_norm{1e-5, created}, values({3, n}), row, row);
         check(op::block{0, n, 2}, values({n, 3}));
         check(op::concatenate{}, values({n, 3}), values({2, 3}));
         check(op::multiply_columns{}, values({n, 3}), values({3}));
@@ -93,6 +108,10 @@ TEST_CASE("every operation executes what it charges") {
         check(op::reshape{shape{3, n}}, values({n, 3}));
         check(op::merge_rows{{{0}, {1}}}, values({1, n}), values({1, n}, 2));
     }
+    // A target that is not on top of its row, as the price says.
+    const counted_tensor rising(shape{1, 3},
+                                std::vector<counted>{counted(1.0F), counted(2.0F), counted(3.0F)});
+    check(op::confidence_classes{{1}}, rising);
 }
 
 TEST_CASE("operations of vision networks execute what they charge") {

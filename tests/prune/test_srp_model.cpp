@@ -16,15 +16,14 @@
 #include <tare/prune/srp_connectivity.hpp>
 #include <tare/prune/srp_removal.hpp>
 #include <tare/train/adam.hpp>
-#include <tare/train/label_smoothing.hpp>
 #include <tare/train/translation_distillation.hpp>
 
-#include "golden_manifest.hpp"
-#include "translation_arrays.hpp"
+#include "translation_pass.hpp"
 
 using namespace tare;
 using testing::check_array;
 using testing::check_close;
+using testing::golden_pass;
 
 namespace {
 
@@ -38,29 +37,12 @@ struct fixture {
     io::npz_archive golden;
     io::npz_archive weights;
     std::string prefix;
-    std::vector<token> words, previous, targets;
-    extent batch = 0;
+    testing::golden_batch batch;
 
     explicit fixture(const std::string& file, std::string prefix_ = "w.")
-        : golden(testing::golden("pet/" + file)), prefix(std::move(prefix_)) {
+        : golden(testing::golden("pet/" + file)), prefix(std::move(prefix_)), batch(golden) {
         const bool own = golden.contains(prefix + "encoder.embed_tokens.weight");
         weights = own ? golden : testing::golden("pet/transformer.npz");
-        words = testing::words_by_time(golden, "src_tokens");
-        previous = testing::words_by_time(golden, "prev_output_tokens");
-        targets = train::without_padding(testing::words_by_time(golden, "target"), 1);
-        batch = testing::array(golden, "src_tokens").extents[0];
-    }
-    [[nodiscard]] translation_transformer_config config() const {
-        const auto rows = [&](const char* name) {
-            return testing::array(weights, prefix + name).extents[0];
-        };
-        const nlohmann::json about = testing::golden_manifest("pet").at("config");
-        std::size_t layers = 0;
-        while (weights.contains(message(prefix, "encoder.layers.", layers, ".fc1.weight")))
-            ++layers;
-        return translation_transformer_config::uniform(
-            rows("encoder.embed_tokens.weight"), rows("decoder.embed_tokens.weight"), layers,
-            about.at("d"), rows("encoder.layers.0.fc1.weight"), about.at("heads"));
     }
     /// The masks named `head` + label; 1 says pruned there.
     [[nodiscard]] prune::unit_masks masks(const std::string& head) const {
@@ -80,32 +62,12 @@ struct fixture {
     }
 };
 
-/// What a batch gives.
-struct passed {
-    encoded_source<variable> source;
-    decoded_target<variable> target;
-    variable logits;  ///< (T, B, n)
-};
-template <class Model>
-passed pass(const Model& model, const fixture& f) {
-    passed out;
-    out.source = model.encode(f.words, f.batch);
-    out.target = model.decode(f.previous, out.source);
-    out.logits = model.logits(out.target.hidden);
-    return out;
-}
-variable loss_of(const variable& logits, const fixture& f) {
-    const extent n = logits.shape().columns();
-    return train::smoothed_cross_entropy(reshape(logits, shape{logits.shape().rows(), n}),
-                                         f.targets, train::label_smoothing::over_others(0.1, n));
-}
-
 /// Logits stored (sentences, length, classes) and loss.
-void check_results(const fixture& f, const std::string& head, const passed& p) {
+void check_results(const fixture& f, const std::string& head, const golden_pass& p) {
     INFO(head);
     const auto want = testing::rows_by_time(f.golden, head + "logits");
     check_close(p.logits.value().values(), want, value_tolerance);
-    check_array(f.golden, head + "loss", loss_of(p.logits, f).value().values(), value_tolerance);
+    check_array(f.golden, head + "loss", p.loss(f.batch).value().values(), value_tolerance);
 }
 void check_gradient_of(const fixture& f, const std::string& name, const variable& x, int& checked) {
     if (!f.golden.contains(name)) return;
@@ -167,11 +129,12 @@ struct connected_model {
         : source(leaves(record, values), maker(record, start, f.golden)),
           model(source, config),
           pruner(source.connections()) {}
-    connected_model(const fixture& f, start_at start) : connected_model(f, f, f.config(), start) {}
+    connected_model(const fixture& f, start_at start)
+        : connected_model(f, f, testing::fairseq_config(f.weights, f.prefix), start) {}
     connected_model(const fixture& f, const prune::removed_network& left, start_at start)
         : connected_model(f, left.parameters, left.config, start) {}
     /// Gradients of the loss at the vectors' values.
-    void score(const fixture& f) { record.backward(loss_of(pass(model, f).logits, f)); }
+    void score(const fixture& f) { record.backward(golden_pass(model, f.batch).loss(f.batch)); }
 };
 
 template <bool Weighted>
@@ -180,18 +143,14 @@ void check_connectivity() {
     const std::string head = Weighted ? "w1." : "w0.";
     {
         connected_model<Weighted> off(f, start_at::off);
-        const passed p = pass(off.model, f);
+        const golden_pass p(off.model, f.batch);
         check_results(f, head + "off.", p);
-        off.record.backward(loss_of(p.logits, f));
-        int checked = 0;
-        off.model.visit([&](std::string_view label, const variable& parameter) {
-            check_gradient_of(f, message("off.g.", label), parameter, checked);
-        });
-        CHECK(checked >= 10);
+        off.record.backward(p.loss(f.batch));
+        CHECK(testing::check_gradients(f.golden, "off.g.", off.model, gradient_tolerance) >= 10);
     }
     {
         connected_model<Weighted> ones(f, start_at::one);
-        check_results(f, head + "ones.", pass(ones.model, f));
+        check_results(f, head + "ones.", golden_pass(ones.model, f.batch));
         ones.record.clear();
         ones.score(f);
         int checked = 0;
@@ -200,28 +159,21 @@ void check_connectivity() {
         CHECK(checked >= 2);
     }
     connected_model<Weighted> random(f, start_at::given);
-    const passed p = pass(random.model, f);
+    const golden_pass p(random.model, f.batch);
     check_results(f, head + "rand.", p);
-    const auto check_states = [&](const std::string& side, const std::vector<variable>& states) {
-        for (std::size_t i = 0; i < states.size(); ++i) {
-            const std::string name = message(head, "rand.", side, ".state.", i);
-            // The reference multiplies the decoder's last state in place once more.
-            const bool last = side == "dec" && i + 1 == states.size();
-            if (f.golden.contains(name))
-                check_array(f.golden, name, (last ? p.target.hidden : states[i]).value().values(),
-                            value_tolerance);
-        }
-    };
-    check_states("enc", p.source.states);
-    check_states("dec", p.target.states);
-    random.record.backward(loss_of(p.logits, f));
+    // The reference multiplies the decoder's last state in place once more.
+    golden_pass seen = p;
+    seen.target.states.back() = p.target.hidden;
+    const std::size_t states = seen.check_states(f.golden, head + "rand.", value_tolerance);
+    CHECK((states == p.source.states.size() + p.target.states.size() || !Weighted));
+    random.record.backward(p.loss(f.batch));
     int checked = 0;
     for (const auto& c : random.source.connections())
         check_gradient_of(f, message(head, "rand.g.", c.label.view()), c.factors, checked);
     CHECK(checked == static_cast<int>(random.source.connections().size()));
-    random.model.visit([&](std::string_view label, const variable& parameter) {
-        check_gradient_of(f, message(head, "rand.g.", label), parameter, checked);
-    });
+    const int parameters =
+        testing::check_gradients(f.golden, head + "rand.g.", random.model, gradient_tolerance);
+    CHECK((parameters >= 10 || !Weighted));
 }
 
 template <bool Weighted>
@@ -238,7 +190,7 @@ void check_removal() {
         CHECK(*full.pruner.masks().find(c.label) == *want.find(c.label));
     }
     full.pruner.mask_selected();
-    check_results(f, head + "masked.", pass(full.model, f));
+    check_results(f, head + "masked.", golden_pass(full.model, f.batch));
 
     const prune::removed_network left = prune::remove_units(full.model, full.pruner.masks());
     for (const auto& entry : left.parameters.tensors()) {
@@ -257,13 +209,11 @@ void check_removal() {
     check_columns("decoder_positions", left.config.decoder.position_columns);
 
     connected_model<Weighted> narrow(f, left, start_at::off);
-    const passed p = pass(narrow.model, f);
+    const golden_pass p(narrow.model, f.batch);
     check_results(f, head + "pruned.", p);
-    narrow.record.backward(loss_of(p.logits, f));
-    int checked = 0;
-    narrow.model.visit([&](std::string_view label, const variable& parameter) {
-        check_gradient_of(f, message(head, "pruned.g.", label), parameter, checked);
-    });
+    narrow.record.backward(p.loss(f.batch));
+    const int checked =
+        testing::check_gradients(f.golden, head + "pruned.g.", narrow.model, gradient_tolerance);
     CHECK((checked >= 10 || !Weighted));
 }
 
@@ -287,7 +237,7 @@ void check_updates(const std::string& head, double share) {
         const auto own = testing::values<float>(f.golden, name);
         std::copy(own.begin(), own.end(), x.mutable_value().mutable_values().begin());
     });
-    const tensor soft = pass(teacher.model, f).logits.value();
+    const tensor soft = golden_pass(teacher.model, f.batch).logits.value();
     std::vector<trained> parameters;
     m.model.visit([&](std::string_view label, variable& x) {
         parameters.push_back(
@@ -302,8 +252,9 @@ void check_updates(const std::string& head, double share) {
     const auto tokens = static_cast<float>(testing::values<std::int64_t>(f.golden, "ntokens")[0]);
     for (extent update = 0; update < 3; ++update) {
         m.pruner.before_step(update, shrink);
-        const variable z = pass(m.model, f).logits;
-        const variable hard = loss_of(z, f);
+        const golden_pass now(m.model, f.batch);
+        const variable& z = now.logits;
+        const variable hard = now.loss(f.batch);
         const variable loss =
             share > 0.0 ? train::srp_loss(hard, z, m.record.constant(soft), share) : hard;
         check_array(f.golden, message(head, "loss", update), loss.value().values(),
@@ -368,7 +319,7 @@ TEST_CASE("two stages: columns, then the insides of what is left") {
             CHECK(*m.pruner.masks().find(c.label) == *want.find(c.label));
         prune::removed_network left = prune::remove_units(m.model, m.pruner.masks());
         const connected_model<true> narrow(f, left, start_at::off);
-        check_results(f, head, pass(narrow.model, f));
+        check_results(f, head, golden_pass(narrow.model, f.batch));
         return left;
     };
     connected_model<true> wide(f, start_at::one);
@@ -407,9 +358,10 @@ TEST_CASE("sizes after pruning are those of the published counts, weighed") {
     const std::pair<double, extent> left[] = {{0.05, 1'941'953},  {0.10, 3'898'752},
                                               {0.15, 5'882'940},  {0.20, 7'827'714},
                                               {0.30, 11'746'174}, {0.50, 19'666'340}};
-    for (const auto& [rate, want] : left) {
-        INFO("rate ", rate);
-        const prune::srp_counts counts = prune::counts_for(sizes, prune::kept_fraction(n, rate));
+    for (const std::pair<double, extent>& row : left) {
+        CAPTURE(row.first);
+        const prune::srp_counts counts =
+            prune::counts_for(sizes, prune::kept_fraction(n, row.first));
         // Gradients that fall along every vector: the first units go; of inner units those of the
         // first layers, all but one, since a layer keeps at least one.
         std::vector<std::string> labels{"encoder.embedding_c", "decoder.embedding_c"};
@@ -435,7 +387,7 @@ TEST_CASE("sizes after pruning are those of the published counts, weighed") {
         prune::unit_masks masks;
         for (std::size_t i = 0; i < labels.size(); ++i)
             masks.set(labels[i], keep[i]);
-        CHECK(parameters(prune::removed_config(base, masks)) == want);
+        CHECK(parameters(prune::removed_config(base, masks)) == row.second);
     }
 }
 

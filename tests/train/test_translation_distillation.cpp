@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What translation students learn from teachers: losses and gradients against the reference, the
-// operations against difference quotients and their prices, the kernel against its plain form.
-#include <array>
+// operations against difference quotients, the kernel against its plain form.
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include <tare/readings/cost.hpp>
 #include <tare/testing/check_gradient.hpp>
-#include <tare/testing/counted.hpp>
 #include <tare/train/patient_distillation.hpp>
 #include <tare/train/simplified_task.hpp>
 #include <tare/train/translation_distillation.hpp>
@@ -249,41 +246,6 @@ TEST_CASE("gradients of the operations equal difference quotients") {
     CHECK(rows.value().values()[1] == 0.0F);
     record.backward(weighted_sum(rows, {1.0, 2.0}));
     CHECK(zeros.gradient().values()[1] == 2.0F / 1e-12F);
-}
-
-TEST_CASE("what the operations charge is what they execute") {
-    using cells = basic_tensor<counted>;
-    const auto some = [](const shape& extents, std::uint64_t seed) {
-        cells out(extents);
-        const basic_tensor<double> v = doubles(extents, seed);
-        for (std::size_t i = 0; i < v.values().size(); ++i)
-            out.mutable_values()[i] = counted(static_cast<float>(v.values()[i]));
-        return out;
-    };
-    const auto check = [](const auto& op, const auto&... in) {
-        CAPTURE(std::string(op.name));
-        counted::tally() = {};
-        const cells out = apply(op, in...);
-        const operation_tally done = counted::tally();
-        const std::array<operand, sizeof...(in)> operands{operand::dense(in.shape())...};
-        operation_tally priced;
-        for (const charge& c : op.cost(operands, operand::dense(out.shape())).charges())
-            (c.kind == math::multiplication ? priced.multiplications
-             : c.kind == math::addition     ? priced.additions
-                                            : priced.others) += c.count;
-        CHECK(done == priced);
-    };
-    for (const extent n : {2, 3, 9}) {
-        check(op::soft_cross_entropy{10.0, false}, some({3, n}, 1), some({3, n}, 2));
-        check(op::soft_cross_entropy{10.0, true}, some({3, n}, 1), some({3, n}, 2));
-        check(op::mean_squared_error{}, some({3, n}, 1), some({3, n}, 2));
-        check(op::unit_rows{}, some({3, n}, 1));
-        check(op::swap_last_axes{}, some({3, n}, 1));
-    }
-    cells sloped(shape{1, 4});
-    for (std::size_t i = 0; i < 4; ++i)
-        sloped.mutable_values()[i] = counted(static_cast<float>(i));
-    check(op::confidence_classes{{1}}, sloped);
 }
 
 TEST_CASE("the kernel agrees with its plain form in double, with any number of threads") {

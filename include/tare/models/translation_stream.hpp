@@ -1,9 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The decoder of a translation Transformer word by word, in the value reading: each layer keeps the
-// keys and values of what was said, and those of the memory are made once. Rows are hypotheses, any
-// number for each sentence; they may be exchanged, copied and dropped between steps, as beam search
-// does.
+// The decoder of a translation Transformer word by word, in the value reading: each layer keeps,
+// for each pass, the keys and values of what was said, and those of the memory are made once. Rows
+// are hypotheses, any number for each sentence; they may be exchanged, copied and dropped between
+// steps, as beam search does.
 
 #include <cstddef>
 #include <span>
@@ -24,7 +24,8 @@ class translation_stream {
     translation_stream(const model_type& model, const encoded_source<tensor>& source)
         : model_(&model), sentences_(source.batch) {
         std::vector<tensor> memories(3);
-        for (std::size_t i = 0; i < model.decoder_layers().size(); ++i) {
+        const std::size_t layers = model.decoder_layers().size();
+        for (std::size_t i = 0; i < layers; ++i) {
             const extent earlier = model.config().decoder_layers[i].earlier_states;
             tensor& memory = memories[static_cast<std::size_t>(earlier)];
             if (!memory.exists()) memory = source.memory_with(earlier);
@@ -35,6 +36,9 @@ class translation_stream {
                                {},
                                {}});
         }
+        // Every pass says something of its own, and reads the same memory.
+        for (std::size_t i = layers; i < layers * model.config().decoder_passes.size(); ++i)
+            layers_.push_back(layer_state(layers_[i - layers]));
     }
 
     /// The next position of every row.
@@ -51,17 +55,19 @@ class translation_stream {
         const auto rows = static_cast<extent>(last.size());
         const auto place = static_cast<token>(model_->config().padding + 1 + position_);
         tensor x = model_->decoder_embedding()(last, std::vector<token>(last.size(), place), rows);
+        const std::size_t layers = model_->decoder_layers().size();
         for (std::size_t i = 0; i < layers_.size(); ++i) {
-            const auto& layer = model_->decoder_layers()[i];
+            const auto& layer = model_->decoder_layers()[i % layers];
+            const attention_roles& roles = model_->config().decoder_passes[i / layers];
             layer_state& state = layers_[i];
             x = layer.run(
                 x,
                 [&](const tensor& y) {
                     const auto& attention = layer.self_attn();
-                    state.keys.push(attention.k_proj(y));
-                    state.values.push(attention.v_proj(y));
-                    return attention.attend(attention.queries(y), state.keys.all(),
-                                            state.values.all(), {});
+                    state.keys.push(attention.stored(roles.key)(y));
+                    state.values.push(attention.stored(roles.value)(y));
+                    return attention.attend(attention.scaled(attention.stored(roles.query)(y)),
+                                            state.keys.all(), state.values.all(), {});
                 },
                 [&](const tensor& y) { return read_memory(layer.encoder_attn(), state, y); });
         }

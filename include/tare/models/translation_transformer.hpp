@@ -3,7 +3,7 @@
 // The encoder-decoder Transformer for translation, written once: over tensors it computes, over
 // variables it learns, over costs it is weighed. Parameters have fairseq's names.
 // Sources: Vaswani et al. 2017; attention to earlier encoder layers as in HAT, Wang et al. 2020,
-// section 3.2.
+// section 3.2; several passes through the same layers as in PET, PLOS ONE 18(7) e0288060 (2023).
 
 #include <algorithm>
 #include <concepts>
@@ -24,7 +24,7 @@ namespace tare {
 template <class T>
 struct encoded_source {
     T memory;               ///< the result, (S, B, width)
-    std::vector<T> states;  ///< the embedding, then the output of each state (config.states())
+    std::vector<T> states;  ///< the embedding, then the output of each layer in each pass
     std::vector<std::uint8_t> padding;  ///< (B, S), empty where no position is padding
     extent batch = 0;
 
@@ -52,7 +52,7 @@ struct encoded_source {
 template <class T>
 struct decoded_target {
     T hidden;               ///< what the output layer reads, (T, B, width)
-    std::vector<T> states;  ///< the embedding, then the output of each layer
+    std::vector<T> states;  ///< the embedding, then the output of each layer in each pass
 };
 
 /// `Norm` may be another normalisation (nn/residual_block.hpp).
@@ -87,7 +87,8 @@ class translation_transformer {
         for (std::size_t i = 0; i < config_.decoder_layers.size(); ++i)
             decoder_layers_.emplace_back(source, config_.decoder_layers[i],
                                          join("decoder.layers.", i), config_.decoder.width,
-                                         config_.encoder.width, config_.pre_norm, start);
+                                         config_.encoder.width, config_.pre_norm, start,
+                                         config_.share_queries);
         if (config_.pre_norm)
             encoder_norm_.emplace(source, "encoder.layer_norm", config_.encoder.width);
         if (config_.pre_norm && config_.decoder_final_norm)
@@ -112,10 +113,11 @@ class translation_transformer {
         mask.padding = out.padding;
         T x = encoder_embedding_(words, token_positions(words, batch, config_.padding), batch);
         out.states.push_back(x);
-        for (const encoder_layer& layer : encoder_layers_) {
-            x = layer(x, mask);
-            out.states.push_back(x);
-        }
+        for (const attention_roles& roles : config_.encoder_passes)
+            for (const encoder_layer& layer : encoder_layers_) {
+                x = layer(x, mask, roles);
+                out.states.push_back(x);
+            }
         while (out.states.size() < config_.states() + 1)
             out.states.push_back(x);
         out.memory = encoder_norm_ ? (*encoder_norm_)(x) : x;
@@ -136,13 +138,14 @@ class translation_transformer {
                                  source.batch);
         out.states.push_back(x);
         std::vector<T> memories(most_memories);
-        for (std::size_t i = 0; i < decoder_layers_.size(); ++i) {
-            const extent earlier = config_.decoder_layers[i].earlier_states;
-            T& memory = memories[static_cast<std::size_t>(earlier)];
-            if (!memory.exists()) memory = source.memory_with(earlier);
-            x = decoder_layers_[i](x, mask, memory, source.mask_with(earlier));
-            out.states.push_back(x);
-        }
+        for (const attention_roles& roles : config_.decoder_passes)
+            for (std::size_t i = 0; i < decoder_layers_.size(); ++i) {
+                const extent earlier = config_.decoder_layers[i].earlier_states;
+                T& memory = memories[static_cast<std::size_t>(earlier)];
+                if (!memory.exists()) memory = source.memory_with(earlier);
+                x = decoder_layers_[i](x, mask, memory, source.mask_with(earlier), roles);
+                out.states.push_back(x);
+            }
         out.hidden = finish(x);
         return out;
     }

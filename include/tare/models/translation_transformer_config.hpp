@@ -30,6 +30,20 @@ struct attention_sizes {
     }
 };
 
+/// Which of its stored projections an attention uses for queries, keys and values: another choice
+/// in each pass makes other layers of the same parameters.
+struct attention_roles {
+    enum class projection : unsigned char { q, k, v };
+    projection query = projection::q;
+    projection key = projection::k;
+    projection value = projection::v;
+
+    /// Whether projections change places; keys and values then need one width.
+    [[nodiscard]] constexpr bool exchanged() const {
+        return query != projection::q || key != projection::k || value != projection::v;
+    }
+};
+
 struct encoder_layer_sizes {
     attention_sizes self;
     extent inner = 1024;  ///< of the feed-forward network
@@ -64,11 +78,18 @@ struct translation_side {
 /// Sizes and variations of the model.
 struct translation_transformer_config {
     static constexpr std::size_t most_layers = 12;
+    static constexpr std::size_t most_passes = 4;
 
     translation_side encoder;
     translation_side decoder;
     bounded_list<encoder_layer_sizes, most_layers> encoder_layers;
     bounded_list<decoder_layer_sizes, most_layers> decoder_layers;
+    /// The stream runs through all layers of a side once for each entry, self-attention in the
+    /// roles given there (parameter sharing, PET).
+    bounded_list<attention_roles, most_passes> encoder_passes{attention_roles{}};
+    bounded_list<attention_roles, most_passes> decoder_passes{attention_roles{}};
+    /// The two attentions of a decoder layer have one query projection, that of self-attention.
+    bool share_queries = false;
     /// Outputs of encoder layers that `earlier_states` counts; those beyond the layers in use
     /// repeat the last. 0 for as many as there are layers.
     std::size_t encoder_states = 0;
@@ -110,13 +131,24 @@ struct translation_transformer_config {
                 decoder_layers.size(), " decoder layers; each side needs one");
         require(states() >= encoder_layers.size(), "translation_transformer: ", states(),
                 " encoder states for ", encoder_layers.size(), " layers; every layer has one");
+        require(!encoder_passes.empty() && !decoder_passes.empty(),
+                "translation_transformer: ", encoder_passes.size(), " encoder and ",
+                decoder_passes.size(), " decoder passes; each side needs one");
         for (const encoder_layer_sizes& layer : encoder_layers) {
             check_attention("encoder self-attention", layer.self);
+            check_roles("encoder", layer.self, encoder_passes);
             positive("an encoder's inner width", layer.inner);
         }
         for (const decoder_layer_sizes& layer : decoder_layers) {
             check_attention("decoder self-attention", layer.self);
             check_attention("encoder-decoder attention", layer.cross);
+            check_roles("decoder", layer.self, decoder_passes);
+            require(
+                !share_queries || (layer.self.key_width == layer.cross.key_width &&
+                                   layer.self.heads == layer.cross.heads),
+                "translation_transformer: a decoder layer shares queries between keys of width ",
+                layer.self.key_width, " and ", layer.cross.key_width, ", ", layer.self.heads,
+                " and ", layer.cross.heads, " heads; both must agree");
             positive("a decoder's inner width", layer.inner);
             require(layer.earlier_states >= 0 && layer.earlier_states <= 2 &&
                         layer.earlier_states < static_cast<extent>(states()),
@@ -147,6 +179,13 @@ struct translation_transformer_config {
             require(static_cast<extent>(side.position_columns.size()) == side.width,
                     "translation_transformer: the ", which, " has width ", side.width,
                     " and lists ", side.position_columns.size(), " columns of its positions");
+    }
+    static constexpr void check_roles(std::string_view which, const attention_sizes& a,
+                                      const bounded_list<attention_roles, most_passes>& passes) {
+        for (const attention_roles& roles : passes)
+            require(!roles.exchanged() || a.key_width == a.value_width,
+                    "translation_transformer: the ", which, " exchanges projections of width ",
+                    a.key_width, " and ", a.value_width, "; they must be of one width");
     }
     static constexpr void check_attention(std::string_view which, const attention_sizes& a) {
         positive("a number of heads", a.heads);

@@ -33,26 +33,40 @@ struct multi_head_attention_layer {
     column_gate<T> query_gate;
     column_gate<T> head_gate;
     activation_point<T> probability_point;
+    bool own_queries = true;  ///< q_proj is no other module's
 
     /// `width` is that of the queries' stream and of the result, `memory_width` that of the stream
-    /// keys and values are made from.
+    /// keys and values are made from. `shared_queries`, if given, is the projection of queries, and
+    /// stays that of another module.
     template <class Source>
     constexpr multi_head_attention_layer(Source& source, const attention_sizes& sizes_,
                                          std::string_view label_, extent width, extent memory_width,
-                                         const linear_start& start)
+                                         const linear_start& start,
+                                         const linear_layer<T, Weight>* shared_queries = nullptr)
         : label(label_),
           sizes(sizes_),
           k_proj(source, join(label, ".k_proj"), memory_width, sizes.key_width,
                  start.projection(memory_width, sizes.key_width, width == memory_width)),
           v_proj(source, join(label, ".v_proj"), memory_width, sizes.value_width,
                  start.projection(memory_width, sizes.value_width, width == memory_width)),
-          q_proj(source, join(label, ".q_proj"), width, sizes.key_width,
-                 start.projection(width, sizes.key_width, width == memory_width)),
+          q_proj(shared_queries != nullptr
+                     ? *shared_queries
+                     : linear_layer<T, Weight>(
+                           source, join(label, ".q_proj"), width, sizes.key_width,
+                           start.projection(width, sizes.key_width, width == memory_width))),
           out_proj(source, join(label, ".out_proj"), sizes.value_width, width,
                    start.output(sizes.value_width, width)),
           query_gate(gate_from<T>(source, join(label, "_qk_c"), sizes.key_width)),
           head_gate(gate_from<T>(source, join(label, "_vo_c"), sizes.value_width)),
-          probability_point(point_from<T>(source, join(label, ".probabilities"))) {}
+          probability_point(point_from<T>(source, join(label, ".probabilities"))),
+          own_queries(shared_queries == nullptr) {}
+
+    /// The stored projection that a role names.
+    [[nodiscard]] constexpr const linear_layer<T, Weight>&
+    stored(attention_roles::projection which) const {
+        if (which == attention_roles::projection::q) return q_proj;
+        return which == attention_roles::projection::k ? k_proj : v_proj;
+    }
 
     /// The scaled queries. **Shapes** x (Tq, B, width); result (Tq, B, key_width).
     [[nodiscard]] constexpr T queries(const T& x) const { return scaled(q_proj(x)); }
@@ -73,8 +87,10 @@ struct multi_head_attention_layer {
         }));
     }
     /// All but the output projection. **Shapes** x (Tq, B, width), y (Tk, B, memory_width).
-    [[nodiscard]] constexpr T heads(const T& x, const T& y, const attention_mask& mask) const {
-        return attend(queries(x), k_proj(y), v_proj(y), mask);
+    [[nodiscard]] constexpr T heads(const T& x, const T& y, const attention_mask& mask,
+                                    const attention_roles& roles = {}) const {
+        return attend(scaled(stored(roles.query)(x)), stored(roles.key)(y), stored(roles.value)(y),
+                      mask);
     }
     /// The layer. **Shapes** as heads(); result (Tq, B, width).
     [[nodiscard]] constexpr T operator()(const T& x, const T& y, const attention_mask& mask) const {
@@ -85,7 +101,7 @@ struct multi_head_attention_layer {
     constexpr void visit(Visitor&& visitor) {
         k_proj.visit(visitor);
         v_proj.visit(visitor);
-        q_proj.visit(visitor);
+        if (own_queries) q_proj.visit(visitor);
         out_proj.visit(visitor);
     }
 };

@@ -4,6 +4,7 @@
 // over the encoder's memory, a feed-forward network, each in a residual block.
 // Source: Vaswani et al. 2017, section 3.1.
 
+#include <optional>
 #include <string_view>
 
 #include <tare/nn/feed_forward.hpp>
@@ -18,27 +19,24 @@ namespace tare {
 template <class T, class Weight = T, class Norm = layer_norm_layer<T>>
 class transformer_decoder_layer {
   public:
+    /// `share_queries`: one query projection for both attentions, under self_attn's name; it starts
+    /// as cross-attention's would.
     template <class Source>
     constexpr transformer_decoder_layer(Source& source, const decoder_layer_sizes& sizes,
                                         std::string_view label, extent width, extent memory_width,
-                                        bool pre_norm, const linear_start& start)
-        : label_(label),
-          self_attn_(source, sizes.self, join(label, ".self_attn"), width, width, start),
-          self_block_(source, join(label, ".self_attn_layer_norm"),
-                      join(label, ".self_attn.out_proj"), width, pre_norm),
-          encoder_attn_(source, sizes.cross, join(label, ".encoder_attn"), width, memory_width,
-                        start),
-          encoder_block_(source, join(label, ".encoder_attn_layer_norm"),
-                         join(label, ".encoder_attn.out_proj"), width, pre_norm),
-          feed_forward_(source, label, width, sizes.inner, start),
-          last_block_(source, join(label, ".final_layer_norm"), join(label, ".fc2"), width,
-                      pre_norm) {}
+                                        bool pre_norm, const linear_start& start,
+                                        bool share_queries = false)
+        : transformer_decoder_layer(
+              source, sizes, label, width, memory_width, pre_norm, start,
+              share_queries ? queries_from(source, sizes, label, width, memory_width, start)
+                            : std::nullopt) {}
 
     /// **Shapes** x and result (T, B, width), memory (S, B, memory width).
     [[nodiscard]] constexpr T operator()(const T& x, const attention_mask& mask, const T& memory,
-                                         const attention_mask& memory_mask) const {
+                                         const attention_mask& memory_mask,
+                                         const attention_roles& roles = {}) const {
         return run(
-            x, [&](const T& y) { return self_attn_.heads(y, y, mask); },
+            x, [&](const T& y) { return self_attn_.heads(y, y, mask, roles); },
             [&](const T& y) { return encoder_attn_.heads(y, memory, memory_mask); });
     }
     /// The layer with attentions of the caller's: each is given its block's input and returns what
@@ -70,6 +68,35 @@ class transformer_decoder_layer {
     }
 
   private:
+    using projection = linear_layer<T, Weight>;
+
+    template <class Source>
+    constexpr transformer_decoder_layer(Source& source, const decoder_layer_sizes& sizes,
+                                        std::string_view label, extent width, extent memory_width,
+                                        bool pre_norm, const linear_start& start,
+                                        const std::optional<projection>& queries)
+        : label_(label),
+          self_attn_(source, sizes.self, join(label, ".self_attn"), width, width, start,
+                     queries ? &*queries : nullptr),
+          self_block_(source, join(label, ".self_attn_layer_norm"),
+                      join(label, ".self_attn.out_proj"), width, pre_norm),
+          encoder_attn_(source, sizes.cross, join(label, ".encoder_attn"), width, memory_width,
+                        start, queries ? &*queries : nullptr),
+          encoder_block_(source, join(label, ".encoder_attn_layer_norm"),
+                         join(label, ".encoder_attn.out_proj"), width, pre_norm),
+          feed_forward_(source, label, width, sizes.inner, start),
+          last_block_(source, join(label, ".final_layer_norm"), join(label, ".fc2"), width,
+                      pre_norm) {
+        self_attn_.own_queries = true;
+    }
+    template <class Source>
+    static constexpr std::optional<projection>
+    queries_from(Source& source, const decoder_layer_sizes& sizes, std::string_view label,
+                 extent width, extent memory_width, const linear_start& start) {
+        return projection(source, join(label, ".self_attn.q_proj"), width, sizes.cross.key_width,
+                          start.projection(width, sizes.cross.key_width, width == memory_width));
+    }
+
     short_text label_;
     multi_head_attention_layer<T, Weight> self_attn_;
     residual_block<T, Norm> self_block_;

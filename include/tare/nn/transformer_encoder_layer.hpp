@@ -30,10 +30,12 @@ class transformer_encoder_layer {
                       pre_norm) {}
 
     /// **Shapes** x and result (S, B, width).
-    [[nodiscard]] constexpr T operator()(const T& x, const attention_mask& mask) const {
+    [[nodiscard]] constexpr T operator()(const T& x, const attention_mask& mask,
+                                         const attention_roles& roles = {}) const {
         [[maybe_unused]] const auto here = scope(x, label_);
-        const T middle = self_block_(x, self_attn_.out_proj,
-                                     [&](const T& y) { return self_attn_.heads(y, y, mask); });
+        const T middle = self_block_(x, self_attn_.out_proj, [&](const T& y) {
+            return self_attn_.heads(y, y, mask, roles);
+        });
         return last_block_(middle, feed_forward_.fc2,
                            [&](const T& y) { return feed_forward_.inner(y); });
     }
