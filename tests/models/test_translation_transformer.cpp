@@ -10,12 +10,7 @@
 #include <tare/models/translation_stream.hpp>
 #include <tare/train/label_smoothing.hpp>
 
-<<<<<<< HEAD
-#include "translation_arrays.hpp"
-#include "translation_config.hpp"
-=======
 #include "translation_pass.hpp"
->>>>>>> srp
 
 using namespace tare;
 using testing::check_array;
