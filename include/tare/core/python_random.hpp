@@ -36,7 +36,7 @@ class python_random {
     /// A number below `count`, as random.randrange(count). **Throws** tare::error on 0.
     constexpr std::uint32_t below(std::uint32_t count) {
         require(count >= 1, "python_random: a number below 0 was asked for");
-        const int bits = std::bit_width(count);
+        const auto bits = static_cast<int>(std::bit_width(count));
         std::uint32_t drawn = next() >> (32 - bits);
         while (drawn >= count)
             drawn = next() >> (32 - bits);

@@ -7,6 +7,7 @@
 // keys and of values are independent of the streams'. Source: Vaswani et al. 2017, section 3.2.2.
 
 #include <string_view>
+#include <type_traits>
 
 #include <tare/core/root.hpp>
 #include <tare/models/translation_transformer_config.hpp>
@@ -67,7 +68,8 @@ struct multi_head_attention_layer {
                                      const attention_mask& mask) const {
         [[maybe_unused]] const auto here = scope(q, label);
         return head_gate(probability_point.with_rows([&](const auto& rows) {
-            return apply(op::multi_head_attention{sizes.heads, 1.0, mask, rows}, q, k, v);
+            using attention = op::multi_head_attention<std::remove_cvref_t<decltype(rows)>>;
+            return apply(attention{sizes.heads, 1.0, mask, rows}, q, k, v);
         }));
     }
     /// All but the output projection. **Shapes** x (Tq, B, width), y (Tk, B, memory_width).
