@@ -49,6 +49,19 @@ operation_tally sum_of(std::span<const charge> charges) {
     return t;
 }
 
+/// All that a ledger was charged.
+operation_tally priced_in(const ledger& book) {
+    operation_tally all;
+    for (const ledger_module& m : book.modules())
+        for (const ledger_entry& e : m.entries) {
+            const operation_tally t = sum_of(e.charges);
+            all.multiplications += t.multiplications;
+            all.additions += t.additions;
+            all.others += t.others;
+        }
+    return all;
+}
+
 /// Runs and prices one operation on the same inputs.
 template <class Op, class... Tensors>
 void check(const Op& op, const Tensors&... inputs) {
@@ -201,14 +214,7 @@ void check_model(const transformer_xl_config& config, std::span<const token> str
     const operation_tally executed = counted::tally();
 
     const ledger book = micronet::weigh(config, micronet::compression{}, stream);
-    operation_tally priced;
-    for (const ledger_module& m : book.modules())
-        for (const ledger_entry& e : m.entries) {
-            const operation_tally t = sum_of(e.charges);
-            priced.multiplications += t.multiplications;
-            priced.additions += t.additions;
-            priced.others += t.others;
-        }
+    const operation_tally priced = priced_in(book);
     CHECK(executed.multiplications == priced.multiplications);
     CHECK(executed.additions == priced.additions);
     CHECK(executed.others == priced.others);
@@ -299,14 +305,6 @@ TEST_CASE("a translation model executes what its ledger holds, padding and all")
             const translation_transformer<cost> weighed(source, config);
             static_cast<void>(run(weighed));
         }
-        operation_tally priced;
-        for (const ledger_module& m : book.modules())
-            for (const ledger_entry& e : m.entries) {
-                const operation_tally t = sum_of(e.charges);
-                priced.multiplications += t.multiplications;
-                priced.additions += t.additions;
-                priced.others += t.others;
-            }
-        CHECK(executed == priced);
+        CHECK(executed == priced_in(book));
     }
 }

@@ -145,6 +145,19 @@ TEST_CASE("networks are drawn, coded and described as HAT does it") {
     }
 }
 
+TEST_CASE("training is validated on the largest and on the smallest network") {
+    const hat_network most = search::extreme(search::hat_space::iwslt(), true, 6);
+    CHECK(most.encoder_width == 640);
+    CHECK(most.decoder_layers == 6);
+    CHECK(most.decoder_inner == layer_list(6, 2048));
+    CHECK(most.decoder_arbitrary == layer_list(6, 1));
+    const hat_network least = search::extreme(search::hat_space::iwslt(), false, 6);
+    CHECK(least.decoder_width == 512);
+    CHECK(least.decoder_layers == 1);
+    CHECK(least.encoder_heads == layer_list(6, 2));
+    CHECK(least.decoder_cross_heads == layer_list{2});
+}
+
 TEST_CASE("what a super network does not have is refused, by name") {
     hat_super_network all;
     all.source_vocabulary = all.target_vocabulary = 8;

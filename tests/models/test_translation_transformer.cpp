@@ -8,6 +8,7 @@
 
 #include <tare/io/npz_parameters.hpp>
 #include <tare/models/translation_stream.hpp>
+#include <tare/ops/prepared_weight.hpp>
 #include <tare/train/label_smoothing.hpp>
 
 #include "translation_pass.hpp"
@@ -107,4 +108,25 @@ TEST_CASE("word by word, rows that are copied, exchanged and dropped say what th
     CHECK_THROWS_WITH_AS(
         static_cast<void>(stream.step(std::vector<token>{4}, std::vector<token>{2})),
         doctest::Contains("row 2 of 2"), error);
+}
+
+TEST_CASE("packed weights say what tensors say, whole and word by word") {
+    const auto config = odd_config();
+    random_parameters<float> values(9);
+    const translation_transformer<tensor> plain(values, config);
+    const translation_transformer<tensor, prepared_weight> packed(values, config);
+    const std::vector<token> words{4, 7, 5, 8, 9, 2};
+    const std::vector<token> previous{2, 2, 6, 11};
+    const auto want = plain.logits(plain.decode(previous, plain.encode(words, 2)).hidden);
+    const auto source = packed.encode(words, 2);
+    constexpr double order_of_sums = 2e-6;
+    check_close(packed.logits(packed.decode(previous, source).hidden).values(), want.values(),
+                order_of_sums);
+    translation_stream<prepared_weight> stream(packed, source);
+    const std::vector<token> sentences{0, 1};
+    for (std::size_t t = 0; t < 2; ++t) {
+        const auto last = std::span(previous).subspan(2 * t, 2);
+        check_close(packed.logits(stream.step(last, sentences)).values(),
+                    want.values().subspan(t * 2 * 19, 2 * 19), order_of_sums);
+    }
 }

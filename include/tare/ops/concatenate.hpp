@@ -55,12 +55,7 @@ struct concatenate {
     constexpr price cost(std::span<const operand>, const operand&) const {
         return free_of_charge();
     }
-    constexpr int result_bits(std::span<const operand> in) const {
-        int widest = 0;
-        for (const operand& part : in)
-            widest = std::max(widest, part.bits);
-        return widest;
-    }
+    constexpr int result_bits(std::span<const operand> in) const { return widest_bits(in); }
 };
 
 }  // namespace op

@@ -4,6 +4,7 @@
 // operations of one kind on operands of one width, with the role they play; it holds no opinion on
 // what a charge is worth (a rule set has that).
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -27,6 +28,14 @@ struct operand {
     }
     friend constexpr bool operator==(const operand&, const operand&) = default;
 };
+
+/// Width of the widest operand: what data moved together is held in.
+[[nodiscard]] constexpr int widest_bits(std::span<const operand> operands) {
+    int widest = 0;
+    for (const operand& o : operands)
+        widest = std::max(widest, o.bits);
+    return widest;
+}
 
 /// The three kinds of the MicroNet rules. `other` holds transcendental functions, divisions and
 /// comparisons.

@@ -4,6 +4,7 @@
 // draws it, a network as a gene, and the features that its latency is predicted from.
 // Source: Wang et al. 2020, sections 3.2 and 3.3; order of draws and of genes as released.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -72,6 +73,29 @@ struct hat_space {
     }
     for (std::size_t i = 0; i < decoder_slots; ++i)
         n.decoder_arbitrary.push_back(draw(space.decoder_arbitrary));
+    return n;
+}
+
+/// The networks that training is validated on: of every list the largest choice, or the smallest,
+/// and both times the last two encoder states for every decoder layer.
+/// **Throws** tare::error on an empty list of choices.
+[[nodiscard]] inline hat_network extreme(const hat_space& space, bool largest,
+                                         std::size_t decoder_slots) {
+    const auto pick = [largest](const hat_space::choices& choices) {
+        require(!choices.empty(), "extreme: a list of choices is empty");
+        return largest ? *std::ranges::max_element(choices) : *std::ranges::min_element(choices);
+    };
+    hat_network n;
+    n.encoder_width = pick(space.encoder_width);
+    n.decoder_width = pick(space.decoder_width);
+    n.encoder_layers = static_cast<std::size_t>(pick(space.encoder_layers));
+    n.decoder_layers = static_cast<std::size_t>(pick(space.decoder_layers));
+    n.encoder_inner = layer_list(n.encoder_layers, pick(space.encoder_inner));
+    n.encoder_heads = layer_list(n.encoder_layers, pick(space.encoder_heads));
+    n.decoder_inner = layer_list(n.decoder_layers, pick(space.decoder_inner));
+    n.decoder_self_heads = layer_list(n.decoder_layers, pick(space.decoder_self_heads));
+    n.decoder_cross_heads = layer_list(n.decoder_layers, pick(space.decoder_cross_heads));
+    n.decoder_arbitrary = layer_list(decoder_slots, 1);
     return n;
 }
 
