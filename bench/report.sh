@@ -114,7 +114,8 @@ compiler=$(value CMAKE_CXX_COMPILER)
         "spread: (90th - 10th percentile) / median"
     echo "- ratio: a peer's time divided by ours in the same repetition (above 1: we are faster)," \
         "median of the repetitions; of several peers the fastest counts. A \`_peak\` is a limit of" \
-        "the machine, measured in the same run"
+        "the machine, measured in the same run. Undisturbed: how many sizes meet the goal by the" \
+        "least times of both sides"
     echo
     awk -f "$root/bench/report.awk" "$goals" "$out"/*.csv
 } >"$out/report.md"

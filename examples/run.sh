@@ -17,7 +17,7 @@ echo '$ tare count --preset champion --rules hanlab_published'
 echo
 echo '$ tare count --preset champion --diff hanlab_published micronet_2019'
 "$tool" count --preset champion --diff hanlab_published micronet_2019
-for example in build/release/examples/example_*; do
+for example in build/release/examples/example_[0-2]*; do  # those from 30 on want texts of yours
     echo
     echo "\$ $(basename "$example")"
     "$example"

@@ -112,7 +112,10 @@ class survey {
         row.bits_per_value = static_cast<double>(cost.total_bits()) / n;
         const std::vector<std::uint16_t> codes = symbols_of(q, p);
         // Elements without a code are kept as floats, 32 bits each.
-        const double kept = n - static_cast<double>(codes.size());
+        double coded = static_cast<double>(codes.size());
+        if constexpr (requires { q.elements_per_code(); })
+            coded *= static_cast<double>(q.elements_per_code());
+        const double kept = n - coded;
         if (!codes.empty())
             row.entropy_gap = (static_cast<double>(cost.value_bits) - 32.0 * kept) /
                                   static_cast<double>(codes.size()) -

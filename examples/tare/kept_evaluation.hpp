@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <span>
 #include <string>
@@ -17,6 +16,7 @@
 
 #include "command.hpp"
 #include "keyed_log.hpp"
+#include "make_folder.hpp"
 #include "progress.hpp"
 #include "resumable.hpp"
 #include "running_model.hpp"
@@ -30,7 +30,7 @@ class kept_evaluation {
     /// `key` names model, text and options; sums of another key are forgotten.
     kept_evaluation(const std::string& folder, const std::string& key) {
         if (folder.empty()) return;
-        std::filesystem::create_directories(folder);
+        make_folder(folder);
         log_ = keyed_log(folder + "/evaluation.jsonl", key);
     }
 

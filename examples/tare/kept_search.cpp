@@ -7,11 +7,13 @@
 
 #include <tare/io/safetensors.hpp>
 
+#include "make_folder.hpp"
+
 namespace tare::tool {
 
 kept_search::kept_search(std::string folder, const std::string& key) : folder_(std::move(folder)) {
     if (folder_.empty()) return;
-    std::filesystem::create_directories(folder_);
+    make_folder(folder_);
     log_ = keyed_log(trials_path(), key, [&] { std::filesystem::remove(states_path()); });
 }
 

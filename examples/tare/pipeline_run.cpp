@@ -13,6 +13,7 @@
 #include "input_key.hpp"
 #include "kept_search.hpp"
 #include "labelling.hpp"
+#include "make_folder.hpp"
 #include "pipeline_texts.hpp"
 #include "progress.hpp"
 #include "pruning_rules.hpp"
@@ -243,7 +244,7 @@ search::cache_scalars pipeline_run::start_of(const weights& values) {
 std::string pipeline_run::soft_labels(const std::string& inputs) {
     const std::string key = input_key().add("labels").add(inputs).text();
     folder_.run("labels", key, [&]() -> nlohmann::ordered_json {
-        std::filesystem::create_directories(folder_.file("labels"));
+        make_folder(folder_.file("labels"));
         const bool whole = label_text(
             files_.labels(),
             model_of(model_config(config_.teacher), load_weights(files_.weights_of("teacher"))),

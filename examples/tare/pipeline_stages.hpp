@@ -24,6 +24,7 @@
 #include <tare/io/input_file.hpp>
 #include <tare/io/json_lines.hpp>
 
+#include "make_folder.hpp"
 #include "resumable.hpp"
 
 namespace tare::tool {
@@ -33,7 +34,7 @@ class stage_folder {
   public:
     explicit stage_folder(std::string path)
         : path_(std::move(path)),
-          lock_((std::filesystem::create_directories(path_), file("lock"))),
+          lock_((make_folder(path_), file("lock"))),
           log_(file("log.jsonl")) {}
 
     [[nodiscard]] std::string file(const std::string& name) const {

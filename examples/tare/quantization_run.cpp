@@ -9,6 +9,7 @@
 #include <tare/train/quantization_aware.hpp>
 
 #include "command.hpp"
+#include "make_folder.hpp"
 #include "progress.hpp"
 #include "resumable.hpp"
 #include "training_run.hpp"
@@ -55,7 +56,7 @@ stored_model quantization_run::run(const weights& values,
     const io::checkpoint_facts facts{{"inputs", key}};
     const std::string checkpoint = run_folder{folder}.checkpoint();
     if (!folder.empty()) {
-        std::filesystem::create_directories(folder);
+        make_folder(folder);
         if (is_of_key(checkpoint, key)) io::load_checkpoint(checkpoint, trainer, facts, parts);
     }
     const interruption stop;

@@ -47,6 +47,8 @@ train 3 "dry-run says what" changed.yaml text run
 grep -q "none: this machine has" out
 changed 's/train_chunk: 64/train_chunk: 100000/'; train 3 "shorter chunk" changed.yaml text run
 refuses 2 "does not exist" train --config nowhere.yaml --text text --out run
+# A file lies where the folder should be.
+refuses 3 "text: this folder cannot be made" train --config config.yaml --text text --out text
 
 echo "-- plans"
 "$tool" train --config config.yaml --text text --out good 2> message

@@ -13,6 +13,7 @@
 #include "command.hpp"
 #include "dry_run.hpp"
 #include "language_model.hpp"
+#include "make_folder.hpp"
 
 namespace tare::tool {
 
@@ -85,7 +86,7 @@ training_run::training_run(const training_options& o, const io::entry_config& e,
       rate_(learning_rate(e)),
       sampler_(texts_.train, e.train_chunk, e.train_batch, random_stream(o.seed, 0x7261696E)) {
     require(!o.out.empty(), "--out FOLDER is needed: where checkpoints go");
-    std::filesystem::create_directories(o.out);
+    make_folder(o.out);
     transformer_xl_config config = model_config(e);
     config.cache.shared = o.reference_cache;
     const train::trainer_options how = trainer_options(e, o.reference_cache, o.seed);

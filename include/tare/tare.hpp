@@ -99,6 +99,7 @@
 #include <tare/kernels/signed_digits.hpp>
 #include <tare/kernels/signed_product.hpp>
 #include <tare/kernels/signed_weights.hpp>
+#include <tare/kernels/soft_cross_entropy.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/sparse_tile.hpp>
@@ -121,6 +122,7 @@
 #include <tare/micronet/operand_table.hpp>
 #include <tare/micronet/published_hanlab.hpp>
 #include <tare/micronet/published_hat.hpp>
+#include <tare/micronet/published_srp.hpp>
 #include <tare/micronet/report.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/rules_difference.hpp>
@@ -163,6 +165,7 @@
 #include <tare/nn/rolling_memory.hpp>
 #include <tare/nn/rolling_rows.hpp>
 #include <tare/nn/sinusoidal_positions.hpp>
+#include <tare/nn/srp_layer_norm.hpp>
 #include <tare/nn/token_embedding.hpp>
 #include <tare/nn/tracked_point.hpp>
 #include <tare/nn/transformer_decoder_layer.hpp>
@@ -177,8 +180,10 @@
 #include <tare/ops/clamp_quantize.hpp>
 #include <tare/ops/concatenate.hpp>
 #include <tare/ops/concept.hpp>
+#include <tare/ops/confidence_classes.hpp>
 #include <tare/ops/conversion_price.hpp>
 #include <tare/ops/convolution.hpp>
+#include <tare/ops/decode_codebook.hpp>
 #include <tare/ops/dropout.hpp>
 #include <tare/ops/fake_quantize.hpp>
 #include <tare/ops/gather.hpp>
@@ -189,12 +194,14 @@
 #include <tare/ops/log_mixture.hpp>
 #include <tare/ops/log_softmax_sums.hpp>
 #include <tare/ops/mean.hpp>
+#include <tare/ops/mean_squared_error.hpp>
 #include <tare/ops/multi_head_attention.hpp>
 #include <tare/ops/multiply_columns.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/prepared_weight.hpp>
 #include <tare/ops/price.hpp>
 #include <tare/ops/product.hpp>
+#include <tare/ops/quantization_noise.hpp>
 #include <tare/ops/quantize_parameter.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
@@ -202,8 +209,12 @@
 #include <tare/ops/scale.hpp>
 #include <tare/ops/segment_attention.hpp>
 #include <tare/ops/sigmoid.hpp>
+#include <tare/ops/soft_cross_entropy.hpp>
 #include <tare/ops/softmax_price.hpp>
 #include <tare/ops/softplus.hpp>
+#include <tare/ops/swap_last_axes.hpp>
+#include <tare/ops/unit_rows.hpp>
+#include <tare/ops/weighted_layer_norm.hpp>
 #include <tare/ops/weighted_log_softmax.hpp>
 #include <tare/ops/weighted_sum.hpp>
 #include <tare/readings/apply.hpp>

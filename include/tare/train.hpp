@@ -5,6 +5,12 @@
 #include <tare/prune/gradual.hpp>
 #include <tare/prune/mask.hpp>
 #include <tare/prune/sensitivity.hpp>
+#include <tare/prune/srp_connectivity.hpp>
+#include <tare/prune/srp_counts.hpp>
+#include <tare/prune/srp_removal.hpp>
+#include <tare/prune/srp_selection.hpp>
+#include <tare/prune/srp_shrinking.hpp>
+#include <tare/prune/unit_masks.hpp>
 #include <tare/search/beam_search.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
@@ -31,8 +37,10 @@
 #include <tare/train/distillation.hpp>
 #include <tare/train/evaluate.hpp>
 #include <tare/train/hebbian.hpp>
+#include <tare/train/iterative_product.hpp>
 #include <tare/train/label_smoothing.hpp>
 #include <tare/train/optimizer.hpp>
+#include <tare/train/patient_distillation.hpp>
 #include <tare/train/peak_schedule.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
@@ -40,11 +48,13 @@
 #include <tare/train/sample_streams.hpp>
 #include <tare/train/schedule.hpp>
 #include <tare/train/sgd.hpp>
+#include <tare/train/simplified_task.hpp>
 #include <tare/train/soft_labels.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>
 #include <tare/train/training_source.hpp>
+#include <tare/train/translation_distillation.hpp>
 #include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
 #include <tare/train/translation_trainer.hpp>

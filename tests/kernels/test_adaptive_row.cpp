@@ -126,6 +126,11 @@ TEST_CASE("sizes that do not fit are refused") {
                         error);
     const std::vector<std::int32_t> words{3, 9};
     CHECK_THROWS_AS(kernels::add_cache_row(std::span(p).first(2), words, 0.5F, p), error);
+    CHECK_THROWS_AS(kernels::add_cache_row(scores, std::span(words).first(1), 0.5F, p), error);
+    const float* const nowhere = nullptr;
+    CHECK_THROWS_AS(kernels::add_cache_row({nowhere, 2}, words, 0.5F, p), error);
+    float* const no_result = nullptr;
+    CHECK_THROWS_AS(kernels::add_cache_row(scores, words, 0.5F, {no_result, 10}), error);
     kernels::add_cache_row(scores, words, 0.5F, p);
     CHECK(p[3] == 0.25F);
     CHECK(p[9] == 0.25F);

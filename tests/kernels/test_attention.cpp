@@ -145,6 +145,12 @@ TEST_CASE("ordinary attention refuses what does not fit") {
     const auto refused = [](auto&& call) { CHECK_THROWS_AS(call(), tare::error); };
     auto in = c.inputs();
     const auto out = c.out_like(c.out);
+    refused([&] { tare::kernels::attention_forward_plain(c.layout, in, out.rows_between(0, 3)); });
+    refused([&] {
+        auto wrong = in;
+        wrong.keys = wrong.keys.rows_between(0, 4);
+        tare::kernels::attention_forward_plain(c.layout, wrong, out);
+    });
     refused([&] { tare::kernels::attention_forward(c.layout, in, out.rows_between(0, 3)); });
     refused([&] { tare::kernels::attention_forward(c.layout, in, c.query_like(c.q)); });
     refused([&] { tare::kernels::attention_forward(c.layout, in, {}); });

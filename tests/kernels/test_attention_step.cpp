@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cmath>
 #include <limits>
 
 #include <doctest/doctest.h>
@@ -76,6 +77,24 @@ TEST_CASE("a cache takes over the memory of a chunk") {
     rest.qkv.assign(c.qkv.begin() + half * width, c.qkv.end());
     const auto out_width = static_cast<std::ptrdiff_t>(c.layout.heads * c.layout.value_width);
     CHECK(stepped(rest) == std::vector<float>(c.out.begin() + half * out_width, c.out.end()));
+}
+
+TEST_CASE("NaN, infinities and huge scores reach the tokens that they reach in the chunk") {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    const segment_layout layout{60, 1, 3, 4, 3, 11};
+    const std::size_t width = 3 * (2 * 4 + 3);
+    const std::size_t at = 20;
+    // A query of one head, a key of the next, a value of the last.
+    for (const std::size_t column : {0U, 11U + 4U, 22U + 8U})
+        for (const float special : {std::numeric_limits<float>::quiet_NaN(), infinity, -infinity,
+                                    std::numeric_limits<float>::denorm_min(), 1e30F}) {
+            segment_case<float> c(layout, true);
+            c.qkv[at * width + column] = special;
+            tare::kernels::segment_attention_forward(layout, c.inputs(), c.out_like(c.out));
+            const std::vector<float> out = stepped(c);
+            for (std::size_t i = 0; i < out.size(); ++i)
+                CHECK((out[i] == c.out[i] || (std::isnan(out[i]) && std::isnan(c.out[i]))));
+        }
 }
 
 TEST_CASE("steps refuse what does not fit") {

@@ -111,4 +111,8 @@ TEST_CASE("bf16 products pass infinities and NaN and refuse what does not fit") 
     CHECK_THROWS_AS(kernels::bf16_weights({w.memory.data(), 1, extent{1} << 60}), tare::error);
     CHECK_THROWS_AS(kernels::bf16_product({nullptr, 1, 2}, packed, y.view()), tare::error);
     CHECK_THROWS_AS(kernels::bf16_product(x.view(), packed, {nullptr, 1, 2}), tare::error);
+    const std::vector<float> short_bias(1);
+    CHECK_THROWS_AS(
+        kernels::bf16_product(x.view(), packed, y.view(), kernels::add_bias(short_bias)),
+        tare::error);
 }

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
 #include <tare/kernels/dropout.hpp>
 
 #include "kernel_test.hpp"
@@ -18,6 +22,24 @@ TEST_CASE("dropout is its plain form bit by bit") {
             CHECK(same_bits(y, want));
             if (probability == 0.0F) CHECK(same_bits(y, x));
         }
+    }
+}
+
+TEST_CASE("what is dropped becomes 0 whatever it was, what is kept stays special") {
+    const std::vector<float> specials = {NAN,   INFINITY,  -INFINITY,  0.0F,
+                                         -0.0F, 0x1p-149F, -0x1p-126F, 0x1.fffffep127F};
+    std::vector<float> x(67 * specials.size());
+    for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = specials[i % specials.size()];
+    const random_stream stream(3, 4);
+    std::vector<float> y(x.size());
+    kernels::dropout(x, 0.5F, stream, y);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const bool kept = stream.uniform(kernels::dropout_draw(i)) >= 0.5F;
+        const float want = kept ? x[i] * 2.0F : 0.0F;
+        CHECK((std::isnan(want)
+                   ? std::isnan(y[i])
+                   : std::bit_cast<std::uint32_t>(y[i]) == std::bit_cast<std::uint32_t>(want)));
     }
 }
 

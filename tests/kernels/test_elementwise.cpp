@@ -145,6 +145,10 @@ TEST_CASE("shapes that do not fit are errors") {
     std::vector<float> y(12);
     CHECK_THROWS_AS(kernels::add(x, std::span(y).first(3), y), error);
     CHECK_THROWS_AS(kernels::add_to_rows({x.data(), 3, 4}, y, {y.data(), 3, 4}), error);
+    const auto four = std::span<const float>(y).first(4);
+    const auto three = std::span<const float>(y).first(3);
+    CHECK_THROWS_AS(kernels::add_to_rows({x.data(), 3, 4}, three, {x.data(), 3, 4}), error);
+    CHECK_THROWS_AS(kernels::add_to_rows({x.data(), 2, 4}, four, {x.data(), 3, 4}), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4}, std::span(y).first(3)), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), 3, 4, 2}, std::span(y).first(4)), error);
     CHECK_THROWS_AS(kernels::column_sums({x.data(), -1, 4}, std::span(y).first(4)), error);

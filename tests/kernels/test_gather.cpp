@@ -82,4 +82,9 @@ TEST_CASE("an index outside the table is an error") {
     CHECK_THROWS_AS(kernels::gather_rows({table.data(), 2, 4}, indices, {out.data(), 1, 3}), error);
     CHECK_THROWS_AS(kernels::gather_rows({table.data(), 2, 4}, indices, {table.data(), 1, 4}),
                     error);
+    std::vector<float> rows(8);
+    CHECK_THROWS_AS(kernels::gather_rows({table.data(), 2, 4}, indices, {rows.data(), 2, 4}),
+                    error);
+    CHECK_THROWS_AS(kernels::scatter_add_rows({rows.data(), 2, 4}, indices, {table.data(), 2, 4}),
+                    error);
 }

@@ -174,6 +174,11 @@ TEST_CASE("integer products refuse what does not fit") {
         kernels::integer_product(x.view(), packed, f.view(), {scale, 1.0F},
                                  kernels::add_bias(std::span<const float>(scale).first(3))),
         tare::error);
+    CHECK_THROWS_AS(kernels::integer_product(x.view(), packed, matrix<std::int64_t>(2, 5).view()),
+                    tare::error);
+    CHECK_THROWS_AS(
+        kernels::integer_product(x.view(), packed, matrix<float>(1, 6).view(), {scale, 1.0F}),
+        tare::error);
     CHECK_THROWS_AS(kernels::integer_product({nullptr, 2, 8}, packed, y.view()), tare::error);
     const tare::matrix_view<std::int32_t> same(reinterpret_cast<std::int32_t*>(x.memory.data()), 2,
                                                1);

@@ -180,6 +180,9 @@ TEST_CASE("sparse products refuse what does not fit") {
                     tare::error);
     CHECK_THROWS_AS(kernels::sparse_product(good.view(), bits, {nullptr, 2, 6}), tare::error);
     CHECK_THROWS_AS(kernels::sparse_product(good.view(), blocks, {nullptr, 2, 6}), tare::error);
+    CHECK_THROWS_AS(
+        kernels::index_product(matrix<float>(8, 2).view(), lists, matrix<float>(6, 3).view()),
+        tare::error);
     CHECK_THROWS_AS(kernels::index_product({nullptr, 8, 2}, lists, matrix<float>(6, 2).view()),
                     tare::error);
     CHECK_THROWS_AS(kernels::sparse_product(good.view(), bits, matrix<float>(2, 5).view()),

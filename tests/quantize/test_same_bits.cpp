@@ -160,6 +160,8 @@ const std::map<std::string, std::uint64_t> expected{
     {"ternary_twn, per row", 0x5E58B94B18BFF956U},
     {"ternary_bitnet", 0xA9FCA0CC77FABCCEU},
     {"xnor, per row", 0xECA89282CEF57300U},
+    {"product 256", 0xB8FECC27852ACEC1U},
+    {"daq 16, 16 buckets", 0xCA5F0039B6486A3FU},
 };
 
 void check(const std::string& name, std::uint64_t got, std::size_t& seen) {

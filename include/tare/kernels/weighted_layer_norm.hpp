@@ -46,12 +46,13 @@ template <class Scalar>
 Scalar total_weight(std::span<const Scalar> weight, extent columns, extent created_columns) {
     if (weight.empty())
         return Scalar(static_cast<float>(created_columns == 0 ? columns : created_columns));
-    Scalar total = Scalar(0);
-    for (const Scalar& w : weight)
+    Scalar total = weight[0];
+    for (const Scalar& w : weight.subspan(1))
         total = total + w;
     return total;
 }
 
+/// As many operations as op::weighted_layer_norm charges.
 template <class Scalar>
 void weighted_layer_norm(matrix_view<const std::type_identity_t<Scalar>> x,
                          std::span<const std::type_identity_t<Scalar>> weight,
@@ -61,29 +62,32 @@ void weighted_layer_norm(matrix_view<const std::type_identity_t<Scalar>> x,
                          std::type_identity_t<Scalar> eps, matrix_view<Scalar> y,
                          weighted_layer_norm_saved<std::type_identity_t<Scalar>> saved = {}) {
     using std::sqrt;
+    if (x.rows == 0 || x.columns == 0) return;
     const Scalar total = total_weight<Scalar>(weight, x.columns, created_columns);
-    const Scalar absent =
-        weight.empty() ? total - Scalar(static_cast<float>(x.columns)) : Scalar(0);
+    const extent absent =
+        weight.empty() && created_columns != 0 ? created_columns - x.columns : extent{0};
+    const auto weighted = [&](const Scalar& v, extent c) {
+        return weight.empty() ? v : weight[static_cast<std::size_t>(c)] * v;
+    };
     for (extent r = 0; r < x.rows; ++r) {
-        const auto w = [&](extent c) {
-            return weight.empty() ? Scalar(1) : weight[static_cast<std::size_t>(c)];
-        };
-        Scalar sum = Scalar(0);
-        for (extent c = 0; c < x.columns; ++c)
-            sum = sum + w(c) * x(r, c);
+        Scalar sum = weighted(x(r, 0), 0);
+        for (extent c = 1; c < x.columns; ++c)
+            sum = sum + weighted(x(r, c), c);
         const Scalar mean = sum / total;
-        Scalar squares = mean * mean * absent;
+        Scalar squares = Scalar(0);
         for (extent c = 0; c < x.columns; ++c) {
             const Scalar d = x(r, c) - mean;
-            squares = squares + w(c) * d * d;
+            y(r, c) = d;
+            squares = c == 0 ? weighted(d, c) * d : squares + weighted(d, c) * d;
         }
+        if (absent > 0) squares = squares + mean * mean * Scalar(static_cast<float>(absent));
         const Scalar deviation = sqrt(squares / total);
+        const Scalar rstd = Scalar(1) / (deviation + eps);
         for (extent c = 0; c < x.columns; ++c) {
             const auto i = static_cast<std::size_t>(c);
-            Scalar v = (x(r, c) - mean) / (deviation + eps);
-            if (!gamma.empty()) v = v * gamma[i];
-            if (!beta.empty()) v = v + beta[i];
-            y(r, c) = v;
+            y(r, c) = y(r, c) * rstd;
+            if (!gamma.empty()) y(r, c) = y(r, c) * gamma[i];
+            if (!beta.empty()) y(r, c) = y(r, c) + beta[i];
         }
         if (!saved.mean.empty()) saved.mean[static_cast<std::size_t>(r)] = mean;
         if (!saved.deviation.empty()) saved.deviation[static_cast<std::size_t>(r)] = deviation;

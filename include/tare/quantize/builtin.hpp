@@ -3,9 +3,12 @@
 // The quantizers of the library as ready objects, for tools that show them side by side.
 // A user's own quantizer is appended at the place of use; nothing here needs to know it.
 
+#include <numeric>
+
 #include <tare/core/shape.hpp>
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_float.hpp>
+#include <tare/quantize/daq.hpp>
 #include <tare/quantize/ggml_blocks.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/quantize/llm_int8.hpp>
@@ -53,6 +56,11 @@ void for_each_builtin(extent columns, Visitor&& visit) {
     visit("ternary_twn, per row", ternary_weights<twn_rule, per_row>(rows));
     visit("ternary_bitnet", ternary_weights<bitnet_rule>());
     visit("xnor, per row", xnor<per_row>(rows));
+    // Blocks of eight where rows are whole numbers of them.
+    const extent block = std::gcd(columns, extent{8});
+    visit("product 256", product_quantizer<>(columns, {.block = block}));
+    visit("daq 16, 16 buckets",
+          daq_quantizer<>(columns, {.block = block, .search = {.entries = 16}}, {16, true}));
 }
 
 }  // namespace tare::quantizers

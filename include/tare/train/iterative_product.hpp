@@ -1,0 +1,140 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// Iterative product quantization: the layers of a network are quantized stage by stage, and after
+// each stage training goes on with what is left as floats and with the codebooks of what is not.
+// A stage is a regular expression; block length and number of entries follow from the layer's name.
+//
+//     for each stage:  coded = encode_stage(...);  train codebooks (ops/decode_codebook.hpp),
+//     biases,
+//                      norms and the layers of later stages
+//
+// Source: Stock, Joulin, Gribonval, Graham, Jegou 2020, "And the bit goes down"; Fan et al. 2020,
+// "Training with quantization noise for extreme model compression".
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <tare/core/error.hpp>
+#include <tare/core/random.hpp>
+#include <tare/core/tensor.hpp>
+#include <tare/quantize/bucket_grid.hpp>
+#include <tare/quantize/product.hpp>
+#include <tare/text/name_pattern.hpp>
+
+namespace tare::train {
+
+/// A regular expression as Python writes it in the C library's syntax: \d, \w and \s become their
+/// sets of characters.
+[[nodiscard]] inline std::string posix_pattern(std::string_view python) {
+    std::string out;
+    bool in_set = false;
+    for (std::size_t i = 0; i < python.size(); ++i) {
+        const char c = python[i];
+        if (c == '\\' && i + 1 < python.size()) {
+            const char next = python[++i];
+            const std::string_view set = next == 'd'   ? "0-9"
+                                         : next == 'w' ? "A-Za-z0-9_"
+                                         : next == 's' ? " \t\n\r\f\v"
+                                                       : "";
+            if (set.empty() && in_set) {
+                out += next;
+            } else if (set.empty()) {
+                out += c;
+                out += next;
+            } else {
+                if (!in_set) out += '[';
+                out += set;
+                if (!in_set) out += ']';
+            }
+            continue;
+        }
+        if (c == '[') in_set = true;
+        if (c == ']') in_set = false;
+        out += c;
+    }
+    return out;
+}
+
+/// The layer that a parameter belongs to: its name without ".weight". Empty for biases, which are
+/// never quantized.
+[[nodiscard]] inline std::string layer_of(std::string_view parameter) {
+    constexpr std::string_view weight = ".weight";
+    if (parameter.find("bias") != std::string_view::npos) return {};
+    if (parameter.ends_with(weight)) parameter.remove_suffix(weight.size());
+    return std::string(parameter);
+}
+
+/// Layers of a stage, in the order of the parameters: those whose name begins with what the pattern
+/// matches, behind "module." or not.
+/// **Throws** tare::error on a pattern that is none (text/name_pattern.hpp).
+[[nodiscard]] inline std::vector<std::string>
+stage_layers(const std::string& pattern, const std::vector<std::string>& parameters) {
+    const text::name_pattern matches(message("(module\\.)?(", posix_pattern(pattern), ").*"));
+    std::vector<std::string> out;
+    for (const std::string& parameter : parameters) {
+        std::string layer = layer_of(parameter);
+        if (!layer.empty() && matches.matches(layer)) out.push_back(std::move(layer));
+    }
+    return out;
+}
+
+/// Block length and entries of the layers whose name contains `part`.
+struct product_rule {
+    std::string part;
+    extent block = 8;
+    extent entries = 256;
+};
+
+/// Blocks of 4 for attention and embeddings, of 8 for the rest of a Transformer: the usual rules.
+[[nodiscard]] inline std::vector<product_rule> usual_product_rules() {
+    return {{"fc", 8, 256}, {"attn", 4, 256}, {"emb", 8, 256}};
+}
+
+/// The first rule that fits a layer. **Throws** tare::error where none does.
+[[nodiscard]] inline const product_rule& rule_for(std::string_view layer,
+                                                  const std::vector<product_rule>& rules) {
+    for (const product_rule& rule : rules)
+        if (layer.find(rule.part) != std::string_view::npos) return rule;
+    fail("rule_for: no rule says how to quantize ", layer,
+         "; add one whose part is in that name (\"\" fits every layer)");
+}
+
+/// A layer's weight as codes and codebooks: (out, in), or (out, in, kh, kw) read as (out, in kh
+/// kw). `options.entries` and the block come from the rule; a layer's draws come from its name, so
+/// that they do not depend on the stage or on other layers.
+[[nodiscard]] inline product_matrix encode_layer(std::string_view layer, const tensor& weight,
+                                                 const product_rule& rule,
+                                                 k_means_options options) {
+    require(weight.shape().rank() >= 2, "encode_layer: ", layer, " has shape ", weight.shape(),
+            "; a weight has two axes or more");
+    const extent rows = weight.shape()[0];
+    const matrix_view<const float> w(weight.values().data(), rows, weight.size() / rows);
+    std::uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a, 64 bits
+    for (const char c : layer)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+    options.entries = rule.entries;
+    options.seed = seed_of_call(options.seed, hash);
+    return encode_product(whole_grid(rows, w.columns, rule.block), w, options);
+}
+
+/// Bytes of a network that is quantized in stages.
+struct product_sizes {
+    double codes = 0.0;
+    double codebooks = 0.0;
+    double floats = 0.0;  ///< of what is not quantized, four bytes each
+    [[nodiscard]] double total() const noexcept { return codes + codebooks + floats; }
+
+    /// One layer's weight goes from floats to codes and fp16 codebooks, all of them.
+    void quantize(const bucket_grid& grid, extent entries) {
+        const storage_cost cost = product_storage(grid, entries, 16);
+        codes += static_cast<double>(cost.value_bits) / 8.0;
+        codebooks += static_cast<double>(cost.codebook_bits) / 8.0;
+        floats -= 4.0 * static_cast<double>(grid.rows * grid.columns);
+    }
+};
+
+}  // namespace tare::train
