@@ -8,11 +8,12 @@
 
 #include <tare/ops/decode_codebook.hpp>
 #include <tare/ops/linear.hpp>
+#include <tare/ops/relu.hpp>
 #include <tare/ops/reshape.hpp>
 #include <tare/quantize/daq.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/testing/check_gradient.hpp>
-#include <tare/train/iterative_product.hpp>
+#include <tare/train/staged_parameters.hpp>
 
 #include "golden_manifest.hpp"
 
@@ -299,4 +300,109 @@ TEST_CASE("a layer's codes do not depend on other layers") {
     CHECK_THROWS_WITH_AS(
         static_cast<void>(tare::train::encode_layer("a.norm", tensor({4}), rule, {})),
         doctest::Contains("a.norm"), tare::error);
+}
+
+namespace {
+
+// Two linear layers that learn the outputs of two others, quantized one after the other.
+struct two_layers {
+    using source = tare::train::staged_parameters<tare::random_parameters<float>>;
+
+    tare::tape t;
+    source weights;
+    tensor x;
+    tensor target;
+
+    explicit two_layers(float noise)
+        : weights(t, tare::random_parameters<float>(3),
+                  {.rules = {{"fc", 4, 8}}, .search = {.iterations = 5}, .noise = noise}),
+          x({32, 8}),
+          target({32, 4}) {
+        const tare::random_stream random(8, 0);
+        for (std::size_t i = 0; i < x.values().size(); ++i)
+            x.mutable_values()[i] = random.normal(i);
+        for (std::size_t i = 0; i < target.values().size(); ++i)
+            target.mutable_values()[i] = x.values()[i / 4 * 8] - x.values()[i / 4 * 8 + i % 4 + 1];
+    }
+    variable forward() {
+        const auto start = tare::initial::normal(0.3);
+        const variable h =
+            relu(linear(t.constant(x), weights.parameter("fc1.weight", {16, 8}, start),
+                        weights.parameter("fc1.bias", {16}, start)));
+        return linear(h, weights.parameter("fc2.weight", {4, 16}, start));
+    }
+    // Half the mean squared error; its gradient with respect to the result is the error itself.
+    double step(std::uint64_t number, float rate) {
+        weights.begin_step(number, rate > 0.0F);
+        const variable y = forward();
+        tensor error(y.shape());
+        double sum = 0.0;
+        for (std::size_t i = 0; i < error.values().size(); ++i) {
+            const float off = y.value().values()[i] - target.values()[i];
+            error.mutable_values()[i] = off / 32.0F;
+            sum += double(off) * double(off);
+        }
+        t.backward(weigh(y, error));
+        weights.visit([&](const std::string&, variable& leaf) {
+            for (std::size_t i = 0; i < leaf.value().values().size(); ++i)
+                leaf.mutable_value().mutable_values()[i] -= rate * leaf.gradient().values()[i];
+            leaf.clear_gradient();
+        });
+        return sum / 64.0;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a network learns with noise and goes on learning between its stages") {
+    two_layers net(0.1F);
+    for (std::uint64_t i = 0; i < 300; ++i)
+        static_cast<void>(net.step(i, 0.1F));
+    const double floats = net.step(300, 0.0F);
+    CHECK(floats < 0.5);
+    const std::int64_t weights = 16 * 8 + 4 * 16;
+    CHECK(net.weights.storage_bits() == 32 * (weights + 16));
+    for (const std::string stage : {"fc1", "fc[12]"}) {
+        CAPTURE(stage);
+        CHECK(net.weights.quantize(stage) ==
+              std::vector<std::string>{stage == "fc1" ? "fc1" : "fc2"});
+        const double quantized = net.step(400, 0.0F);
+        for (std::uint64_t i = 0; i < 200; ++i)
+            static_cast<void>(net.step(500 + i, 0.02F));
+        const double tuned = net.step(900, 0.0F);
+        CHECK(tuned < quantized);
+    }
+    // Codes of three bits, two codebooks of eight entries of four fp16 values, a float bias.
+    CHECK(net.weights.storage_bits() == weights / 4 * 3 + 2 * 8 * 4 * 16 + 32 * 16);
+    std::vector<std::string> names;
+    net.weights.visit([&](const std::string& name, variable&) { names.push_back(name); });
+    CHECK(names ==
+          std::vector<std::string>{"fc1.bias", "fc1.weight.codebooks", "fc2.weight.codebooks"});
+    // What is stored decodes to what the network computes with.
+    const tare::product_matrix stored = net.weights.product("fc1.weight");
+    std::vector<float> w(16 * 8);
+    tare::decode_product(stored, {w.data(), 16, 8});
+    const variable used = net.weights.parameter("fc1.weight", {16, 8}, {});
+    CHECK(std::ranges::equal(w, used.value().values()));
+    CHECK_THROWS_WITH_AS(static_cast<void>(net.weights.product("fc1.bias")),
+                         doctest::Contains("fc1.bias is no quantized weight"), tare::error);
+    CHECK_THROWS_WITH_AS(static_cast<void>(net.weights.parameter("fc1.bias", {3}, {})),
+                         doctest::Contains("(16,)"), tare::error);
+}
+
+TEST_CASE("noise is drawn for each step, for training alone and for weights alone") {
+    two_layers net(0.5F);
+    const auto used = [&](std::uint64_t step, bool training) {
+        net.weights.begin_step(step, training);
+        const auto w = net.weights.parameter("fc1.weight", {16, 8}, tare::initial::value(1.0));
+        return std::vector<float>(w.value().values().begin(), w.value().values().end());
+    };
+    CHECK(used(1, false) == std::vector<float>(128, 1.0F));
+    const auto noised = used(1, true);
+    CHECK(std::ranges::count(noised, 0.0F) + std::ranges::count(noised, 2.0F) == 128);
+    CHECK(std::ranges::count(noised, 0.0F) > 20);
+    CHECK(used(1, true) == noised);
+    CHECK(used(2, true) != noised);
+    const auto bias = net.weights.parameter("fc1.bias", {16}, tare::initial::value(1.0));
+    CHECK(std::ranges::count(bias.value().values(), 1.0F) == 16);
 }

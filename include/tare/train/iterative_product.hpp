@@ -21,6 +21,7 @@
 #include <tare/core/error.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/tensor.hpp>
+#include <tare/nn/parameters.hpp>
 #include <tare/quantize/bucket_grid.hpp>
 #include <tare/quantize/product.hpp>
 #include <tare/text/name_pattern.hpp>
@@ -89,7 +90,8 @@ struct product_rule {
     extent entries = 256;
 };
 
-/// Blocks of 4 for attention and embeddings, of 8 for the rest of a Transformer: the usual rules.
+/// The usual rules of a Transformer: 256 entries, of 8 values for feed-forward layers and
+/// embeddings and of 4 for attention.
 [[nodiscard]] inline std::vector<product_rule> usual_product_rules() {
     return {{"fc", 8, 256}, {"attn", 4, 256}, {"emb", 8, 256}};
 }
@@ -113,11 +115,8 @@ struct product_rule {
             "; a weight has two axes or more");
     const extent rows = weight.shape()[0];
     const matrix_view<const float> w(weight.values().data(), rows, weight.size() / rows);
-    std::uint64_t hash = 0xCBF29CE484222325U;  // FNV-1a, 64 bits
-    for (const char c : layer)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
     options.entries = rule.entries;
-    options.seed = seed_of_call(options.seed, hash);
+    options.seed = seed_of_call(options.seed, stream_of_name(layer));
     return encode_product(whole_grid(rows, w.columns, rule.block), w, options);
 }
 
