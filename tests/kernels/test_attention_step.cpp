@@ -88,25 +88,27 @@ TEST_CASE("keys and values held as codes give the bits of floats") {
             }
 }
 
-TEST_CASE("a cache of codes becomes one of floats at any position") {
-    segment_case<float> c = coded_case({70, 2, 3, 5, 3, 7}, true);
-    const std::vector<float> want = stepped(c);
-    const tare::kernels::position_table table(c.inputs().positions);
-    for (const extent turn : {0, 1, 31, 69}) {
-        tare::kernels::coded_attention_cache codes(c.layout, {step});
-        codes.assign(c.inputs().memory);
-        std::vector<float> out(c.out.size());
-        const auto one = [&](auto& cache, extent t) {
-            tare::kernels::attention_step(cache, table,
-                                          c.inputs().qkv.rows_between(2 * t, 2 * t + 2),
-                                          c.out_like(out).rows_between(2 * t, 2 * t + 2));
-        };
-        for (extent t = 0; t < turn; ++t)
-            one(codes, t);
-        tare::kernels::attention_cache floats(codes);
-        for (extent t = turn; t < 70; ++t)
-            one(floats, t);
-        CHECK(out == want);
+TEST_CASE("a cache of codes becomes one of floats at any position, full or not") {
+    for (const bool has_memory : {false, true}) {
+        segment_case<float> c = coded_case({70, 2, 3, 5, 3, 7}, has_memory);
+        const std::vector<float> want = stepped(c);
+        const tare::kernels::position_table table(c.inputs().positions);
+        for (const extent turn : {0, 1, 5, 31, 69}) {
+            tare::kernels::coded_attention_cache codes(c.layout, {step});
+            if (has_memory) codes.assign(c.inputs().memory);
+            std::vector<float> out(c.out.size());
+            const auto one = [&](auto& cache, extent t) {
+                tare::kernels::attention_step(cache, table,
+                                              c.inputs().qkv.rows_between(2 * t, 2 * t + 2),
+                                              c.out_like(out).rows_between(2 * t, 2 * t + 2));
+            };
+            for (extent t = 0; t < turn; ++t)
+                one(codes, t);
+            tare::kernels::attention_cache floats(codes);
+            for (extent t = turn; t < 70; ++t)
+                one(floats, t);
+            CHECK(out == want);
+        }
     }
 }
 

@@ -59,8 +59,9 @@ class basic_attention_cache {
     explicit basic_attention_cache(const segment_layout& layout, const Values& how = {})
         : layout_(checked(layout)),
           how_(how),
-          key_stride_(detail::spread_stride((capacity() + detail::pack_width) / per_float) *
-                      per_float),
+          key_stride_(
+              detail::spread_stride((capacity() + detail::pack_width + per_float - 1) / per_float) *
+              per_float),
           value_stride_(layout.heads * layout.value_width) {
         layout_.tokens = 1;
         // The last vector of a head may read past its end.
@@ -70,26 +71,24 @@ class basic_attention_cache {
                                                 detail::pack_width));
         clear();
     }
-    /// The same positions, held otherwise: all of them must be values that `how` holds.
+    /// The positions of another cache, held otherwise: `how` must hold all their values.
     template <class Other>
     explicit basic_attention_cache(const basic_attention_cache<Other>& other,
                                    const Values& how = {})
-        : basic_attention_cache(other.layout(), how) {
+        : basic_attention_cache(other.layout_, how) {
         const auto copy = [&](const auto* from, stored* to, extent count) {
             std::transform(from, from + count, to,
-                           [&](auto v) { return how_.code(other.how().value(v)); });
+                           [&](auto v) { return how_.code(other.how_.value(v)); });
         };
-        for (extent b = 0; b < layout_.batch; ++b) {
-            for (extent h = 0; h < layout_.heads; ++h)
-                for (extent c = 0; c < layout_.key_width; ++c)
-                    copy(other.keys(b, h) + c * other.key_stride() + 1,
-                         keys_.data() +
-                             ((b * layout_.heads + h) * layout_.key_width + c) * key_stride_,
-                         layout_.window);
-            copy(other.values(b) + other.value_stride(),
+        // The last S positions come to the front of the buffer, as from roll_back().
+        const extent first = other.next_ - layout_.window;
+        for (extent row = 0; row < layout_.rows() * layout_.key_width; ++row)
+            copy(other.keys_.data() + row * other.key_stride_ + first,
+                 keys_.data() + row * key_stride_, layout_.window);
+        for (extent b = 0; b < layout_.batch; ++b)
+            copy(other.values_.data() + (b * other.capacity() + first) * value_stride_,
                  values_.data() + b * capacity() * value_stride_, layout_.window * value_stride_);
-        }
-        filled_ = other.filled();
+        filled_ = other.filled_;
     }
 
     /// Forgets everything.
@@ -137,8 +136,6 @@ class basic_attention_cache {
 
     [[nodiscard]] const segment_layout& layout() const { return layout_; }
     [[nodiscard]] const Values& how() const { return how_; }
-    /// Positions held, the newest included.
-    [[nodiscard]] extent filled() const { return filled_; }
     /// First window entry that the newest position may use.
     [[nodiscard]] extent first() const {
         return layout_.attend_to_empty ? 0 : layout_.entries() - filled_;
@@ -157,6 +154,9 @@ class basic_attention_cache {
     [[nodiscard]] extent value_stride() const { return value_stride_; }
 
   private:
+    template <class>
+    friend class basic_attention_cache;
+
     static const segment_layout& checked(const segment_layout& layout) {
         extent room = extent{1} << 48;
         for (const extent size :
