@@ -14,16 +14,6 @@ namespace tare::kernels {
 
 namespace detail {
 
-/// Asks for the line `ahead` elements behind p.
-template <class T>
-[[gnu::always_inline]] inline void ask(const T* p, extent ahead) {
-    __builtin_prefetch(reinterpret_cast<const void*>(
-        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T)));
-}
-/// Elements of a line.
-template <class T>
-inline constexpr extent line_of = 64 / static_cast<extent>(sizeof(T));
-
 /// Scores of one query over `Vectors` registers of window entries.
 template <int Vectors, class Values, class Stored = typename Values::stored>
 [[gnu::always_inline]] inline void step_scores(const float* q, extent key_width, const Values& how,
@@ -36,10 +26,9 @@ template <int Vectors, class Values, class Stored = typename Values::stored>
         content[v] = position[v] = simd::broadcast(0.0F);
     for (extent c = 0; c < key_width; ++c) {
         const simd::floats x = simd::broadcast(q[c]);
+        // Rows are too short for the processor to read ahead: so ask for the next head's.
+        simd::prefetch<Vectors * simd::lanes>(keys, (c + key_width) * key_stride);
         for (int v = 0; v < Vectors; ++v) {
-            // Rows are too short for the processor to read ahead: so ask for the next head's.
-            if (v * lanes % line_of<Stored> == 0)
-                ask(keys + v * lanes, (c + key_width) * key_stride);
             content[v] = simd::fma(x, how.load(keys + c * key_stride + v * lanes), content[v]);
             position[v] =
                 simd::fma(x, simd::load(positions + c * position_stride + v * lanes), position[v]);
@@ -65,11 +54,9 @@ inline void step_values(const float* p, extent stride, const float* factors, ext
         for (int h = 0; h < band_rows; ++h) {
             if (h >= heads) break;
             const Stored* const from = values + j * value_stride + h * head_width;
-            for (int v = 0; v < Vectors; ++v) {
-                if (v * lanes % line_of<Stored> == 0)
-                    ask(from + v * lanes, positions_ahead * value_stride);
+            simd::prefetch<Vectors * simd::lanes>(from, positions_ahead * value_stride);
+            for (int v = 0; v < Vectors; ++v)
                 row[v] = how.load(from + v * lanes);
-            }
             add_scaled(p[h * stride + j], row, sum[h]);
         }
     }
