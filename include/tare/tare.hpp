@@ -52,6 +52,7 @@
 #include <tare/kernels/attention_rows.hpp>
 #include <tare/kernels/attention_step.hpp>
 #include <tare/kernels/attention_tile.hpp>
+#include <tare/kernels/attention_values.hpp>
 #include <tare/kernels/bf16_product.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/dropout.hpp>

@@ -287,3 +287,38 @@ TEST_CASE("thread counts below one are errors") {
     CHECK_THROWS_AS(set_threads(max_threads + 1), error);
     CHECK(threads() == 1);
 }
+
+TEST_CASE("ranges overlap where they share a byte; empty ones nowhere, for every check") {
+    using namespace tare::kernels::detail;
+    std::vector<float> memory(8);
+    const std::span<float> all(memory);
+    const auto apart = [](std::span<float> a, std::span<float> b) {
+        CHECK_NOTHROW(require_apart("f", "a", a, "b", b));
+        CHECK_NOTHROW(require_apart("f", "b", b, "a", a));
+        CHECK_NOTHROW(require_all_apart("f", {{"a", a}, {"b", b}}, {}));
+        CHECK_NOTHROW(require_all_apart("f", {{"b", b}}, {{"a", a}}));
+        CHECK_NOTHROW(require_same_or_apart("f", "a", a, "b", b));
+    };
+    const auto together = [](std::span<float> a, std::span<float> b) {
+        CHECK_THROWS_AS(require_apart("f", "a", a, "b", b), error);
+        CHECK_THROWS_AS(require_apart("f", "b", b, "a", a), error);
+        CHECK_THROWS_AS(require_all_apart("f", {{"a", a}, {"b", b}}, {}), error);
+        CHECK_THROWS_AS(require_all_apart("f", {{"b", b}}, {{"a", a}}), error);
+    };
+    for (const std::size_t at : {0U, 3U, 8U}) {
+        apart(all, all.subspan(at, 0));
+        apart(all.subspan(at, 0), all.subspan(at, 0));
+    }
+    apart(all, {});
+    apart(all.first(3), all.subspan(3));
+    together(all, all);
+    together(all, all.subspan(3, 1));
+    together(all.first(4), all.subspan(3));
+    // Views without rows or without columns are empty, too.
+    const matrix_view<float> whole(memory.data(), 2, 4);
+    for (const matrix_view<float>& none : {matrix_view<float>(memory.data() + 1, 0, 4),
+                                           matrix_view<float>(memory.data() + 1, 2, 0)}) {
+        CHECK_NOTHROW(require_apart("f", "a", whole, "b", none));
+        CHECK_NOTHROW(require_all_apart("f", {{"a", whole}}, {{"b", none}}));
+    }
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -12,14 +13,17 @@
 
 using namespace tare::testing;
 using tare::extent;
+using tare::kernels::code_values;
+using tare::kernels::float_values;
 
 namespace {
 
-/// Outputs of the case's chunk, one token at a time.
-template <class Points = tare::kernels::no_attention_points>
-std::vector<float> stepped(segment_case<float>& c, const Points& points = {}) {
+/// Outputs of the case's chunk, one token at a time, the past held as `how` says.
+template <class Points = tare::kernels::no_attention_points, class Values = float_values>
+std::vector<float> stepped(segment_case<float>& c, const Points& points = {},
+                           const Values& how = {}) {
     const tare::kernels::position_table table(c.inputs().positions);
-    tare::kernels::attention_cache cache(c.layout);
+    tare::kernels::basic_attention_cache<Values> cache(c.layout, how);
     if (c.has_memory) cache.assign(c.inputs().memory);
     std::vector<float> out(c.out.size());
     for (extent t = 0; t < c.layout.tokens; ++t) {
@@ -52,6 +56,76 @@ TEST_CASE("stepping token by token gives the bits of the chunk") {
                     CHECK(stepped(c, points) == c.out);
                 }
             }
+}
+
+namespace {
+
+/// A step as a quantization point cuts it, and a case whose keys and values are multiples of it.
+constexpr float step = 0x1.5ep-6F;
+segment_case<float> coded_case(const segment_layout& layout, bool has_memory) {
+    segment_case<float> c(layout, has_memory);
+    for (auto* const values : {&c.qkv, &c.memory})
+        for (float& v : *values)
+            v = std::nearbyint(v / step) * step;
+    return c;
+}
+
+}  // namespace
+
+TEST_CASE("keys and values held as codes give the bits of floats") {
+    for (const bool has_memory : {false, true})
+        for (const bool empty : {false, true})
+            for (const auto& layout : {segment_layout{90, 1, 8, 24, 24, 96, 0.0, empty},
+                                       segment_layout{180, 2, 3, 5, 3, 7, 0.0, empty},
+                                       segment_layout{40, 1, 11, 1, 70, 16, 0.3, empty},
+                                       segment_layout{5, 3, 4, 17, 33, 1, 0.0, empty}}) {
+                segment_case<float> c = coded_case(layout, has_memory);
+                tare::kernels::segment_attention_forward(layout, c.inputs(), c.out_like(c.out));
+                CHECK(stepped(c, tare::kernels::no_attention_points{}, code_values{step}) == c.out);
+                const squaring_points points;
+                if (layout.batch * layout.heads % 2 == 0)
+                    CHECK(stepped(c, points, code_values{step}) == stepped(c, points));
+            }
+}
+
+TEST_CASE("a cache of codes becomes one of floats at any position, full or not") {
+    for (const bool has_memory : {false, true}) {
+        segment_case<float> c = coded_case({70, 2, 3, 5, 3, 7}, has_memory);
+        const std::vector<float> want = stepped(c);
+        const tare::kernels::position_table table(c.inputs().positions);
+        for (const extent turn : {0, 1, 5, 31, 69}) {
+            tare::kernels::coded_attention_cache codes(c.layout, {step});
+            if (has_memory) codes.assign(c.inputs().memory);
+            std::vector<float> out(c.out.size());
+            const auto one = [&](auto& cache, extent t) {
+                tare::kernels::attention_step(cache, table,
+                                              c.inputs().qkv.rows_between(2 * t, 2 * t + 2),
+                                              c.out_like(out).rows_between(2 * t, 2 * t + 2));
+            };
+            for (extent t = 0; t < turn; ++t)
+                one(codes, t);
+            tare::kernels::attention_cache floats(codes);
+            for (extent t = turn; t < 70; ++t)
+                one(floats, t);
+            CHECK(out == want);
+        }
+    }
+}
+
+TEST_CASE("codes hold multiples of their step and nothing else") {
+    const code_values how{step};
+    CHECK(how.hold(std::vector<float>{0.0F, -0.0F, step, -255.0F * step, 32767.0F * step}));
+    for (const float v :
+         {32768.0F * step, 0.5F * step, std::nextafter(step, 1.0F), 1e30F,
+          std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+        CHECK_FALSE(how.hold(std::vector<float>{step, v}));
+    for (const int code : {-32767, -1, 0, 1, 255, 32767}) {
+        const float v = static_cast<float>(code) * step;
+        CHECK(how.code(v) == code);
+        CHECK(how.value(how.code(v)) == v);
+    }
+    // A step whose reciprocal overflows holds nothing but is no accident.
+    CHECK_FALSE(code_values{1e-40F}.hold(std::vector<float>{1e-40F}));
 }
 
 TEST_CASE("steps of many streams have the same bits for any threads") {

@@ -81,6 +81,17 @@ TEST_CASE("codes come back from signs and magnitudes, row by row and decoded") {
             }
 }
 
+TEST_CASE("signs of zeros take no room") {
+    for (const float zeros : {0.0F, 0.2F, 0.5F, 0.9F}) {
+        constexpr extent n = 640, k = 256;
+        const signed_weights w(view_of(codes_of(n * k, 255, zeros, 8), n, k));
+        // Nine bits for each weight that is kept, one for its place; a cell of 64 begins at a byte.
+        const double kept = zeros > 0.0F ? 1.0 - static_cast<double>(zeros) : 1.0;
+        const double bits = zeros > 0.0F ? 9.0 * kept + 1.0 + 4.0 / 64.0 : 9.0;
+        CHECK(static_cast<double>(w.bytes()) * 8.0 / (n * k) < bits * 1.01);
+    }
+}
+
 TEST_CASE("sums of one and two digits are exact") {
     for (const int bits : {2, 8, 9, 12})
         for (const extent n : output_sizes)

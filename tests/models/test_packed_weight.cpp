@@ -258,6 +258,20 @@ TEST_CASE("the whole distribution online; the same bits for any number of thread
     }
 }
 
+TEST_CASE("a stream, which remembers codes, gives the bits of steps that copy their memory") {
+    for (const bool exact : {false, true}) {
+        const auto model = make_packed_model(make_model(9, true), exact);
+        transformer_xl_stream stream;
+        transformer_xl_state<tensor> state;
+        for (const token word : stream_of(40)) {
+            tensor hidden;
+            const tensor got = micronet::step(model, word, stream, nullptr, hidden);
+            const tensor want = micronet::step(model, word, state, nullptr, hidden);
+            REQUIRE(std::equal(got.values().begin(), got.values().end(), want.values().begin()));
+        }
+    }
+}
+
 TEST_CASE("packed weights take fewer bytes than their 16-bit codes") {
     const stored_tensor w = random_weight(2048, 64, 9, true);
     CHECK(packed_weight(w, {}).bytes() < 2048 * 64 * 9 / 8 + 2048 * 4);

@@ -9,15 +9,15 @@
 
 namespace tare::simd {
 
-/// Asks for the lines of `Floats` floats from the place `ahead` floats behind p (before it, if
+/// Asks for the lines of `Count` elements from the place `ahead` elements behind p (before it, if
 /// negative), to be read soon.
-template <std::size_t Floats = 1>
-[[gnu::always_inline]] inline void prefetch(const float* p, std::ptrdiff_t ahead) {
+template <std::size_t Count = 1, class T>
+[[gnu::always_inline]] inline void prefetch(const T* p, std::ptrdiff_t ahead) {
     const std::uintptr_t line =
-        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
 #pragma GCC unroll 16
-    for (std::size_t i = 0; i < Floats; i += 16)
-        __builtin_prefetch(reinterpret_cast<const void*>(line + i * sizeof(float)));
+    for (std::size_t i = 0; i < Count * sizeof(T); i += 64)
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i));
 }
 
 /// The same for one line to be written soon.

@@ -44,6 +44,19 @@ inline constexpr int many_tile_rows = word_lane_count == 16 ? Most / 2 : Most;
     return v;
 }
 
+/// The lowest bits of `source`, in order, where `mask` has ones.
+[[nodiscard, gnu::always_inline]] inline std::uint64_t deposit_bits(std::uint64_t source,
+                                                                    std::uint64_t mask) {
+#if defined(__BMI2__) && (defined(TARE_SIMD_512) || defined(TARE_SIMD_256))
+    return _pdep_u64(source, mask);
+#else
+    std::uint64_t out = 0;
+    for (; mask != 0; mask &= mask - 1, source >>= 1)
+        if ((source & 1U) != 0) out |= mask & (0 - mask);
+    return out;
+#endif
+}
+
 /// Lane by lane x + y, modulo 2^32, without the overflow that signed addition must not have.
 [[nodiscard]] constexpr std::int32_t wrapping_add(std::int32_t x, std::int32_t y) noexcept {
     return static_cast<std::int32_t>(static_cast<std::uint32_t>(x) + static_cast<std::uint32_t>(y));

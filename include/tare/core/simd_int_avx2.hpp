@@ -34,6 +34,15 @@ using reals = __m256;
 [[gnu::always_inline]] inline __m256i raw(words a) {
     return (__m256i)a;
 }
+/// A 16-bit number for each lane, from p on. (GCC 12 makes four instructions of a vector's
+/// conversion.)
+[[gnu::always_inline]] inline words load_halves(const std::uint16_t* p) {
+    return words(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+/// The same with signs.
+[[gnu::always_inline]] inline words load_halves(const std::int16_t* p) {
+    return words(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
 /// Writes the first `count` <= 8 words.
 [[gnu::always_inline]] inline void store_words(std::int32_t* p, words a, std::size_t count) {
     alignas(32) std::int32_t block[word_lane_count];
@@ -76,6 +85,13 @@ using reals = __m256;
                            _mm256_castsi256_ps(_mm256_and_si256(raw(b), high)), low);
 }
 
+/// Writes a byte for each lane; lanes are integers from -128 to 127.
+[[gnu::always_inline]] inline void store_bytes(std::int8_t* p, floats a) {
+    const __m256i codes = _mm256_cvtps_epi32(a);
+    const __m128i halves =
+        _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+}
 /// Part `part` of the words, rounded to float (half to even).
 [[gnu::always_inline]] inline floats part_to_floats(words a, int) {
     return _mm256_cvtepi32_ps(raw(a));

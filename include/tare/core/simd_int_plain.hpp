@@ -64,6 +64,12 @@ inline words load_words(const void* p) {
     std::memcpy(out.lane, p, sizeof out.lane);
     return out;
 }
+/// A 16-bit number for each lane, from p on, with its sign if its type has one.
+template <class Half>
+inline words load_halves(const Half* p) {
+    return detail::each_lane(
+        [p](std::size_t i) { return static_cast<std::uint32_t>(static_cast<std::int32_t>(p[i])); });
+}
 /// The four bytes at p in every lane.
 inline words broadcast_word(const void* p) {
     std::int32_t value;
@@ -148,6 +154,13 @@ inline floats part_to_floats(const words& a, int part) {
     return part_of(out, part);
 }
 
+/// Writes a byte for each lane; lanes are integers from -128 to 127.
+inline void store_bytes(std::int8_t* p, floats a) {
+    float lane[lanes];
+    store(lane, a);
+    for (std::size_t i = 0; i < lanes; ++i)
+        p[i] = static_cast<std::int8_t>(lane[i]);
+}
 /// The bits of part `part`.
 inline floats part_as_floats(const words& a, int part) {
     reals out;

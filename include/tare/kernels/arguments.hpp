@@ -80,13 +80,16 @@ byte_range bytes_of(matrix_view<T> v) {
     return {begin, begin + elements * sizeof(T)};
 }
 
+/// Whether the two share a byte. An empty range shares none, wherever it points.
+[[nodiscard]] constexpr bool share_bytes(const byte_range& a, const byte_range& b) noexcept {
+    return std::max(a.begin, b.begin) < std::min(a.end, b.end);
+}
+
 /// The two share no byte.
 template <class A, class B>
 void require_apart(std::string_view function, std::string_view a_name, A a, std::string_view b_name,
                    B b) {
-    const byte_range x = bytes_of(a);
-    const byte_range y = bytes_of(b);
-    if (x.begin < y.end && y.begin < x.end)
+    if (share_bytes(bytes_of(a), bytes_of(b)))
         fail(function, ": ", b_name, " overlaps ", a_name, "; give it memory of its own");
 }
 
@@ -101,8 +104,7 @@ struct named_bytes {
 inline void require_all_apart(std::string_view function, std::initializer_list<named_bytes> written,
                               std::initializer_list<named_bytes> read) {
     const auto check = [&](const named_bytes& to, const named_bytes& other) {
-        const std::uintptr_t begin = std::max(to.bytes.begin, other.bytes.begin);
-        if (begin < std::min(to.bytes.end, other.bytes.end))
+        if (share_bytes(to.bytes, other.bytes))
             fail(function, ": ", to.name, " overlaps ", other.name, "; give it memory of its own");
     };
     for (const named_bytes* to = written.begin(); to != written.end(); ++to) {

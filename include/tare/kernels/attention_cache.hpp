@@ -13,6 +13,7 @@
 
 #include <tare/core/huge_pages.hpp>
 #include <tare/kernels/attention_tile.hpp>
+#include <tare/kernels/attention_values.hpp>
 #include <tare/kernels/segment_layout.hpp>
 
 namespace tare::kernels {
@@ -45,28 +46,55 @@ class position_table {
     aligned_vector<float> table_;
 };
 
-/// Keys and values of the last S positions of `batch` streams, for one layer.
-class attention_cache {
+/// Keys and values of the last S positions of `batch` streams, for one layer. Values says how they
+/// are held (attention_values.hpp); what comes back are the floats that were appended.
+template <class Values>
+class basic_attention_cache {
   public:
+    using stored = typename Values::stored;
+
     /// An empty cache: nothing before the first token (masked, or zeros with `attend_to_empty`).
     /// `layout.tokens` plays no part. **Throws** tare::error on sizes below 1,
     /// and on sizes whose product no memory holds.
-    explicit attention_cache(const segment_layout& layout)
+    explicit basic_attention_cache(const segment_layout& layout, const Values& how = {})
         : layout_(checked(layout)),
-          key_stride_(detail::spread_stride(capacity() + detail::pack_width)),
+          how_(how),
+          key_stride_(
+              detail::spread_stride((capacity() + detail::pack_width + per_float - 1) / per_float) *
+              per_float),
           value_stride_(layout.heads * layout.value_width) {
         layout_.tokens = 1;
-        keys_.resize(static_cast<std::size_t>(layout.rows() * layout.key_width * key_stride_));
         // The last vector of a head may read past its end.
+        keys_.resize(static_cast<std::size_t>(layout.rows() * layout.key_width * key_stride_ +
+                                              detail::pack_width));
         values_.resize(static_cast<std::size_t>(layout.batch * capacity() * value_stride_ +
                                                 detail::pack_width));
         clear();
     }
+    /// The positions of another cache, held otherwise: `how` must hold all their values.
+    template <class Other>
+    explicit basic_attention_cache(const basic_attention_cache<Other>& other,
+                                   const Values& how = {})
+        : basic_attention_cache(other.layout_, how) {
+        const auto copy = [&](const auto* from, stored* to, extent count) {
+            std::transform(from, from + count, to,
+                           [&](auto v) { return how_.code(other.how_.value(v)); });
+        };
+        // The last S positions come to the front of the buffer, as from roll_back().
+        const extent first = other.next_ - layout_.window;
+        for (extent row = 0; row < layout_.rows() * layout_.key_width; ++row)
+            copy(other.keys_.data() + row * other.key_stride_ + first,
+                 keys_.data() + row * key_stride_, layout_.window);
+        for (extent b = 0; b < layout_.batch; ++b)
+            copy(other.values_.data() + (b * other.capacity() + first) * value_stride_,
+                 values_.data() + b * capacity() * value_stride_, layout_.window * value_stride_);
+        filled_ = other.filled_;
+    }
 
     /// Forgets everything.
     void clear() {
-        std::fill(keys_.begin(), keys_.end(), 0.0F);
-        std::fill(values_.begin(), values_.end(), 0.0F);
+        std::fill(keys_.begin(), keys_.end(), stored{});
+        std::fill(values_.begin(), values_.end(), stored{});
         next_ = layout_.window;
         filled_ = 0;
     }
@@ -107,24 +135,28 @@ class attention_cache {
     }
 
     [[nodiscard]] const segment_layout& layout() const { return layout_; }
+    [[nodiscard]] const Values& how() const { return how_; }
     /// First window entry that the newest position may use.
     [[nodiscard]] extent first() const {
         return layout_.attend_to_empty ? 0 : layout_.entries() - filled_;
     }
     /// Keys of one head over the newest position's window: element (c, j) at c * key_stride() + j;
     /// between append_values() and append_keys() without the newest, j = S.
-    [[nodiscard]] const float* keys(extent b, extent h) const {
+    [[nodiscard]] const stored* keys(extent b, extent h) const {
         return keys_.data() + (b * layout_.heads + h) * layout_.key_width * key_stride_ + next_ -
                layout_.entries();
     }
     [[nodiscard]] extent key_stride() const { return key_stride_; }
     /// Values over the same window: element (j, h, c) at j * value_stride() + h * nv + c.
-    [[nodiscard]] const float* values(extent b) const {
+    [[nodiscard]] const stored* values(extent b) const {
         return values_.data() + (b * capacity() + next_ - layout_.entries()) * value_stride_;
     }
     [[nodiscard]] extent value_stride() const { return value_stride_; }
 
   private:
+    template <class>
+    friend class basic_attention_cache;
+
     static const segment_layout& checked(const segment_layout& layout) {
         extent room = extent{1} << 48;
         for (const extent size :
@@ -140,44 +172,51 @@ class attention_cache {
         return layout;
     }
 
-    static constexpr extent slack = 64;
+    /// Stored values in a float, and positions that the window slides before it moves back.
+    static constexpr extent per_float = sizeof(float) / sizeof(stored);
+    static constexpr extent slack = 64 / per_float;
     [[nodiscard]] extent capacity() const { return layout_.entries() + slack; }
 
     /// Writes the keys of stream b to a position; each head's begin `width` after the last one's.
     void put_keys(extent b, const float* from, extent width, extent position) {
-        float* to = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + position;
+        stored* to = keys_.data() + b * layout_.heads * layout_.key_width * key_stride_ + position;
         for (extent h = 0; h < layout_.heads; ++h, from += width)
             for (extent c = 0; c < layout_.key_width; ++c, to += key_stride_)
-                *to = from[c];
+                *to = how_.code(from[c]);
     }
     /// The same for values, to the next position.
     void put_values(extent b, const float* from, extent width) {
-        float* to = values_.data() + (b * capacity() + next_) * value_stride_;
+        stored* to = values_.data() + (b * capacity() + next_) * value_stride_;
         for (extent h = 0; h < layout_.heads; ++h, from += width)
-            to = std::copy_n(from, layout_.value_width, to);
+            to = std::transform(from, from + layout_.value_width, to,
+                                [this](float v) { return how_.code(v); });
     }
 
     /// Moves the last S positions to the front of the buffer.
     void roll_back() {
         const extent from = next_ - layout_.window;
         for (extent row = 0; row < layout_.rows() * layout_.key_width; ++row) {
-            float* const keys = keys_.data() + row * key_stride_;
+            stored* const keys = keys_.data() + row * key_stride_;
             std::copy_n(keys + from, layout_.window, keys);
         }
         for (extent b = 0; b < layout_.batch; ++b) {
-            float* const values = values_.data() + b * capacity() * value_stride_;
+            stored* const values = values_.data() + b * capacity() * value_stride_;
             std::copy_n(values + from * value_stride_, layout_.window * value_stride_, values);
         }
         next_ = layout_.window;
     }
 
     segment_layout layout_;
+    Values how_;
     extent key_stride_;
     extent value_stride_;
     extent next_ = 0;    ///< where the next position goes
     extent filled_ = 0;  ///< positions held, the newest included, at most S+1
-    lasting_vector<float> keys_;
-    lasting_vector<float> values_;
+    lasting_vector<stored> keys_;
+    lasting_vector<stored> values_;
 };
+
+using attention_cache = basic_attention_cache<float_values>;
+using coded_attention_cache = basic_attention_cache<code_values>;
 
 }  // namespace tare::kernels

@@ -15,20 +15,21 @@ namespace tare::kernels {
 namespace detail {
 
 /// Scores of one query over `Vectors` registers of window entries.
-template <int Vectors>
-[[gnu::always_inline]] inline void step_scores(const float* q, extent key_width, const float* keys,
-                                               extent key_stride, const float* positions,
-                                               extent position_stride, float factor, float* p) {
+template <int Vectors, class Values, class Stored = typename Values::stored>
+[[gnu::always_inline]] inline void step_scores(const float* q, extent key_width, const Values& how,
+                                               const Stored* keys, extent key_stride,
+                                               const float* positions, extent position_stride,
+                                               float factor, float* p) {
     simd::floats content[Vectors];
     simd::floats position[Vectors];
     for (int v = 0; v < Vectors; ++v)
         content[v] = position[v] = simd::broadcast(0.0F);
     for (extent c = 0; c < key_width; ++c) {
         const simd::floats x = simd::broadcast(q[c]);
+        // Rows are too short for the processor to read ahead: so ask for the next head's.
+        simd::prefetch<Vectors * simd::lanes>(keys, (c + key_width) * key_stride);
         for (int v = 0; v < Vectors; ++v) {
-            // Rows are too short for the processor to read ahead: so ask for the next head's.
-            simd::prefetch(keys + v * lanes, (c + key_width) * key_stride);
-            content[v] = simd::fma(x, simd::load(keys + c * key_stride + v * lanes), content[v]);
+            content[v] = simd::fma(x, how.load(keys + c * key_stride + v * lanes), content[v]);
             position[v] =
                 simd::fma(x, simd::load(positions + c * position_stride + v * lanes), position[v]);
         }
@@ -41,10 +42,10 @@ template <int Vectors>
 inline constexpr extent positions_ahead = 8;
 
 /// Weighted sums of the values of band_rows heads that lie side by side.
-template <int Vectors>
+template <int Vectors, class Values, class Stored = typename Values::stored>
 inline void step_values(const float* p, extent stride, const float* factors, extent entries,
-                        const float* values, extent value_stride, extent head_width, float* out,
-                        extent heads, extent columns) {
+                        const Values& how, const Stored* values, extent value_stride,
+                        extent head_width, float* out, extent heads, extent columns) {
     simd::floats sum[band_rows][Vectors];
     clear(sum);
     simd::floats row[Vectors];
@@ -52,9 +53,10 @@ inline void step_values(const float* p, extent stride, const float* factors, ext
 #pragma GCC unroll 16
         for (int h = 0; h < band_rows; ++h) {
             if (h >= heads) break;
-            simd::prefetch<Vectors * simd::lanes>(values + h * head_width,
-                                                  (j + positions_ahead) * value_stride);
-            load_registers(values + j * value_stride + h * head_width, row);
+            const Stored* const from = values + j * value_stride + h * head_width;
+            simd::prefetch<Vectors * simd::lanes>(from, positions_ahead * value_stride);
+            for (int v = 0; v < Vectors; ++v)
+                row[v] = how.load(from + v * lanes);
             add_scaled(p[h * stride + j], row, sum[h]);
         }
     }
@@ -78,9 +80,9 @@ inline float own_score(const float* q, extent key_width, const float* positions,
 }
 
 /// One stream's new row. Its keys are not in the cache yet: their score comes from the row itself.
-template <class Points>
-void step_stream(const attention_cache& cache, const position_table& positions, extent b,
-                 const float* qkv, float* out, const Points& points) {
+template <class Values, class Points>
+void step_stream(const basic_attention_cache<Values>& cache, const position_table& positions,
+                 extent b, const float* qkv, float* out, const Points& points) {
     const segment_layout& layout = cache.layout();
     const extent entries = layout.entries();
     const extent stride = positions.stride();
@@ -101,9 +103,9 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
                 continue;
             }
             const float* q = qkv + (h0 + i) * layout.head_width();
-            const float* k = cache.keys(b, h0 + i);
+            const auto* k = cache.keys(b, h0 + i);
             const auto scores = [&](extent j, auto vectors) {
-                step_scores<vectors>(q, layout.key_width, k + j, cache.key_stride(),
+                step_scores<vectors>(q, layout.key_width, cache.how(), k + j, cache.key_stride(),
                                      positions.data() + j, stride, factor, row + j);
             };
             extent j = 0;
@@ -131,12 +133,12 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
             }
         const float* divide = Points::changes_probabilities ? nullptr : scales.inverse;
         for (extent c = 0; c < layout.value_width; c += tile_vectors * lanes) {
-            const float* values = cache.values(b) + h0 * layout.value_width + c;
+            const auto* values = cache.values(b) + h0 * layout.value_width + c;
             float* o = out + h0 * layout.value_width + c;
             const extent columns = layout.value_width - c;
             with_vectors(columns, [&](auto vectors) {
-                step_values<vectors>(p, stride, divide, entries, values, cache.value_stride(),
-                                     layout.value_width, o, heads, columns);
+                step_values<vectors>(p, stride, divide, entries, cache.how(), values,
+                                     cache.value_stride(), layout.value_width, o, heads, columns);
             });
         }
         if constexpr (Points::changes_output)
@@ -153,11 +155,12 @@ void step_stream(const attention_cache& cache, const position_table& positions, 
 ///
 /// **Shapes** qkv (B, H*(2nk+nv)), one row of the layer's projection per stream; out (B, H*nv).
 /// **Accuracy** the bits of segment_attention_forward for the same history.
+/// A cache of codes must hold the rows' keys and values: see code_values::hold().
 /// **Throws** tare::error on shapes that do not fit and on overlap; the cache is then unchanged.
 /// **Complexity/threads** one pass over the window's keys and values; streams in parallel.
-template <class Points = no_attention_points>
+template <class Values, class Points = no_attention_points>
     requires(attention_points<Points, float>)
-void attention_step(attention_cache& cache, const position_table& positions,
+void attention_step(basic_attention_cache<Values>& cache, const position_table& positions,
                     matrix_view<const float> qkv, matrix_view<float> out,
                     const Points& points = {}) {
     const segment_layout& layout = cache.layout();

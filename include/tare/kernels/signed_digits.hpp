@@ -15,6 +15,8 @@
 #include <vector>
 
 #include <tare/core/pool.hpp>
+#include <tare/core/simd_int.hpp>
+#include <tare/kernels/epilogue.hpp>
 #include <tare/kernels/matmul_check.hpp>
 
 namespace tare::kernels {
@@ -83,55 +85,63 @@ class signed_digits {
 
     void cut(std::span<const float> x, extent row, float per_unit, float unit) {
         std::int8_t* const to = digits_.data() + row * parts_ * row_bytes_;
-        const float most = static_cast<float>(largest(parts_)) + 0.5F;
-        std::int32_t misfits = 0;
-        for (const float v : x)
-            misfits |= std::abs(v * per_unit) < most ? 0 : 1;
-        units_[static_cast<std::size_t>(row)] =
-            misfits == 0 ? unit : std::numeric_limits<float>::quiet_NaN();
-        if (misfits != 0) return;
         const auto n = static_cast<extent>(x.size());
-        for (extent k = 0; k < n; k += block) {
-            const extent count = std::min(block, n - k);
-            if (parts_ == 1)
-                cut_block<1>(x.data() + k, count, per_unit, to + k);
-            else if (parts_ == 2)
-                cut_block<2>(x.data() + k, count, per_unit, to + k);
-            else
-                cut_block<3>(x.data() + k, count, per_unit, to + k);
+        const simd::floats scale = simd::broadcast(per_unit);
+        const simd::floats most = simd::broadcast(static_cast<float>(largest(parts_)) + 0.5F);
+        simd::floats misfits = simd::broadcast(0.0F);
+        each_register(x.data(), n, [&](simd::floats v, extent, std::size_t) {
+            misfits = simd::select(simd::abs(v * scale) < most, misfits, simd::broadcast(1.0F));
+        });
+        const bool fits = simd::reduce_add(misfits) == 0.0F;
+        units_[static_cast<std::size_t>(row)] =
+            fits ? unit : std::numeric_limits<float>::quiet_NaN();
+        if (!fits) return;
+        if (parts_ == 1)
+            cut_row<1>(x.data(), n, scale, to);
+        else if (parts_ == 2)
+            cut_row<2>(x.data(), n, scale, to);
+        else
+            cut_row<3>(x.data(), n, scale, to);
+    }
+
+    /// Calls f(values, first, count) for each register of a row, zeros behind the last value.
+    template <class F>
+    [[gnu::always_inline]] static void each_register(const float* x, extent n, const F& f) {
+        constexpr auto lanes = static_cast<extent>(simd::lanes);
+        extent k = 0;
+        for (; k + lanes <= n; k += lanes)
+            f(simd::load(x + k), k, simd::lanes);
+        if (k < n) {
+            const auto rest = static_cast<std::size_t>(n - k);
+            f(detail::load_lanes(x + k, rest), k, rest);
         }
     }
 
-    static constexpr extent block = 64;
-
-    /// Digits of up to `block` values. Loops of one length over arrays that nothing else can reach
-    /// become vector instructions; one by one, digits took 3 % of a packed model's token.
     template <int Parts>
-    void cut_block(const float* x, extent count, float per_unit, std::int8_t* to) const {
-        float digit[Parts][block] = {};
-        std::copy_n(x, count, digit[0]);
-        for (extent k = 0; k < block; ++k)
-            digit[0][k] = std::nearbyint(digit[0][k] * per_unit);
-        if constexpr (Parts == 3) {
-            // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
-            for (extent k = 0; k < block; ++k) {
-                digit[2][k] = std::nearbyint(digit[0][k] / 65025.0F);
-                digit[0][k] -= 65025.0F * digit[2][k];
+    void cut_row(const float* x, extent n, simd::floats scale, std::int8_t* to) const {
+        each_register(x, n, [&](simd::floats v, extent k, std::size_t count) {
+            simd::floats digit[Parts];
+            digit[0] = simd::nearbyint(v * scale);
+            if constexpr (Parts == 3) {
+                // A division: the nearest quotients to a half are 2^-17 away, an ulp of 64.
+                const simd::floats place = simd::broadcast(65025.0F);
+                digit[2] = simd::nearbyint(digit[0] / place);
+                digit[0] = digit[0] - place * digit[2];
             }
-        }
-        if constexpr (Parts >= 2) {
-            // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
-            for (extent k = 0; k < block; ++k) {
-                digit[1][k] = std::nearbyint(digit[0][k] * (1.0F / 255.0F));
-                digit[0][k] -= 255.0F * digit[1][k];
+            if constexpr (Parts >= 2) {
+                // |code / 255| <= 127.5 and never half-way between two integers: 255 is odd.
+                digit[1] = simd::nearbyint(digit[0] * simd::broadcast(1.0F / 255.0F));
+                digit[0] = digit[0] - simd::broadcast(255.0F) * digit[1];
             }
-        }
-        for (int p = 0; p < Parts; ++p) {
-            std::int8_t bytes[block];
-            for (extent k = 0; k < block; ++k)
-                bytes[k] = static_cast<std::int8_t>(static_cast<std::int32_t>(digit[p][k]));
-            std::copy_n(bytes, count, to + p * row_bytes_);
-        }
+            for (int p = 0; p < Parts; ++p) {
+                std::int8_t bytes[simd::lanes];
+                simd::store_bytes(bytes, digit[p]);
+                if (count == simd::lanes)
+                    std::copy_n(bytes, simd::lanes, to + p * row_bytes_ + k);
+                else
+                    std::copy_n(bytes, count, to + p * row_bytes_ + k);
+            }
+        });
     }
 
     extent inputs_;

@@ -143,7 +143,11 @@ struct store_signed {
                 simd::store(y + (column - first) + i * width, sum[i]);
             });
         } else {
-            part(sum, column);
+            // A copy: were the sums' own address taken, whole tiles would go through memory as
+            // well.
+            simd::floats copy[tile_floats];
+            std::copy_n(sum, tile_floats, copy);
+            part(copy, column);
         }
     }
     /// A tile of which some lies behind what was asked for.

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: MIT
 // Weights of 8 or 9 bits from symmetric quantizers, as one byte of magnitude and one bit of sign:
 // -255 .. 255 is what 9 bits hold there. Where pruning left enough zeros, a bit says which weights
-// have a byte at all: 8 d + 2 bits a weight at a density d, against 9 d + 1 in a file.
+// have a sign and a byte at all: 9 d + 1 bits a weight at a density d, as in a file, and half a
+// byte for each 64 weights, whose signs begin at a byte of their own.
 //
 //     a cell     16 outputs x 4 inputs: bit and byte 4 j + i belong to output j, input i
-//     a tile     64 outputs: cells lie as [tile][group of 4 inputs][4 cells], one stream of signs
-//                (and masks) and one of bytes, both read from front to back
+//     a tile     64 outputs: cells lie as [tile][group of 4 inputs][4 cells], in two streams that
+//                are read from front to back: masks, and for each cell the signs and the bytes of
+//                what its mask keeps; without masks signs, and bytes
 //
 // A register of bytes is a register of vpdpbusd's unsigned operand; the sign goes to the activation
 // (see signed_product.hpp). Outputs are rounded up to 64 and inputs to 4 with zeros.
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -35,12 +38,6 @@ inline constexpr extent tile_cells = tile_outputs / cell_outputs;
 inline constexpr int cell_registers = static_cast<int>(cell_outputs) / simd::word_lanes;
 inline constexpr int signed_registers = static_cast<int>(tile_outputs) / simd::word_lanes;
 static_assert(cell_registers >= 1);
-
-/// Which weights of a cell are negative, and which are not zero.
-struct cell_bits {
-    std::uint64_t minus;
-    std::uint64_t kept;
-};
 
 }  // namespace detail
 
@@ -66,13 +63,14 @@ class signed_weights {
                 kept += code != 0;
             }
         }
-        // A mask costs one bit a weight and saves the eight of each zero.
+        // A mask costs one bit a weight and saves the nine of each zero.
         masked_ = kept * 8 < outputs_ * inputs_ * 7;
         // Expansion reads a whole register from the next byte on.
         constexpr extent behind = 64;
         const extent cells = tiles() * groups_ * tile_cells;
-        bytes_.reserve(static_cast<std::size_t>((masked_ ? kept : cells * 64) + behind));
-        bits_.reserve(static_cast<std::size_t>(masked_ ? 2 * cells : cells));
+        bytes_.reserve(
+            static_cast<std::size_t>((masked_ ? kept + kept / 8 + cells : cells * 64) + behind));
+        bits_.reserve(static_cast<std::size_t>(cells));
         starts_.reserve(static_cast<std::size_t>(tiles()));
         for (extent tile = 0; tile < tiles(); ++tile) {
             starts_.push_back(bytes_.size());
@@ -100,12 +98,19 @@ class signed_weights {
     [[nodiscard]] extent tiles() const noexcept {
         return (outputs_ + detail::tile_outputs - 1) / detail::tile_outputs;
     }
+    /// Asks for what a product reads first: whoever cuts activations beforehand need not wait then.
+    void ask() const {
+        for (std::size_t line = 0; line < 12; ++line)
+            __builtin_prefetch(bytes_.data() + line * 64);
+        for (std::size_t line = 0; line < 4; ++line)
+            __builtin_prefetch(bits_.data() + line * 8);
+    }
     /// Reads the cells of one tile from its first group on.
     template <bool Masked>
     class reader {
       public:
         reader(const signed_weights& w, extent tile)
-            : bits_(w.bits_.data() + tile * w.groups_ * detail::tile_cells * (Masked ? 2 : 1)),
+            : bits_(w.bits_.data() + tile * w.groups_ * detail::tile_cells),
               bytes_(w.bytes_.data() + w.starts_[static_cast<std::size_t>(tile)]) {}
 
         /// The next cell: calls use(register, magnitudes, signs) for each of its registers.
@@ -116,13 +121,15 @@ class signed_weights {
             // arrive in time, while the prefetcher starts again on each page. Half as far ahead a
             // model's layers take 8 % longer.
             __builtin_prefetch(bytes_ + 1536);
-            __builtin_prefetch(bits_ + 96);
-            const std::uint64_t minus = bits_[0];
+            __builtin_prefetch(bits_ + 64);
+            const std::uint64_t bits = *bits_++;
+            const std::uint64_t minus = Masked ? signs_of(bits, bytes_) : bits;
+            if constexpr (Masked) bytes_ += sign_bytes(bits);
             unroll<detail::cell_registers>([&](auto r) __attribute__((always_inline)) {
                 constexpr std::uint64_t whole =
                     width >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (width % 64)) - 1;
                 if constexpr (Masked) {
-                    const std::uint64_t kept = bits_[1] >> (r * width % 64) & whole;
+                    const std::uint64_t kept = bits >> (r * width % 64) & whole;
                     use(r, simd::expand_bytes(kept, bytes_), minus >> (r * width % 64) & whole);
                     bytes_ += std::popcount(kept);
                 } else {
@@ -130,7 +137,6 @@ class signed_weights {
                     bytes_ += width;
                 }
             });
-            bits_ += Masked ? 2 : 1;
         }
 
       private:
@@ -148,9 +154,10 @@ class signed_weights {
         for (extent g = 0; g < groups_; ++g) {
             for (extent c = 0; c < tile_cells; ++c) {
                 const extent at = (tile * groups_ + g) * tile_cells + c;
-                const auto word = static_cast<std::size_t>(masked_ ? 2 * at : at);
-                const std::uint64_t minus = bits_[word];
-                const std::uint64_t kept = masked_ ? bits_[word + 1] : ~std::uint64_t{0};
+                const std::uint64_t bits = bits_[static_cast<std::size_t>(at)];
+                const std::uint64_t kept = masked_ ? bits : ~std::uint64_t{0};
+                const std::uint64_t minus = masked_ ? signs_of(bits, from) : bits;
+                if (masked_) from += sign_bytes(bits);
                 if (c == output % tile_outputs / cell_outputs) {
                     const extent some = std::min(cell_inputs, inputs_ - g * cell_inputs);
                     for (int i = 0; i < some; ++i) {
@@ -181,20 +188,39 @@ class signed_weights {
     }
 
   private:
+    /// Bytes that the signs of a cell take which keeps these weights.
+    [[gnu::always_inline]] static std::ptrdiff_t sign_bytes(std::uint64_t kept) {
+        return (std::popcount(kept) + 7) / 8;
+    }
+    /// Which weights of a cell are negative, from the signs of those it keeps.
+    [[gnu::always_inline]] static std::uint64_t signs_of(std::uint64_t kept,
+                                                         const std::uint8_t* signs) {
+        std::uint64_t packed;
+        std::memcpy(&packed, signs, sizeof packed);
+        return simd::deposit_bits(packed, kept);
+    }
+
     void add_cell(matrix_view<const std::int16_t> codes, extent output, extent input) {
         std::uint64_t minus = 0;
         std::uint64_t kept = 0;
+        std::uint64_t kept_minus = 0;
+        std::uint8_t sizes[64];
+        int count = 0;
         for (int b = 0; b < 64; ++b) {
             const extent n = output + b / detail::cell_inputs;
             const extent k = input + b % detail::cell_inputs;
             const std::int32_t code = n < outputs_ && k < inputs_ ? codes(n, k) : 0;
+            if (code == 0 && masked_) continue;
+            kept |= std::uint64_t{1} << b;
             if (code < 0) minus |= std::uint64_t{1} << b;
-            if (code != 0) kept |= std::uint64_t{1} << b;
-            if (code != 0 || !masked_)
-                bytes_.push_back(static_cast<std::uint8_t>(code < 0 ? -code : code));
+            if (code < 0) kept_minus |= std::uint64_t{1} << count;
+            sizes[count++] = static_cast<std::uint8_t>(code < 0 ? -code : code);
         }
-        bits_.push_back(minus);
-        if (masked_) bits_.push_back(kept);
+        bits_.push_back(masked_ ? kept : minus);
+        if (masked_)
+            for (int s = 0; s < count; s += 8)
+                bytes_.push_back(static_cast<std::uint8_t>(kept_minus >> s & 255U));
+        bytes_.insert(bytes_.end(), sizes, sizes + count);
     }
 
     template <bool Masked, class Put>
@@ -229,8 +255,8 @@ class signed_weights {
     extent groups_ = 0;
     bool masked_ = false;
     std::vector<std::size_t> starts_;     ///< of the bytes of each tile
-    lasting_vector<std::uint64_t> bits_;  ///< signs, or signs and masks in turn
-    lasting_vector<std::uint8_t> bytes_;
+    lasting_vector<std::uint64_t> bits_;  ///< masks, or without them signs
+    lasting_vector<std::uint8_t> bytes_;  ///< of each cell its signs, if masked, and magnitudes
 };
 
 }  // namespace tare::kernels

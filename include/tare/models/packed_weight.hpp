@@ -181,6 +181,7 @@ class packed_weight {
     }
     [[nodiscard]] kernels::signed_digits digits(matrix_view<const float> x) const {
         const packed_input& input = content_->input;
+        content_->signs.ask();
         return input.bits < 16 ? kernels::signed_digits(x, input.bits, input.step)
                                : kernels::signed_digits(x);
     }

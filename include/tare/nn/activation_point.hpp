@@ -41,6 +41,8 @@ class activation_point<basic_tensor<Scalar>> {
         return active_ ? apply(quantize_, x) : x;
     }
 
+    /// What its values are multiples of; 0 where it is inactive.
+    [[nodiscard]] float step() const { return active_ ? quantize_.inverse_scale : 0.0F; }
     /// What it does to values, for an epilogue; nothing where it is inactive.
     [[nodiscard]] std::optional<kernels::round_to_steps> rounding() const
         requires(std::is_same_v<Scalar, float>) {

@@ -81,8 +81,9 @@ class transformer_xl_layer {
     [[nodiscard]] T attend(const T& qkv, rolling_memory& memory) const {
         const kernels::segment_layout layout{
             .heads = heads_, .key_width = key_width_, .value_width = value_width_};
-        return probability_point_.with_rows(
-            [&](const auto& rows) { return memory.attend(qkv, positions_, layout, rows); });
+        return probability_point_.with_rows([&](const auto& rows) {
+            return memory.attend(qkv, positions_, layout, rows, qkv_point_.step());
+        });
     }
     template <class Points>
     [[nodiscard]] constexpr T attend_chunk(const T& qkv, T& memory, const Points& rows) const {

@@ -31,17 +31,21 @@ struct layer_norm {
     }
     template <class Scalar>
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>& keep) const {
-        const shape rows{in[0].extents.rows()};
-        basic_tensor<Scalar> mean(rows);
-        basic_tensor<Scalar> inverse(rows);
+        // Two tensors cost as much time as a row of a few hundred values.
+        basic_tensor<Scalar> mean;
+        basic_tensor<Scalar> inverse;
+        kernels::layer_norm_saved<Scalar> statistics;
+        if (keep.wanted) {
+            mean = basic_tensor<Scalar>(shape{in[0].extents.rows()});
+            inverse = basic_tensor<Scalar>(mean.shape());
+            statistics = {mean.mutable_values(), inverse.mutable_values()};
+        }
         if constexpr (std::is_same_v<Scalar, float>) {
             kernels::layer_norm(in[0].matrix(), in[1].span(), in[2].span(),
-                                static_cast<float>(epsilon), out.matrix(),
-                                {mean.mutable_values(), inverse.mutable_values()});
+                                static_cast<float>(epsilon), out.matrix(), statistics);
         } else {
             kernels::plain::layer_norm<Scalar>(in[0].matrix(), in[1].span(), in[2].span(),
-                                               constant<Scalar>(epsilon), out.matrix(),
-                                               {mean.mutable_values(), inverse.mutable_values()});
+                                               constant<Scalar>(epsilon), out.matrix(), statistics);
         }
         if (keep.wanted) keep.tensors = {mean, inverse};
     }
