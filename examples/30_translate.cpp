@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Learns to translate from two texts and shows how well: byte pairs, training, beam search, BLEU.
 //     30_translate --help
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
-#include <map>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include <tare/io/atomic_file.hpp>
 #include <tare/io/safetensors.hpp>
@@ -25,48 +27,36 @@ double seconds_since(clock_type::time_point begin) {
     return std::chrono::duration<double>(clock_type::now() - begin).count();
 }
 
-constexpr const char* help =
-    R"(30_translate SOURCE TARGET TEST_SOURCE TEST_TARGET [options]
-Trains a Transformer (3 + 3 layers, width 256) on two texts, one sentence a line and its words one
-space apart, plain or gzip; translates TEST_SOURCE and compares with TEST_TARGET.
-  --updates N   of training (1400)          --threads N  (0: all)
-  --tokens N    of a batch's longer side (2048)
-  --merges N    of byte pairs (8000)        --seed N     (1)
-  --every N     updates between reports (100)
-  --load FILE   weights to begin with       --save FILE  the weights afterwards (safetensors)
-  --output FILE the translations
-)";
-
 struct options {
     std::vector<std::string> files;
-    std::map<std::string, std::string> given{
-        {"--updates", "1400"}, {"--threads", "0"}, {"--tokens", "2048"},
-        {"--merges", "8000"},  {"--seed", "1"},    {"--every", "100"},
-        {"--load", ""},        {"--save", ""},     {"--output", ""}};
+    extent updates = 1400;
+    extent every = 100;
+    std::size_t tokens = 2048;
+    std::size_t merges = 8000;
+    std::uint64_t seed = 1;
+    int threads = 1;
+    std::string load;
+    std::string save;
+    std::string output;
 
-    options(int count, char** words) {
-        for (int i = 1; i < count; ++i) {
-            const std::string word = words[i];
-            if (!word.starts_with("--")) {
-                files.push_back(word);
-                continue;
-            }
-            require(given.contains(word) && i + 1 < count, "30_translate: ", word,
-                    " is no option, or has no value; see --help");
-            given[word] = words[++i];
-        }
-        require(files.size() == 4, "30_translate: ", files.size(),
-                " files, expected 4; see --help");
-    }
-    [[nodiscard]] const std::string& text(const std::string& name) const { return given.at(name); }
-    /// **Throws** tare::error unless it is a whole number, and not below 0.
-    [[nodiscard]] extent number(const std::string& name) const {
-        const std::string& digits = given.at(name);
-        extent out = -1;
-        const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-        require(code == std::errc() && end == digits.data() + digits.size() && out >= 0,
-                "30_translate: ", name, " ", digits, "; expected a whole number");
-        return out;
+    explicit options(CLI::App& app) {
+        app.add_option("texts", files,
+                       "source and target to learn from, source and target of the test: a sentence "
+                       "a line, words one space apart, plain or gzip")
+            ->required()
+            ->expected(4)
+            ->check(CLI::ExistingFile);
+        app.add_option("--updates", updates, "of training")->capture_default_str();
+        app.add_option("--every", every, "updates between reports")
+            ->capture_default_str()
+            ->check(CLI::PositiveNumber);
+        app.add_option("--tokens", tokens, "of a batch's longer side")->capture_default_str();
+        app.add_option("--merges", merges, "of byte pairs")->capture_default_str();
+        app.add_option("--seed", seed, "of weights, batches and dropout")->capture_default_str();
+        app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
+        app.add_option("--load", load, "weights to begin with (safetensors)");
+        app.add_option("--save", save, "the weights afterwards");
+        app.add_option("--output", output, "the translations");
     }
 };
 
@@ -82,29 +72,26 @@ text::byte_pair_encoding learn_codes(const options& o) {
     text::byte_pair_learner learner;
     learner.add_text(io::text_file(o.files[0]));
     learner.add_text(io::text_file(o.files[1]));
-    return learner.learn(static_cast<std::size_t>(o.number("--merges")));
+    return learner.learn(o.merges);
 }
 
 /// Trains and says how it goes.
 void train_on(const text::parallel_corpus& corpus, train::translation_trainer<>& trainer,
               const options& o) {
     const train::peaked_inverse_root rate{1e-3, {1000}};
-    const text::batch_options size{static_cast<std::size_t>(o.number("--tokens")), 8};
-    const auto seed = static_cast<std::uint64_t>(o.number("--seed"));
-    const extent updates = o.number("--updates");
-    const extent every = std::max<extent>(1, o.number("--every"));
+    const text::batch_options size{o.tokens, 8};
     text::perplexity_meter meter;
     std::size_t pieces = 0;
     const auto begin = clock_type::now();
     auto last = begin;
-    for (std::uint64_t epoch = 0; trainer.steps() < updates; ++epoch)
-        for (const auto& pairs : text::epoch_batches(corpus, size, seed, epoch)) {
-            if (trainer.steps() == updates) break;
+    for (std::uint64_t epoch = 0; trainer.steps() < o.updates; ++epoch)
+        for (const auto& pairs : text::epoch_batches(corpus, size, o.seed, epoch)) {
+            if (trainer.steps() == o.updates) break;
             const text::translation_batch batch = text::make_batch(corpus, pairs);
             const train::step_report report = trainer.step(batch, rate(trainer.steps()));
             meter.add(report.hard_loss, static_cast<extent>(batch.target_tokens));
             pieces += batch.source_tokens + batch.target_tokens;
-            if (trainer.steps() % every != 0 && trainer.steps() != updates) continue;
+            if (trainer.steps() % o.every != 0 && trainer.steps() != o.updates) continue;
             std::printf("update %lld, epoch %llu: nll %.3f, %.0f pieces/s, %.1f min\n",
                         static_cast<long long>(trainer.steps()),
                         static_cast<unsigned long long>(epoch + 1), meter.loss(),
@@ -131,15 +118,15 @@ void test_on(const text::parallel_text& lines, const text::parallel_corpus& test
     for (const std::string& line : lines.target)
         references.push_back(text::join_pieces(line));
     std::printf("%s\n", text::corpus_bleu(translations, references).to_string().c_str());
-    if (o.text("--output").empty()) return;
+    if (o.output.empty()) return;
     std::string output;
     for (const std::string& line : translations)
         output.append(line).push_back('\n');
-    io::write_text(o.text("--output"), output);
+    io::write_text(o.output, output);
 }
 
 void run(const options& o) {
-    if (o.number("--threads") > 0) set_threads(static_cast<int>(o.number("--threads")));
+    set_threads(o.threads);
     const text::byte_pair_encoding codes = learn_codes(o);
     const text::parallel_text lines = pieces(o, 0, codes);
     const text::vocabulary from = text::build_dictionary(lines.source);
@@ -153,23 +140,22 @@ void run(const options& o) {
 
     const auto config = translation_transformer_config::uniform(
         static_cast<extent>(from.size()), static_cast<extent>(to.size()), 3, 256, 512, 4);
-    const auto seed = static_cast<std::uint64_t>(o.number("--seed"));
-    train::translation_trainer<> trainer(config, random_parameters<float>(seed),
-                                         {.smoothing = 0.1, .seed = seed},
+    train::translation_trainer<> trainer(config, random_parameters<float>(o.seed),
+                                         {.smoothing = 0.1, .seed = o.seed},
                                          train::translation_adam());
-    if (!o.text("--load").empty()) {
-        const io::safetensors_archive archive = io::load_safetensors(o.text("--load"));
+    if (!o.load.empty()) {
+        const io::safetensors_archive archive = io::load_safetensors(o.load);
         for (auto& p : trainer.parameters())
             std::ranges::copy(archive.view<float>(p.label, p.value.shape()),
                               p.value.mutable_value().mutable_values().begin());
     }
     train_on(corpus, trainer, o);
-    if (!o.text("--save").empty()) {
+    if (!o.save.empty()) {
         std::vector<io::tensor_ref> tensors;
         for (const auto& p : trainer.parameters())
             tensors.push_back(
                 io::tensor_ref::of(p.label, p.value.shape(), p.value.value().values()));
-        io::save_safetensors(o.text("--save"), tensors, {});
+        io::save_safetensors(o.save, tensors, {});
     }
     const text::parallel_text test = pieces(o, 2, codes);
     test_on(test, ids_of(test), to, trainer.plain_model(), o);
@@ -178,11 +164,13 @@ void run(const options& o) {
 }  // namespace
 
 int main(int count, char** words) {
+    CLI::App app(
+        "Trains a Transformer (3 + 3 layers, width 256) on two texts, translates a third and "
+        "says how well: byte pairs, training, beam search, BLEU.");
+    const options o(app);
+    CLI11_PARSE(app, count, words);
     try {
-        if (count == 1 || std::string_view(words[1]) == "--help")
-            std::fputs(help, stdout);
-        else
-            run(options(count, words));
+        run(o);
     } catch (const std::exception& caught) {
         std::cerr << caught.what() << '\n';
         return 1;
