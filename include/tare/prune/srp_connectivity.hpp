@@ -45,9 +45,11 @@ class connected_parameters : public Source {
     [[nodiscard]] value_type gate(std::string_view label, extent width) {
         for (const connection<value_type>& c : connections_)
             if (c.label == short_text(label)) {
-                require(!c.factors.exists() || c.factors.shape() == shape{width},
-                        "connected_parameters: ", label, " is ", c.factors.shape(),
-                        ", and a place of ", width, " columns asks for it");
+                // The message reads the shape: only of one that exists.
+                if (c.factors.exists())
+                    require(c.factors.shape() == shape{width}, "connected_parameters: ", label,
+                            " is ", c.factors.shape(), ", and a place of ", width,
+                            " columns asks for it");
                 return c.factors;
             }
         connections_.push_back({label, make_(label, width)});
