@@ -25,7 +25,9 @@ class bounded_list {
     /// Throws on more elements than there is room for.
     constexpr explicit bounded_list(std::span<const T> elements) : count_(elements.size()) {
         require_room(count_);
-        std::copy(elements.begin(), elements.end(), elements_.begin());
+        // One by one: GCC 12 takes a copy of a constant list for one of uninitialized memory.
+        for (std::size_t i = 0; i < count_; ++i)
+            elements_[i] = elements[i];
     }
     /// `count` times the same.
     constexpr bounded_list(std::size_t count, const T& element) : count_(count) {
