@@ -12,6 +12,8 @@
 #include <tare/quantize/histogram_observer.hpp>
 #include <tare/readings/gradient.hpp>
 
+#include "golden_distance.hpp"
+#include "golden_gradient.hpp"
 #include "golden_manifest.hpp"
 
 using tare::extent;
@@ -21,29 +23,14 @@ using tare::shape;
 using tare::tensor;
 using tare::token;
 using tare::variable;
+using tare::testing::far_apart;
+using tare::testing::golden_tensor;
+using tare::testing::gradient_relative;
+using tare::testing::value_relative;
 using tare::testing::values;
+using tare::testing::weigh;
 
 namespace {
-
-// The tolerances that the arrays state: values, and gradients.
-constexpr double value_relative = 1e-5;
-constexpr double gradient_relative = 1e-4;
-constexpr double absolute = 1e-6;
-
-std::size_t far_apart(std::span<const float> got, const std::vector<float>& want, double relative) {
-    REQUIRE(got.size() == want.size());
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < want.size(); ++i)
-        if (!(std::fabs(double(got[i]) - double(want[i])) <=
-              relative * std::fabs(double(want[i])) + absolute))
-            ++count;
-    return count;
-}
-
-tensor golden_tensor(const tare::io::npz_archive& golden, const std::string& name) {
-    return {tare::testing::array(golden, name).extents,
-            std::span<const float>(values<float>(golden, name))};
-}
 
 // `noised` is what the reference writes for a noised block or element.
 noise_mask mask_of(const tare::io::npz_archive& golden, const std::string& name, float noised) {
@@ -51,12 +38,6 @@ noise_mask mask_of(const tare::io::npz_archive& golden, const std::string& name,
     for (const float m : values<float>(golden, name))
         mask.push_back(m == noised ? 1 : 0);
     return std::make_shared<const std::vector<std::uint8_t>>(std::move(mask));
-}
-
-// A number whose gradient with respect to y is `gradient`.
-variable weigh(const variable& y, const tensor& gradient) {
-    const shape flat{1, y.shape().size()};
-    return linear(reshape(y, flat), y.tape().constant(tensor(flat, gradient.values())));
 }
 
 }  // namespace

@@ -12,26 +12,15 @@
 #include <tare/quantize/shared_product.hpp>
 
 #include "conformance.hpp"
+#include "golden_distance.hpp"
 #include "golden_manifest.hpp"
 
 using tare::extent;
 using tare::matrix_view;
+using tare::testing::far_apart;
 using tare::testing::values;
 
 namespace {
-
-// The reference sums in float32, the library in double: the tolerance that the arrays state.
-std::size_t far_apart(std::span<const float> got, const std::vector<float>& want) {
-    constexpr double relative = 1e-5;
-    constexpr double absolute = 1e-6;
-    REQUIRE(got.size() == want.size());
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < want.size(); ++i)
-        if (!(std::fabs(double(got[i]) - double(want[i])) <=
-              relative * std::fabs(double(want[i])) + absolute))
-            ++count;
-    return count;
-}
 
 std::vector<tare::codebook_entry> codes_of(const std::vector<std::int64_t>& from) {
     return {from.begin(), from.end()};

@@ -8,6 +8,7 @@
 #include <tare/core/random.hpp>
 #include <tare/quantize/resample.hpp>
 
+#include "golden_distance.hpp"
 #include "golden_manifest.hpp"
 
 using tare::extent;
@@ -18,17 +19,10 @@ namespace {
 
 // The reference computes kernels and sums in float32, the library in double: the relative tolerance
 // that the arrays state, and a few units in the last place of values near one.
-constexpr double relative = 1e-5;
 constexpr double absolute = 2e-6;
 
 std::size_t far_apart(std::span<const float> got, const std::vector<float>& want) {
-    REQUIRE(got.size() == want.size());
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < want.size(); ++i)
-        if (!(std::fabs(double(got[i]) - double(want[i])) <=
-              relative * std::fabs(double(want[i])) + absolute))
-            ++count;
-    return count;
+    return tare::testing::far_apart(got, want, tare::testing::value_relative, absolute);
 }
 
 std::vector<float> resampled(const resampler& by, std::span<const float> x, extent rows,

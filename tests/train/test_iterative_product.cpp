@@ -15,6 +15,8 @@
 #include <tare/testing/check_gradient.hpp>
 #include <tare/train/staged_parameters.hpp>
 
+#include "golden_distance.hpp"
+#include "golden_gradient.hpp"
 #include "golden_manifest.hpp"
 
 using tare::entry_gradient;
@@ -23,37 +25,16 @@ using tare::shape;
 using tare::tensor;
 using tare::token;
 using tare::variable;
+using tare::testing::far_apart;
+using tare::testing::golden_tensor;
+using tare::testing::gradient_relative;
+using tare::testing::value_relative;
 using tare::testing::values;
+using tare::testing::weigh;
 
 namespace {
 
 const char* const layers = "pq_layers.npz";
-
-// The tolerances that the arrays state: values, and gradients.
-constexpr double value_relative = 1e-5;
-constexpr double gradient_relative = 1e-4;
-constexpr double absolute = 1e-6;
-
-std::size_t far_apart(std::span<const float> got, const std::vector<float>& want, double relative) {
-    REQUIRE(got.size() == want.size());
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < want.size(); ++i)
-        if (!(std::fabs(double(got[i]) - double(want[i])) <=
-              relative * std::fabs(double(want[i])) + absolute))
-            ++count;
-    return count;
-}
-
-tensor golden_tensor(const tare::io::npz_archive& golden, const std::string& name) {
-    return {tare::testing::array(golden, name).extents,
-            std::span<const float>(values<float>(golden, name))};
-}
-
-// A number whose gradient with respect to y is `gradient`.
-variable weigh(const variable& y, const tensor& gradient) {
-    const shape flat{1, y.shape().size()};
-    return linear(reshape(y, flat), y.tape().constant(tensor(flat, gradient.values())));
-}
 
 // Codes in the order of memory out of the reference's, block column after block column.
 tare::block_codes codes_in_memory(const tare::product_matrix& coded) {
