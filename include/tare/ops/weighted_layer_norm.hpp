@@ -61,23 +61,20 @@ struct weighted_layer_norm {
         const kernels::weighted_layer_norm_saved<const Scalar> forward_kept{
             kept.tensors[0].values(), kept.tensors[1].values()};
         // The kernel always makes dx, wanted or not: everything else is a part of it.
-        basic_tensor<Scalar> fresh;
-        const bool in_place = grad_in[0] && grad_in[0].empty;
-        if (!in_place) fresh = basic_tensor<Scalar>(in[0].extents);
-        const kernels::weighted_layer_norm_gradients<Scalar> to{
-            in_place ? grad_in[0].matrix() : fresh.mutable_view().matrix(),
-            in.size() == 4 ? grad_in[3].or_zeros().span() : std::span<Scalar>{},
-            grad_in[1].or_zeros().span(), grad_in[2].or_zeros().span()};
-        if constexpr (std::is_same_v<Scalar, float>) {
-            kernels::weighted_layer_norm_backward(in[0].matrix(), weights(in), created_columns,
-                                                  in[1].span(), static_cast<float>(epsilon),
-                                                  forward_kept, grad_out.matrix(), to);
-        } else {
-            kernels::plain::weighted_layer_norm_backward<Scalar>(
-                in[0].matrix(), weights(in), created_columns, in[1].span(),
-                constant<Scalar>(epsilon), forward_kept, grad_out.matrix(), to);
-        }
-        if (!in_place && grad_in[0]) add_to(grad_in[0], std::as_const(fresh).values());
+        add_written(grad_in[0], in[0].extents, [&](const array_view<Scalar>& dx) {
+            const kernels::weighted_layer_norm_gradients<Scalar> to{
+                dx.matrix(), in.size() == 4 ? grad_in[3].or_zeros().span() : std::span<Scalar>{},
+                grad_in[1].or_zeros().span(), grad_in[2].or_zeros().span()};
+            if constexpr (std::is_same_v<Scalar, float>) {
+                kernels::weighted_layer_norm_backward(in[0].matrix(), weights(in), created_columns,
+                                                      in[1].span(), static_cast<float>(epsilon),
+                                                      forward_kept, grad_out.matrix(), to);
+            } else {
+                kernels::plain::weighted_layer_norm_backward<Scalar>(
+                    in[0].matrix(), weights(in), created_columns, in[1].span(),
+                    constant<Scalar>(epsilon), forward_kept, grad_out.matrix(), to);
+            }
+        });
     }
     /// A row of d: mean, centre, squares, deviation, reciprocal of it and epsilon, gamma and beta,
     /// 8 d + 3 in all; with weights, 2 d multiplications more and d - 1 additions once for their
