@@ -46,7 +46,9 @@ struct options {
             ->required()
             ->expected(4)
             ->check(CLI::ExistingFile);
-        app.add_option("--updates", updates, "of training")->capture_default_str();
+        app.add_option("--updates", updates, "of training")
+            ->capture_default_str()
+            ->check(CLI::NonNegativeNumber);
         app.add_option("--every", every, "updates between reports")
             ->capture_default_str()
             ->check(CLI::PositiveNumber);
