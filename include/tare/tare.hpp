@@ -10,7 +10,6 @@
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
 #include <tare/core/huge_pages.hpp>
-#include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/pack_group.hpp>
 #include <tare/core/parallel.hpp>

@@ -203,29 +203,4 @@ template <std::size_t N>
                      (bits & like(bits, std::numeric_limits<std::int32_t>::min())));
 }
 
-/// Folds the lanes by halves: lane i joins lane i + 8, then + 4, + 2, + 1. `join` must serve
-/// registers of every width.
-template <class Join>
-[[gnu::always_inline]] inline float fold(pack v, Join join) {
-#pragma GCC unroll 4
-    for (std::size_t half = pack_registers / 2; half > 0; half /= 2) {
-#pragma GCC unroll 8
-        for (std::size_t r = 0; r < half; ++r)
-            v.part[r] = join(v.part[r], v.part[r + half]);
-    }
-    return fold(v.part[0], join);
-}
-/// Sum of the lanes in the order of fold().
-[[gnu::always_inline]] inline float reduce_add(const pack& v) {
-    return fold(v, [](auto a, auto b) -> decltype(a) { return a + b; });
-}
-/// Largest lane; no promise where a lane is NaN.
-[[gnu::always_inline]] inline float reduce_max(const pack& v) {
-    return fold(v, [](auto a, auto b) -> decltype(a) { return max(a, b); });
-}
-/// Smallest lane; no promise where a lane is NaN.
-[[gnu::always_inline]] inline float reduce_min(const pack& v) {
-    return fold(v, [](auto a, auto b) -> decltype(a) { return min(a, b); });
-}
-
 }  // namespace tare::simd

@@ -96,6 +96,20 @@ template <std::size_t N>
         stream(p + r * lanes, v.part[r]);
 }
 
+/// Sixteen integers at p.
+[[gnu::always_inline]] inline int_pack load_ints(const std::int32_t* p) {
+    int_pack out;
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < pack_registers; ++r) {
+#ifdef TARE_NO_SIMD
+        out.part[r] = p[r];
+#else
+        out.part[r] = ints::load_unaligned(p + r * lanes);
+#endif
+    }
+    return out;
+}
+
 /// The same value in every lane.
 [[gnu::always_inline]] inline pack pack_of(float v) {
     pack out;

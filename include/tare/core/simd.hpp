@@ -27,7 +27,7 @@
 #include <xsimd/xsimd.hpp>
 #endif
 
-// Which intrinsics may be used, here and by core/lanes.hpp: all of these or none.
+// Which intrinsics may be used, here and by the files above: all of these or none.
 #if !defined(TARE_NO_SIMD) && defined(__AVX512F__) && defined(__AVX512DQ__) &&                     \
     defined(__AVX512BW__) && defined(__AVX512VL__)
 #define TARE_SIMD_512

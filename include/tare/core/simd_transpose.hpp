@@ -8,10 +8,17 @@
 
 namespace tare::simd {
 
-/// Transposes lanes x 4 floats: to[c * to_stride + r] = from[r * from_stride + c], r < lanes, c
-/// < 4.
-inline void transpose_columns(const float* from, std::ptrdiff_t from_stride, float* to,
+/// Transposes lanes x 4 numbers of 32 bits (floats or integers; bits are moved, never read):
+/// to[c * to_stride + r] = from[r * from_stride + c], r < lanes, c < 4.
+template <class Number>
+inline void transpose_columns(const Number* numbers, std::ptrdiff_t from_stride, Number* turned,
                               std::ptrdiff_t to_stride) {
+    static_assert(sizeof(Number) == sizeof(float));
+#if defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
+    // Only addresses: what moves through them are vectors, which may alias anything.
+    const auto* const from = reinterpret_cast<const float*>(numbers);
+    auto* const to = reinterpret_cast<float*>(turned);
+#endif
 #if defined(TARE_SIMD_512)
     // Quarter q of row 4 g + q comes in through a load, not a shuffle: port 5 would be the limit.
     const auto gather_quarters = [&](int r) {
@@ -54,7 +61,7 @@ inline void transpose_columns(const float* from, std::ptrdiff_t from_stride, flo
 #else
     for (std::ptrdiff_t c = 0; c < 4; ++c)
         for (std::ptrdiff_t r = 0; r < static_cast<std::ptrdiff_t>(lanes); ++r)
-            to[c * to_stride + r] = from[r * from_stride + c];
+            turned[c * to_stride + r] = numbers[r * from_stride + c];
 #endif
 }
 

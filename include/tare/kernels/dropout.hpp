@@ -4,18 +4,20 @@
 // position) alone. The gradient calls the same function with the same stream on dy; no mask is
 // stored, and neither threads nor chunks change a bit.
 //   y_i = x_i / (1 - p) if u_i >= p else 0,  u_i = stream.uniform(dropout_draw(i))
-// Sources: Srivastava et al. 2014 (inverted form); Philox of core/random.hpp. Sixteen counters are
-// computed side by side; draws are dealt to positions 64 at a time so that lane l of word w serves
-// position 16 w + l, which needs no shuffling.
+// Sources: Srivastava et al. 2014 (inverted form); Philox of core/random.hpp. Draws are dealt to
+// positions 64 at a time: lane l of word w of sixteen counters serves position 16 w + l.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <type_traits>
 
-#include <tare/core/lanes.hpp>
+#include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
-#include <tare/core/random.hpp>
+#include <tare/core/random_fill.hpp>
+#include <tare/core/simd_transpose.hpp>
 #include <tare/kernels/arguments.hpp>
 
 namespace tare::kernels {
@@ -41,30 +43,19 @@ void dropout(std::span<const std::type_identity_t<Scalar>> x, float probability,
 
 namespace detail {
 
-/// Four words of sixteen consecutive counters, the first of them `counter`.
-struct philox_words {
-    simd::int_pack word[4];
-};
-[[gnu::always_inline]] inline philox_words philox_pack(std::uint64_t counter,
-                                                       const random_stream& stream) {
-    alignas(64) static constexpr std::int32_t index[16] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                                           8, 9, 10, 11, 12, 13, 14, 15};
-    const auto bits = [](std::uint64_t v) { return static_cast<std::int32_t>(v & 0xFFFFFFFFU); };
-    // Counters start at multiples of 16, so the lower word never carries within a pack.
-    philox_words c = {{simd::load_ints(index) + simd::ints_of(bits(counter)),
-                       simd::ints_of(bits(counter >> 32)), simd::ints_of(bits(stream.stream())),
-                       simd::ints_of(bits(stream.stream() >> 32))}};
-    auto key0 = static_cast<std::uint32_t>(stream.seed());
-    auto key1 = static_cast<std::uint32_t>(stream.seed() >> 32);
-    for (int round = 0; round < 10; ++round) {
-        const simd::wide_product p0 = multiply_wide(c.word[0], 0xD2511F53U);
-        const simd::wide_product p1 = multiply_wide(c.word[2], 0xCD9E8D57U);
-        c = {{p1.high ^ c.word[1] ^ simd::ints_of(static_cast<std::int32_t>(key0)), p1.low,
-              p0.high ^ c.word[3] ^ simd::ints_of(static_cast<std::int32_t>(key1)), p0.low}};
-        key0 += 0x9E3779B9U;
-        key1 += 0xBB67AE85U;
-    }
-    return c;
+inline constexpr extent dropout_group = static_cast<extent>(tare::detail::philox_words);
+
+/// The draws of the positions dropout_group * group and on, in the order of the positions.
+inline void dropout_words(const tare::detail::philox_keys& keys, std::uint64_t group,
+                          std::int32_t* draws) {
+    std::uint32_t words[dropout_group];
+    tare::detail::philox_group(keys, group, words);
+    std::int32_t drawn[dropout_group];
+    std::memcpy(drawn, words, sizeof words);
+    // Sixteen counters of four words each become four rows of sixteen positions.
+    for (extent at = 0; at < dropout_group; at += 64)
+        for (extent l = 0; l < 16; l += static_cast<extent>(simd::lanes))
+            simd::transpose_columns(drawn + at + 4 * l, 4, draws + at + l, 16);
 }
 
 }  // namespace detail
@@ -84,13 +75,15 @@ inline void dropout(std::span<const float> x, float probability, const random_st
     const simd::pack limit = simd::pack_of(static_cast<float>(threshold));
     const simd::pack factor = simd::pack_of(1.0F / (1.0F - probability));
     const simd::int_pack low_24 = simd::ints_of(0x00FFFFFF);
-    parallel_for(static_cast<extent>(x.size()), 64, 10, [&](extent begin, extent end) {
-        for (extent i = begin; i < end; i += 64) {
-            const auto draws = detail::philox_pack(static_cast<std::uint64_t>(i) / 64 * 16, stream);
-            for (extent w = 0; w < 4 && i + 16 * w < end; ++w) {
-                const extent at = i + 16 * w;
+    const tare::detail::philox_keys keys(stream);
+    constexpr extent group = detail::dropout_group;
+    parallel_for(static_cast<extent>(x.size()), group, 10, [&](extent begin, extent end) {
+        std::int32_t draws[group];
+        for (extent i = begin; i < end; i += group) {
+            detail::dropout_words(keys, static_cast<std::uint64_t>(i / group), draws);
+            for (extent at = i; at < std::min(i + group, end); at += 16) {
                 const simd::pack u =
-                    to_floats(shift_right(draws.word[static_cast<std::size_t>(w)], 8) & low_24);
+                    to_floats(shift_right(simd::load_ints(draws + (at - i)), 8) & low_24);
                 const auto stay = limit <= u;
                 if (at + 16 <= end) {
                     store(y.data() + at, keep(stay, simd::load_pack(x.data() + at) * factor));

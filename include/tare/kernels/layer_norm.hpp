@@ -12,7 +12,6 @@
 #include <span>
 #include <type_traits>
 
-#include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/scalar.hpp>

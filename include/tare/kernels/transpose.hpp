@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <type_traits>
 
-#include <tare/core/lanes.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/simd_transpose.hpp>
 #include <tare/core/view.hpp>
 #include <tare/kernels/arguments.hpp>
 
@@ -30,13 +30,21 @@ namespace detail {
 
 inline constexpr extent transpose_square = 64;
 
+/// The block of 16 x 16 at in, turned, to out; steps in elements.
+inline void transpose_16x16(const float* in, extent in_step, float* out, extent out_step) {
+    constexpr extent lanes = static_cast<extent>(simd::lanes);
+    for (extent r = 0; r < 16; r += lanes)
+        for (extent c = 0; c < 16; c += lanes)
+            simd::transpose_block(in + r * in_step + c, in_step, out + c * out_step + r, out_step);
+}
+
 /// The part of out = x^T with rows [r0, r1) and columns [c0, c1) of x.
 inline void transpose_part(matrix_view<const float> x, matrix_view<float> out, extent r0, extent r1,
                            extent c0, extent c1) {
     for (extent r = r0; r < r1; r += 16) {
         for (extent c = c0; c < c1; c += 16) {
             if (r + 16 <= r1 && c + 16 <= c1) {
-                simd::transpose_16x16(&x(r, c), x.stride, &out(c, r), out.stride);
+                transpose_16x16(&x(r, c), x.stride, &out(c, r), out.stride);
                 continue;
             }
             for (extent i = r; i < std::min(r + 16, r1); ++i) {

@@ -18,7 +18,6 @@
 #include <span>
 #include <vector>
 
-#include <tare/core/lanes.hpp>
 #include <tare/core/pack.hpp>
 #include <tare/core/prefetch.hpp>
 #include <tare/quantize/statistics.hpp>
