@@ -1,6 +1,7 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// Movement between lanes that xsimd 8.1 lacks: full 32 x 32 bit products and a 16 x 16 transpose.
+// Movement between lanes that xsimd 8.1 lacks: full 32 x 32 bit products and a 16 x 16 transpose;
+// and what only integers in packs need.
 
 #include <cstddef>
 #include <cstdint>
@@ -78,6 +79,19 @@ struct wide_product {
 #endif
     }
     return out;
+}
+
+/// The larger integers, lane by lane.
+[[gnu::always_inline]] inline int_pack larger(const int_pack& a, const int_pack& b) {
+    return detail::each(
+        [](ints x, ints y) -> ints {
+#ifdef TARE_NO_SIMD
+            return x < y ? y : x;
+#else
+            return xsimd::max(x, y);
+#endif
+        },
+        a, b);
 }
 
 /// out[r] = reduce_add(v[r]), bit by bit, for four packs in the time of little more than one.
