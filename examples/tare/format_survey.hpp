@@ -202,7 +202,10 @@ class survey {
             row.largest_error = std::max(row.largest_error, off);
         }
         row.mean_squared_error = sum / static_cast<double>(x.size());
-        row.signal_to_noise = 10.0 * std::log10(power_ / row.mean_squared_error);
+        // Also where there is no signal either: zeros that stay zeros.
+        row.signal_to_noise = row.mean_squared_error == 0.0
+                                  ? std::numeric_limits<double>::infinity()
+                                  : 10.0 * std::log10(power_ / row.mean_squared_error);
     }
 
     std::span<const float> x_;

@@ -61,23 +61,30 @@ template <class Each>
 input_tensor pick(const std::string& path, const std::string& wanted, Each&& each) {
     input_tensor out;
     std::string names;
+    std::string all_names;
+    int all = 0;
     int candidates = 0;
+    const auto list = [](std::string& to, int count, const std::string& label) {
+        if (count <= 8) to += message(count == 1 ? "" : ", ", label);
+        if (count == 9) to += ", ...";
+    };
     each([&](const std::string& label, std::string_view type, const shape& extents,
              std::span<const std::byte> bytes) {
+        list(all_names, ++all, label);
         if (!wanted.empty() && label != wanted) return;
         std::vector<float> values;
         const bool known = to_floats(type, bytes, values);
         require(known || wanted.empty(), path, ": tensor ", label, " holds ", type,
                 "; expected floating-point values of 16, 32 or 64 bits");
         if (!known) return;
-        ++candidates;
-        if (candidates <= 8) names += message(candidates == 1 ? "" : ", ", label);
+        list(names, ++candidates, label);
         out = {path + ", " + label, extents, std::move(values)};
     });
-    require(candidates != 0 || wanted.empty(), path, ": no tensor named ", wanted);
+    require(candidates != 0 || wanted.empty(), path, ": no tensor named ", wanted, "; it holds ",
+            all_names);
     require(candidates != 0, path, ": no tensor of floating-point values");
     require(candidates == 1, path, ": holds ", candidates, " tensors (", names,
-            candidates > 8 ? ", ..." : "", "); choose one with --tensor");
+            "); choose one with --tensor");
     return out;
 }
 

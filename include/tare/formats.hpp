@@ -30,6 +30,7 @@
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/block_mask.hpp>
 #include <tare/lossless/byte_lanes.hpp>
+#include <tare/lossless/eight_strings.hpp>
 #include <tare/lossless/entropy.hpp>
 #include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
@@ -38,6 +39,7 @@
 #include <tare/lossless/nnw_bdi_choice.hpp>
 #include <tare/lossless/nnw_bdi_chunk.hpp>
 #include <tare/lossless/nnw_bdi_decoder.hpp>
+#include <tare/lossless/nnw_bdi_eight.hpp>
 #include <tare/lossless/nnw_bdi_encoder.hpp>
 #include <tare/lossless/nnw_bdi_families.hpp>
 #include <tare/lossless/nnw_bdi_layout.hpp>

@@ -44,9 +44,9 @@ TEST_CASE("every operation on 64 bytes does to each what its definition says") {
         const std::uint64_t mask = std::uint64_t{draw(207)} << 32 | draw(208);
         const auto low = static_cast<std::uint8_t>((1U << draw(209) % 9) - 1);
         tare::byte_block blended = block;
-        blended.blend(mask, first);
+        blended.blend(mask, four_of(first));
         const auto mixed = bytes_of(blended);
-        const auto less = bytes_of(block.minus(tare::byte_block(b), low));
+        const auto less = bytes_of(block.minus(tare::byte_block(b), four_of(low)));
         std::vector<std::uint8_t> dense;
         for (std::size_t i = 0; i < 64; ++i) {
             const bool marked = (mask >> i & 1) != 0;
@@ -54,11 +54,20 @@ TEST_CASE("every operation on 64 bytes does to each what its definition says") {
             REQUIRE(less[i] == static_cast<std::uint8_t>((a[i] - b[i]) & low));
             if (marked) dense.push_back(a[i]);
         }
+        const int bits = static_cast<int>(1 + draw(210) % 8);
+        const tare::byte_block narrow = block.minus(
+            tare::byte_block(four_of(0)), four_of(static_cast<std::uint8_t>((1U << bits) - 1)));
+        std::uint8_t packed[64];
+        narrow.pack(mask, bits, packed);
+        for (std::size_t i = 0; i < dense.size() * static_cast<std::size_t>(bits); ++i) {
+            const auto width = static_cast<std::size_t>(bits);
+            REQUIRE((packed[i / 8] >> (i % 8) & 1) == (dense[i / width] >> (i % width) & 1));
+        }
         dense.resize(64);
         std::vector<std::uint8_t> compressed(64, 99);
         block.compress(mask, compressed.data());
         REQUIRE(compressed == dense);
-        REQUIRE(bytes_of(tare::byte_block(first)) == std::vector<std::uint8_t>(64, first));
+        REQUIRE(bytes_of(tare::byte_block(four_of(first))) == std::vector<std::uint8_t>(64, first));
     }
 }
 

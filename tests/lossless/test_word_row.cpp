@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -62,6 +63,13 @@ TEST_CASE("every operation on eight words does to each what its definition says"
         check(">>", x >> counts, [&](std::size_t l) {
             return counts.at[l] < 64 ? a.at[l] >> counts.at[l] : std::uint64_t{0};
         });
+        tare::stored_row by;
+        for (std::size_t l = 0; l < tare::row_lanes; ++l)
+            by.at[l] = counts.at[l] % 64;
+        check("joined", joined(x, y, by), [&](std::size_t l) {
+            const std::uint64_t low = by.at[l] == 0 ? 0 : b.at[l] >> (64 - by.at[l]);
+            return a.at[l] << by.at[l] | low;
+        });
         check("without", without(x, y), [&](std::size_t l) { return a.at[l] & ~b.at[l]; });
         check("min", min(x, y), [&](std::size_t l) { return std::min(a.at[l], b.at[l]); });
         check("product", product(x, y),
@@ -75,7 +83,21 @@ TEST_CASE("every operation on eight words does to each what its definition says"
               [&](std::size_t l) { return a.at[b.at[l] % tare::row_lanes]; });
         check("bytes_at", tare::word_row::bytes_at(bytes.data(), offsets),
               [&](std::size_t l) { return std::uint64_t{bytes[offsets.at[l]]}; });
+        check("words_at", tare::word_row::words_at(bytes.data(), offsets), [&](std::size_t l) {
+            std::uint64_t out;
+            std::memcpy(&out, bytes.data() + offsets.at[l], sizeof out);
+            return out;
+        });
+        check("moved_up", moved_up(x, same),
+              [&](std::size_t l) { return l == 0 ? same : a.at[l - 1]; });
+        std::uint64_t running = 0;
+        check("running_sums", running_sums(x), [&](std::size_t l) { return running += a.at[l]; });
+        REQUIRE(sum(x) == running);
         const auto condition = static_cast<std::uint8_t>(same);
+        tare::stored_row some = b;
+        x.store_where(condition, some);
+        check("store_where", some,
+              [&](std::size_t l) { return (condition >> l & 1) != 0 ? a.at[l] : b.at[l]; });
         check("select", select(condition, x, y),
               [&](std::size_t l) { return (condition >> l & 1) != 0 ? a.at[l] : b.at[l]; });
         for (std::size_t l = 0; l < tare::row_lanes; ++l) {

@@ -81,3 +81,37 @@ TEST_CASE("the bits do not depend on the number of threads") {
     CHECK(tare::log_statistics_of(x).mean == one.mean);
     tare::set_threads(1);
 }
+
+TEST_CASE("a block of normal numbers gives the bits of any block, and other numbers are noticed") {
+    using tare::detail::block_logs;
+    using tare::detail::block_logs_of_normal;
+    using tare::detail::log_sums;
+    constexpr auto normal = std::numeric_limits<float>::min();
+    constexpr auto most = std::numeric_limits<float>::max();
+    constexpr auto infinity = std::numeric_limits<float>::infinity();
+    for (const std::size_t n : {16U, 32U, 1008U, 1024U, 1040U, 4096U}) {
+        auto x = normals(n, 0.03F);
+        x[n / 2] = -most;
+        x[n / 3] = normal;
+        const auto count = static_cast<tare::extent>(n);
+        log_sums fast, plain;
+        REQUIRE(block_logs_of_normal(x.data(), count, fast));
+        REQUIRE(block_logs(x.data(), count, plain));
+        CHECK(fast.sum == plain.sum);
+        CHECK(fast.largest == plain.largest);
+        CHECK(fast.count == plain.count);
+        for (const float odd :
+             {0.0F, -0.0F, std::numeric_limits<float>::denorm_min(), std::nextafter(normal, 0.0F),
+              -std::nextafter(normal, 0.0F), infinity, -infinity,
+              std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN()})
+            for (const std::size_t at : {std::size_t{0}, n / 2, n - 1}) {
+                auto spoilt = x;
+                spoilt[at] = odd;
+                CHECK_FALSE(block_logs_of_normal(spoilt.data(), count, fast));
+            }
+    }
+    const auto x = normals(17, 1.0F);
+    log_sums none;
+    CHECK_FALSE(block_logs_of_normal(x.data(), 17, none));
+    CHECK_FALSE(block_logs_of_normal(x.data(), 0, none));
+}

@@ -186,6 +186,11 @@ template <std::size_t N>
 [[gnu::always_inline]] inline int_packs<N> operator^(const int_packs<N>& a, const int_packs<N>& b) {
     return detail::each([](ints x, ints y) -> ints { return x ^ y; }, a, b);
 }
+/// The larger integers, lane by lane.
+template <std::size_t N>
+[[gnu::always_inline]] inline int_packs<N> max(const int_packs<N>& a, const int_packs<N>& b) {
+    return detail::each([](ints x, ints y) { return max(x, y); }, a, b);
+}
 template <std::size_t N>
 [[gnu::always_inline]] inline int_packs<N> shift_left(const int_packs<N>& v, int bits) {
     return detail::each([bits](ints x) { return shift_left(x, bits); }, v);

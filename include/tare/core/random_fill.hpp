@@ -23,19 +23,19 @@ namespace detail {
 inline constexpr std::size_t philox_counters = 32;
 inline constexpr std::size_t philox_words = 4 * philox_counters;
 
-inline constexpr std::size_t philox_rounds = 10;
-
 /// The keys of all rounds in every lane, and the fixed half of the counter.
+template <int Rounds = philox_rounds>
 struct philox_keys {
-    std::array<simd::words64, philox_rounds> key0;
-    std::array<simd::words64, philox_rounds> key1;
+    static constexpr auto rounds = static_cast<std::size_t>(Rounds);
+    std::array<simd::words64, rounds> key0;
+    std::array<simd::words64, rounds> key1;
     std::array<std::uint64_t, 2> start0, start1;  // of the first two rounds
     std::uint64_t stream;
 
     explicit philox_keys(const random_stream& draws) noexcept : stream(draws.stream()) {
         auto k0 = static_cast<std::uint32_t>(draws.seed());
         auto k1 = static_cast<std::uint32_t>(draws.seed() >> 32);
-        for (std::size_t round = 0; round < philox_rounds; ++round) {
+        for (std::size_t round = 0; round < rounds; ++round) {
             key0[round] = simd::words64(std::uint64_t{k0});
             key1[round] = simd::words64(std::uint64_t{k1});
             if (round < start0.size()) {
@@ -49,8 +49,9 @@ struct philox_keys {
 };
 
 /// Words [philox_words * group, philox_words * (group + 1)) of the stream.
-inline void philox_group(const philox_keys& keys, std::uint64_t group,
-                         std::uint32_t* out) noexcept {
+template <int Rounds>
+void philox_group(const philox_keys<Rounds>& keys, std::uint64_t group,
+                  std::uint32_t* out) noexcept {
     using simd::words64;
     const std::uint64_t first = group * philox_counters;
     std::array<std::uint64_t, philox_counters> counters;
@@ -85,7 +86,7 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
             c3[k] = words64(p0);
         }
 #pragma GCC unroll 8
-        for (std::size_t round = 2; round < philox_rounds; ++round) {
+        for (std::size_t round = 2; round < keys.rounds; ++round) {
 #pragma GCC unroll 4
             for (std::size_t k = 0; k < side; ++k) {
                 const words64 q0 = simd::mul_low(c0[k], multiplier0);
@@ -109,7 +110,7 @@ inline void philox_group(const philox_keys& keys, std::uint64_t group,
 /// **Complexity/threads** about 0.4 ns a word with AVX-512, on the calling thread.
 inline void fill_bits(const random_stream& stream, std::uint64_t first,
                       std::span<std::uint32_t> out) noexcept {
-    const detail::philox_keys keys(stream);
+    const detail::philox_keys<> keys(stream);
     std::size_t done = 0;
     while (done < out.size()) {
         const std::uint64_t at = first + done;
@@ -132,16 +133,17 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
 /// The `index`-th of the numbers that fill_uniform_16 writes.
 [[nodiscard]] constexpr float uniform_16(const random_stream& random,
                                          std::uint64_t index) noexcept {
-    const std::uint32_t half = random.bits(index / 2) >> (16 * (index % 2)) & 0xFFFFU;
+    const std::uint32_t word = random.bits<rounding_rounds>(index / 2);
+    const std::uint32_t half = word >> (16 * (index % 2)) & 0xFFFFU;
     return (static_cast<float>(static_cast<std::int32_t>(half)) + 0.5F) * 0x1p-16F;
 }
 
-/// out[i] = (h + 1/2) / 2^16, h the half-word first + i of the stream: uniform in (0, 1), and a
-/// fraction exceeds it with a probability that is right to 2^-17. Two for each word, because the
-/// generator costs more than what is usually done with a draw. On the calling thread.
-/// A function of its own, not inlined: the generator unrolls to thousands of instructions.
-[[gnu::noinline]] inline void fill_uniform_16(const detail::philox_keys& keys, std::uint64_t first,
-                                              std::span<float> out) {
+/// out[i] = (h + 1/2) / 2^16, h the half-word first + i of the stream of rounding_rounds: uniform
+/// in (0, 1), and a fraction exceeds it with a probability that is right to 2^-17. Two for each
+/// word, because the generator costs more than what is usually done with a draw. On the calling
+/// thread. A function of its own, not inlined: the generator unrolls to thousands of instructions.
+[[gnu::noinline]] inline void fill_uniform_16(const detail::philox_keys<rounding_rounds>& keys,
+                                              std::uint64_t first, std::span<float> out) {
     constexpr std::size_t block = 2 * detail::philox_words;
     std::uint32_t words[detail::philox_words];
     std::uint16_t halves[block];

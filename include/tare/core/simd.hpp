@@ -101,6 +101,9 @@ inline ints shift_right(ints v, int bits) {
 inline ints add(ints a, ints b) {
     return static_cast<ints>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
 }
+inline ints max(ints a, ints b) {
+    return a > b ? a : b;
+}
 
 #else
 
@@ -158,6 +161,9 @@ inline ints shift_right(ints v, int bits) {
 }
 inline ints add(ints a, ints b) {
     return a + b;
+}
+inline ints max(ints a, ints b) {
+    return xsimd::max(a, b);
 }
 
 #endif

@@ -34,13 +34,14 @@
 
 namespace tare {
 
-/// The random word that decides the rounding of element `index`: half-word `index` of the stream,
-/// twice. Sixteen random bits an element: exact where at most 16 bits are dropped (fp16, bf16);
-/// with more, its low bits are still 65,536 evenly spaced values, and probabilities are right to
-/// 2^-16.
+/// The random word that decides the rounding of element `index`: half-word `index` of the stream of
+/// rounding_rounds, twice. Sixteen random bits an element: exact where at most 16 bits are dropped
+/// (fp16, bf16); with more, its low bits are still 65,536 evenly spaced values, and probabilities
+/// are right to 2^-16.
 [[nodiscard]] constexpr std::uint32_t rounding_draw(const random_stream& draws,
                                                     std::uint64_t index) noexcept {
-    const std::uint32_t half = (draws.bits(index / 2) >> (16 * (index % 2))) & 0xFFFFU;
+    const std::uint32_t word = draws.bits<rounding_rounds>(index / 2);
+    const std::uint32_t half = (word >> (16 * (index % 2))) & 0xFFFFU;
     return half << 16 | half;
 }
 
@@ -157,7 +158,7 @@ void for_each_block_of_draws(std::size_t count, const random_stream& stream, std
                              const Block& block) {
     static_assert(std::endian::native == std::endian::little);
     const auto range = [&](extent begin, extent end) {
-        const philox_keys keys(stream);
+        const philox_keys<rounding_rounds> keys(stream);
         std::array<std::uint32_t, philox_words> words;
         std::array<std::uint16_t, draw_block> halves;
         for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end);) {

@@ -46,7 +46,7 @@ namespace detail {
 inline constexpr extent dropout_group = static_cast<extent>(tare::detail::philox_words);
 
 /// The draws of the positions dropout_group * group and on, in the order of the positions.
-inline void dropout_words(const tare::detail::philox_keys& keys, std::uint64_t group,
+inline void dropout_words(const tare::detail::philox_keys<>& keys, std::uint64_t group,
                           std::int32_t* draws) {
     std::uint32_t words[dropout_group];
     tare::detail::philox_group(keys, group, words);
@@ -75,7 +75,7 @@ inline void dropout(std::span<const float> x, float probability, const random_st
     const simd::pack limit = simd::pack_of(static_cast<float>(threshold));
     const simd::pack factor = simd::pack_of(1.0F / (1.0F - probability));
     const simd::int_pack low_24 = simd::ints_of(0x00FFFFFF);
-    const tare::detail::philox_keys keys(stream);
+    const tare::detail::philox_keys<> keys(stream);
     constexpr extent group = detail::dropout_group;
     parallel_for(static_cast<extent>(x.size()), group, 10, [&](extent begin, extent end) {
         std::int32_t draws[group];

@@ -12,20 +12,22 @@
 
 #include <tare/core/bits.hpp>
 #include <tare/core/error.hpp>
-#include <tare/lossless/bit_pack_registers.hpp>
-
-#if defined(TARE_SIMD_512) && defined(__AVX512VBMI__) && defined(__AVX512VBMI2__)
-#define TARE_STREAM_AVX512 1
-#endif
 
 namespace tare {
 
-/// Writes fields into memory that has room for them and for 8 bytes more (words are stored whole),
-/// or `room` bytes more if put_codes() is used. No branch depends on how full the current byte is.
+/// Writes fields into memory that has room for them and for `room` bytes more (words are stored
+/// whole). No branch depends on how full the current byte is.
 class bit_writer {
   public:
-    /// Bytes from the current one on that put_codes() writes: 64 codes of 8 bits, a word behind.
+    /// Bytes from the current one on that whole registers may take (put_eight in eight_strings.hpp:
+    /// 64, and a word behind).
     static constexpr std::size_t room = 80;
+    /// Where the next bit goes: bit `fill` (0 to 7) of *byte, whose lower bits are `pending`.
+    struct place {
+        std::byte* byte;
+        std::uint64_t pending;
+        unsigned fill;
+    };
 
     explicit bit_writer(std::byte* out) noexcept : begin_(out), out_(out) {}
 
@@ -50,58 +52,20 @@ class bit_writer {
         advance(end);
     }
 
-    /// Appends the first `bits` (0 to 192) bits of three words, whose other bits must be zero.
+    /// Appends the first `bits` (0 to 248) bits of four words, whose other bits must be zero.
     /// What stays behind is read back from memory: a row of such calls does not wait for one
     /// another, as a row of put() does. Writes all of the next 32 bytes whatever the length.
-    void put_three(const std::uint64_t (&words)[3], int bits) noexcept {
+    void put_four(const std::uint64_t (&words)[4], int bits) noexcept {
         const auto high = [fill = fill_](std::uint64_t word) {
             return word >> 1 >> (63 - fill);  // two shifts: by 64 there is none
         };
         std::uint64_t whole[4] = {pending_ | words[0] << fill_, high(words[0]) | words[1] << fill_,
-                                  high(words[1]) | words[2] << fill_, high(words[2])};
+                                  high(words[1]) | words[2] << fill_,
+                                  high(words[2]) | words[3] << fill_};
         for (int w = 0; w < 4; ++w)
             std::memcpy(out_ + 8 * w, &whole[w], sizeof whole[w]);
         advance(fill_ + static_cast<unsigned>(bits));
         pending_ = std::to_integer<std::uint64_t>(*out_);
-    }
-
-    /// Appends the first `count` (0 to 64) codes of `bits` (1 to 8) bits each. `codes` are 64 bytes
-    /// without bits beyond those, zero behind the last code. May write all of the next `room` bytes
-    /// whatever the count, so that nothing branches on it.
-    void put_codes(const std::uint8_t* codes, std::size_t count, int bits) noexcept {
-        const auto width = static_cast<unsigned>(bits);
-#if TARE_STREAM_AVX512
-        // Each lane moves up and takes what the lane before it, or the last field, left over; what
-        // leaves the last lane is less than a byte and comes back as pending_.
-        const __m512i dense = detail::packed_64(_mm512_loadu_si512(codes), bits);
-        const auto before = static_cast<long long>(pending_ << (63 - fill_) << 1);
-        const __m512i lower = _mm512_alignr_epi64(dense, _mm512_set1_epi64(before), 7);
-        const __m512i up = _mm512_set1_epi64(fill_);
-        _mm512_storeu_si512(out_, _mm512_shldv_epi64(dense, lower, up));
-#else
-        // Eight codes take `bits` whole bytes: all eights begin at the same bit of a byte. Each is
-        // stored together with what the one before it left over.
-        std::byte* at = out_;
-        std::uint64_t left = pending_;
-        for (int eight = 0; eight < 8; ++eight, at += width) {
-            std::uint64_t word;
-            std::memcpy(&word, codes + 8 * eight, sizeof word);
-            const std::uint64_t dense = squeeze_bytes(word, bits);
-            const std::uint64_t whole = left | dense << fill_;
-            std::memcpy(at, &whole, sizeof whole);
-            left = dense >> (8 * width - 1 - fill_) >> 1;
-        }
-        std::memcpy(at, &left, sizeof left);
-#endif
-        advance(fill_ + static_cast<unsigned>(count) * width);
-        if (count >= 8) {
-            // The last eight codes again: a load does not see through such wide stores at once.
-            std::uint64_t last;
-            std::memcpy(&last, codes + count - 8, sizeof last);
-            pending_ = squeeze_bytes(last, bits) >> (8 * width - 1 - fill_) >> 1;
-        } else {
-            pending_ = std::to_integer<std::uint64_t>(*out_);
-        }
     }
 
     /// Appends 64 bits.
@@ -138,6 +102,16 @@ class bit_writer {
         if (bits % 64 == 0) return;
         const int rest = static_cast<int>(bits % 64);
         put_wide(words[whole] & low_mask(rest), rest);
+    }
+
+    [[nodiscard]] place where() const noexcept {
+        return {out_, pending_, fill_};
+    }
+    /// Goes on at a place behind what others have written from where() on.
+    void go_on(const place& p) noexcept {
+        out_ = p.byte;
+        pending_ = p.pending;
+        fill_ = p.fill;
     }
 
     /// Bits written so far.
@@ -242,5 +216,3 @@ class bit_reader {
 };
 
 }  // namespace tare
-
-#undef TARE_STREAM_AVX512

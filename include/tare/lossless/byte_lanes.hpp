@@ -10,11 +10,13 @@
 #include <cstring>
 #include <type_traits>
 
+#include <tare/core/bits.hpp>
 #include <tare/core/simd.hpp>
+#include <tare/lossless/bit_pack_registers.hpp>
 #include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 
-#if !defined(TARE_NO_SIMD) && defined(__AVX512BW__) && defined(__AVX512VBMI2__)
+#if defined(TARE_SIMD_512) && defined(__AVX512VBMI__) && defined(__AVX512VBMI2__)
 #define TARE_BYTES_AVX512 1
 #elif !defined(TARE_NO_SIMD) && defined(__AVX2__)
 #define TARE_BYTES_AVX2 1
@@ -34,12 +36,12 @@ template <class Value>
 [[nodiscard, gnu::always_inline]] inline bool
 narrow_64(const Value* values, int shift, std::uint32_t origin, std::uint8_t* out) noexcept {
 #if TARE_BYTES_AVX512
-    const __m128i count = _mm_cvtsi32_si128(shift);
+    const __m512i count = _mm512_set1_epi32(shift);  // in lanes: by one number takes twice as long
     __m512i d[4];
     for (int part = 0; part < 4; ++part) {
         const __m512i v = _mm512_loadu_si512(values + 16 * part);
         const __m512i whole =
-            std::is_signed_v<Value> ? _mm512_sra_epi32(v, count) : _mm512_srl_epi32(v, count);
+            std::is_signed_v<Value> ? _mm512_srav_epi32(v, count) : _mm512_srlv_epi32(v, count);
         d[part] = _mm512_sub_epi32(whole, _mm512_set1_epi32(static_cast<int>(origin)));
     }
     const __m512i seen = _mm512_or_si512(_mm512_or_si512(d[0], d[1]), _mm512_or_si512(d[2], d[3]));
@@ -76,9 +78,9 @@ class byte_block {
 
     /// The bytes from `bytes` on.
     explicit byte_block(const std::uint8_t* bytes) noexcept : lane_(_mm512_loadu_si512(bytes)) {}
-    /// 64 times the same byte.
-    explicit byte_block(std::uint8_t byte) noexcept
-        : lane_(_mm512_set1_epi8(static_cast<char>(byte))) {}
+    /// 64 times the same byte, as four_of().
+    explicit byte_block(std::uint32_t byte) noexcept
+        : lane_(_mm512_set1_epi32(static_cast<int>(byte))) {}
 
     /// Marks the bytes b with b - first <= span modulo 256; both as four_of().
     [[nodiscard]] std::uint64_t within(std::uint32_t first, std::uint32_t span) const noexcept {
@@ -86,20 +88,26 @@ class byte_block {
             _mm512_sub_epi8(lane_, _mm512_set1_epi32(static_cast<int>(first))),
             _mm512_set1_epi32(static_cast<int>(span)));
     }
-    /// Puts `byte` where the mask is 1.
-    void blend(std::uint64_t mask, std::uint8_t byte) noexcept {
-        lane_ = _mm512_mask_set1_epi8(lane_, mask, static_cast<char>(byte));
+    /// Puts a byte, as four_of(), where the mask is 1.
+    void blend(std::uint64_t mask, std::uint32_t byte) noexcept {
+        lane_ = _mm512_mask_mov_epi8(lane_, mask, _mm512_set1_epi32(static_cast<int>(byte)));
     }
-    /// this - other modulo 256, of which only the bits in `low` are kept.
-    [[nodiscard]] byte_block minus(const byte_block& other, std::uint8_t low) const noexcept {
+    /// this - other modulo 256, of which only the bits in `low`, as four_of(), are kept.
+    [[nodiscard]] byte_block minus(const byte_block& other, std::uint32_t low) const noexcept {
         byte_block out = *this;
         out.lane_ = _mm512_and_si512(_mm512_sub_epi8(lane_, other.lane_),
-                                     _mm512_set1_epi8(static_cast<char>(low)));
+                                     _mm512_set1_epi32(static_cast<int>(low)));
         return out;
     }
     /// Writes 64 bytes to `out`: the marked ones in order, zeros behind them.
     void compress(std::uint64_t mask, std::uint8_t* out) const noexcept {
         _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(mask, lane_));
+    }
+    /// Writes 64 bytes to `out`: of the marked ones the lowest `bits` (1 to 8) bits, the only ones
+    /// set, one behind another. What lies behind them is undefined.
+    void pack(std::uint64_t mask, int bits, std::uint8_t* out) const noexcept {
+        const __m512i dense = _mm512_maskz_compress_epi8(mask, lane_);
+        _mm512_storeu_si512(out, detail::packed_64(dense, bits));
     }
 
   private:
@@ -116,7 +124,9 @@ class byte_block {
     explicit byte_block(const std::uint8_t* bytes) noexcept {
         std::memcpy(lane_, bytes, sizeof lane_);
     }
-    explicit byte_block(std::uint8_t byte) noexcept { std::memset(lane_, byte, sizeof lane_); }
+    explicit byte_block(std::uint32_t byte) noexcept {
+        std::memset(lane_, static_cast<std::uint8_t>(byte), sizeof lane_);
+    }
 
     [[nodiscard]] std::uint64_t within(std::uint32_t first, std::uint32_t span) const noexcept {
         const auto low = static_cast<std::uint8_t>(first);
@@ -141,10 +151,10 @@ class byte_block {
         return mask_of_flags(flags);
 #endif
     }
-    void blend(std::uint64_t mask, std::uint8_t byte) noexcept {
-        blend_64(lane_, mask, byte);
+    void blend(std::uint64_t mask, std::uint32_t byte) noexcept {
+        blend_64(lane_, mask, static_cast<std::uint8_t>(byte));
     }
-    [[nodiscard]] byte_block minus(const byte_block& other, std::uint8_t low) const noexcept {
+    [[nodiscard]] byte_block minus(const byte_block& other, std::uint32_t low) const noexcept {
         byte_block out = *this;
         for (std::size_t i = 0; i < mask_block; ++i)
             out.lane_[i] = static_cast<std::uint8_t>((lane_[i] - other.lane_[i]) & low);
@@ -155,6 +165,19 @@ class byte_block {
         const std::size_t count = compress_64(lane_, mask, dense);
         std::memset(out, 0, mask_block);
         std::memcpy(out, dense, count);
+    }
+    void pack(std::uint64_t mask, int bits, std::uint8_t* out) const noexcept {
+        std::uint8_t dense[mask_block];
+        compress(mask, dense);
+        // Eight codes take `bits` whole bytes; the next eight are stored over what is too much.
+        std::uint8_t packed[mask_block + 8] = {};
+        for (int eight = 0; eight < 8; ++eight) {
+            std::uint64_t word;
+            std::memcpy(&word, dense + 8 * eight, sizeof word);
+            word = squeeze_bytes(word, bits);
+            std::memcpy(packed + eight * bits, &word, sizeof word);
+        }
+        std::memcpy(out, packed, mask_block);
     }
 
   private:

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/lanes.hpp>
@@ -38,110 +39,157 @@ class nnw_bdi_choice {
         all_may_ = true;
     }
 
-    // Marks what the immediates reach in chunk c, and what may be a base. The origin of `f` may
-    // move afterwards.
-    [[gnu::always_inline]] void mark(const families& f, std::size_t c) noexcept {
-        const byte_block block(bytes + mask_block * c);
+    // Marks what the immediates reach in chunks `first` to `last`, and what may be a base. The
+    // origin of `f` may move afterwards.
+    void mark(const families& f, std::size_t first, std::size_t last) noexcept {
         for (std::size_t n = 0; n < f.count; ++n)
-            for (std::size_t i = 0; i < f.immediates; ++i) {
-                const bdi_byte_range& reached = f.family[n].reached[i];
-                rows_[n].masks[i].at[c] = block.within(reached.first, reached.span);
-            }
-        if (!f.all_reach || !f.all_may) mark_seldom(f, block, c);
+            for (std::size_t i = 0; i < f.immediates; ++i)
+                mark_range(f.family[n].reached[i], first, last, rows_[n].masks[i]);
+        if (!f.all_reach || !f.all_may) mark_seldom(f, first, last);
+    }
+
+    // Finds base b of every family that takes so many, and what it reaches. For b from 0 upward.
+    void find_bases(const families& f, std::size_t b) noexcept {
+        if (usual(f)) {
+            find_bases(f, one{}, b);
+        } else {
+            find_bases(f, f.immediates, b);
+        }
     }
 
     // Chooses. A raw chunk takes `raw_bits` an element and has the configuration `raw_config`.
     void choose(const families& f, std::uint64_t raw_bits, std::uint64_t raw_config) noexcept {
-        for (std::size_t b = 0; b < f.most_bases; ++b) {
-            for (std::size_t n = 0; n < f.taking[b]; ++n) {
-                take(rows_[n], f.immediates, b);
-                find_base(rows_[n], f.family[n], b);
-            }
-            for (std::size_t c = 0; c < row_lanes; ++c) {
-                const byte_block block(bytes + mask_block * c);
-                for (std::size_t n = 0; n < f.taking[b]; ++n)
-                    rows_[n].masks[f.immediates + b].at[c] =
-                        block.within(static_cast<std::uint32_t>(rows_[n].low.at[c]),
-                                     static_cast<std::uint32_t>(rows_[n].span.at[c]));
-            }
-        }
         const word_row count = popcount(word_row(stored));
         const word_row shift(std::uint64_t{bdi_price_shift});
-        word_row best = (product(count, word_row(raw_bits)) << shift) | word_row(raw_config);
-        word_row best_entry(bdi_entry::of(static_cast<int>(raw_bits), 0, 0, 0));
-        const std::size_t sources = f.immediates + f.most_bases;
-        std::fill_n(taken, sources, stored_row{});
-        for (std::size_t n = 0; n < f.count; ++n) {
-            const bdi_family& family = f.family[n];
-            family_rows& r = rows_[n];
-            take(r, f.immediates, family.bases);
-            const word_row immediates = used(r.masks, f.immediates);
-            const word_row bases = used(r.masks + f.immediates, family.bases);
-            const word_row price =
-                select(nonzero(word_row(r.left)), word_row(bdi_no_price),
-                       bdi_price(family.prices, bases, immediates + bases, count));
-            const std::uint8_t better = less(price, best);
-            best = min(price, best);
-            best_entry = select(better, looked_up(family.entry, bases), best_entry);
-            for (std::size_t s = 0; s < f.immediates + family.bases; ++s)
-                select(better, word_row(r.masks[s]), taken[s]).store(taken[s]);
-            for (std::size_t s = f.immediates + family.bases; s < sources; ++s)
-                select(better, word_row(std::uint64_t{0}), taken[s]).store(taken[s]);
-            for (std::size_t b = 0; b < family.bases; ++b)
-                select(better, word_row(r.base[b]), base[b]).store(base[b]);
+        const best_of_all best{count,
+                               (product(count, word_row(raw_bits)) << shift) | word_row(raw_config),
+                               word_row(bdi_entry::of(static_cast<int>(raw_bits), 0, 0, 0))};
+        if (usual(f)) {
+            choose_among(f, one{}, two{}, best);
+        } else {
+            choose_among(f, f.immediates, f.most_bases, best);
         }
-        (best & word_row(std::uint64_t{255})).store(config);
-        best_entry.store(entry);
     }
 
   private:
+    // The usual sources as constants: their loops unroll, and a family stays in registers.
+    using one = std::integral_constant<std::size_t, 1>;
+    using two = std::integral_constant<std::size_t, 2>;
+    static bool usual(const families& f) noexcept {
+        return f.immediates == one{} && f.most_bases <= two{};
+    }
+
     struct family_rows {
-        stored_row masks[bdi_sources];  // what each source reaches, then what it takes
-        stored_row left;                // what is not taken yet
+        stored_row masks[bdi_sources];  // what each source reaches; nothing, if there is none
         stored_row may_be_base;         // unless all may
         stored_row base[bdi_sources];   // bytes
         stored_row low;                 // the lowest byte that the last base reaches
         stored_row span;                // and how many more, as four_of()
     };
+    struct best_of_all {
+        word_row count;  // of stored elements
+        word_row price;
+        word_row entry;
+    };
 
-    void mark_seldom(const families& f, const byte_block& block, std::size_t c) noexcept {
+    // to = what of chunks `first` to `last` lies in the range.
+    void mark_range(const bdi_byte_range& range, std::size_t first, std::size_t last,
+                    stored_row& to) const noexcept {
+        const auto mark_chunks = [&, low = range.first, span = range.span](std::size_t from,
+                                                                           std::size_t end) {
+            for (std::size_t c = from; c < end; ++c)
+                to.at[c] = byte_block(bytes + mask_block * c).within(low, span);
+        };
+        if (last - first == row_lanes) {
+            mark_chunks(0, row_lanes);  // unrolled
+        } else {
+            mark_chunks(first, last);
+        }
+    }
+
+    void mark_seldom(const families& f, std::size_t first, std::size_t last) noexcept {
         if (all_may_ && !f.all_may)
             for (std::size_t n = 0; n < f.count; ++n)
                 std::ranges::fill(rows_[n].may_be_base.at, ~std::uint64_t{0});
         all_may_ = all_may_ && f.all_may;
         for (std::size_t n = 0; n < f.count; ++n) {
-            for (std::size_t i = 0; i < f.immediates; ++i)
-                rows_[n].masks[i].at[c] &= f.family[n].reached[i].some;
-            rows_[n].may_be_base.at[c] = f.family[n].may_be_base.marks(block);
+            const bdi_byte_range& may = f.family[n].may_be_base;
+            mark_range(may, first, last, rows_[n].may_be_base);
+            for (std::size_t c = first; c < last; ++c) {
+                rows_[n].may_be_base.at[c] &= may.some;
+                for (std::size_t i = 0; i < f.immediates; ++i)
+                    rows_[n].masks[i].at[c] &= f.family[n].reached[i].some;
+            }
         }
     }
 
-    // The turn of what comes before base b: of what it reaches it takes what is left.
-    void take(family_rows& r, std::size_t immediates, std::size_t b) const noexcept {
-        word_row left = stored;
-        std::size_t source = 0;
-        std::size_t end = immediates;
-        if (b > 0) {
-            left = r.left;
-            source = immediates + b - 1;
-            end = source + 1;
+    // Immediates and bases are numbers or constants.
+    template <class Immediates>
+    void find_bases(const families& f, Immediates immediates, std::size_t b) noexcept {
+        for (std::size_t n = 0; n < f.taking[b]; ++n) {
+            word_row left = stored;
+            for (std::size_t s = 0; s < immediates + b; ++s)
+                left = without(left, taken_by(rows_[n], left, s, s >= immediates));
+            find_base(rows_[n], f.family[n], left, b);
         }
-        for (; source < end; ++source) {
-            word_row taken_now = left & r.masks[source];
-            if (b > 0 && !all_may_)  // without a candidate there was no base
-                taken_now =
-                    select(nonzero(left & r.may_be_base), taken_now, word_row(std::uint64_t{0}));
-            taken_now.store(r.masks[source]);
-            left = without(left, taken_now);
+        for (std::size_t c = 0; c < row_lanes; ++c) {
+            const byte_block block(bytes + mask_block * c);
+            for (std::size_t n = 0; n < f.taking[b]; ++n)
+                rows_[n].masks[immediates + b].at[c] =
+                    block.within(static_cast<std::uint32_t>(rows_[n].low.at[c]),
+                                 static_cast<std::uint32_t>(rows_[n].span.at[c]));
         }
-        left.store(r.left);
+    }
+
+    template <class Immediates, class Bases>
+    void choose_among(const families& f, Immediates immediates, Bases bases,
+                      best_of_all best) noexcept {
+        const word_row zero(std::uint64_t{0});
+        const word_row once(std::uint64_t{1});
+        for (std::size_t s = 0; s < immediates + bases; ++s)
+            zero.store(taken[s]);
+        for (std::size_t n = 0; n < f.count; ++n) {
+            const bdi_family& family = f.family[n];
+            const family_rows& r = rows_[n];
+            word_row taken_now[bdi_sources] = {zero, zero, zero, zero, zero, zero, zero};
+            word_row left = stored;
+            word_row used_bases = zero;
+            word_row used = zero;
+            for (std::size_t s = 0; s < immediates + bases; ++s) {
+                taken_now[s] = taken_by(r, left, s, s >= immediates);
+                left = without(left, taken_now[s]);
+                const std::uint8_t some = nonzero(taken_now[s]);
+                used = select(some, used + once, used);
+                if (s >= immediates) used_bases = select(some, used_bases + once, used_bases);
+            }
+            const word_row price = select(nonzero(left), word_row(bdi_no_price),
+                                          bdi_price(family.prices, used_bases, used, best.count));
+            const std::uint8_t better = less(price, best.price);
+            best.price = min(price, best.price);
+            best.entry = select(better, looked_up(family.entry, used_bases), best.entry);
+            for (std::size_t s = 0; s < immediates + bases; ++s)
+                taken_now[s].store_where(better, taken[s]);
+            for (std::size_t b = 0; b < bases; ++b)
+                word_row(r.base[b]).store_where(better, base[b]);
+        }
+        (best.price & word_row(std::uint64_t{255})).store(config);
+        best.entry.store(entry);
+    }
+
+    // What a source takes of what is left: all that it reaches. A base only where there was a
+    // candidate for it.
+    [[gnu::always_inline]] word_row taken_by(const family_rows& r, word_row left,
+                                             std::size_t source, bool is_base) const noexcept {
+        const word_row taken_now = left & r.masks[source];
+        if (!is_base || all_may_) return taken_now;
+        return select(nonzero(left & r.may_be_base), taken_now, word_row(std::uint64_t{0}));
     }
 
     // The first element left is base b, or with !all_may_ the first one that may be.
-    void find_base(family_rows& r, const bdi_family& family, std::size_t b) const noexcept {
+    void find_base(family_rows& r, const bdi_family& family, word_row left,
+                   std::size_t b) const noexcept {
         static constexpr stored_row starts = {{0, 64, 128, 192, 256, 320, 384, 448}};
-        word_row candidates = r.left;
-        if (!all_may_) candidates = candidates & r.may_be_base;
+        const word_row candidates = all_may_ ? left : left & r.may_be_base;
         const word_row place = lowest_place(candidates) & word_row(mask_block - 1);
         const word_row byte = word_row::bytes_at(bytes, place + starts);
         const word_row low = byte - min(byte, word_row(family.below));
@@ -150,14 +198,6 @@ class nnw_bdi_choice {
         byte.store(r.base[b]);
         product(low, four).store(r.low);
         product(high - low, four).store(r.span);
-    }
-
-    // How many of the sources take something.
-    static word_row used(const stored_row* masks, std::size_t count) noexcept {
-        word_row sum(std::uint64_t{0});
-        for (std::size_t s = 0; s < count; ++s)
-            sum = select(nonzero(word_row(masks[s])), sum + word_row(std::uint64_t{1}), sum);
-        return sum;
     }
 
     family_rows rows_[bdi_families];

@@ -80,8 +80,10 @@ struct nnw_bdi_families {
             most_bases = std::max(most_bases, static_cast<std::size_t>(c.bases));
         }
         count = leaders_.size();
+        // A head is configuration, mask, those fields and two planes of selectors: 248 bits at
+        // most.
         fit = count <= bdi_families && immediates + most_bases <= bdi_sources &&
-              immediates + field <= 56;
+              immediates + field <= 49;
         if (!fit) return;
         std::ranges::stable_sort(leaders_, std::ranges::greater{}, &nnw_bdi_config::bases);
         for (std::size_t f = 0; f < count; ++f)

@@ -1,17 +1,19 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // Eight 64-bit words side by side: one AVX-512 register, or plain words in a loop. Eight chunks of
-// a tensor go through a decision together, one in each lane, and nothing has to be added up or
-// searched across lanes. Conditions are 8 bits, bit l for lane l.
+// a tensor go through a decision together, one in each lane; only the places of what is written for
+// them follow from each other across lanes. Conditions are 8 bits, bit l for lane l.
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include <tare/core/simd.hpp>
 
-#if defined(TARE_SIMD_512) && defined(__AVX512CD__) && defined(__AVX512VPOPCNTDQ__)
+#if defined(TARE_SIMD_512) && defined(__AVX512CD__) && defined(__AVX512VBMI2__) &&                 \
+    defined(__AVX512VPOPCNTDQ__)
 #define TARE_WORD_ROW_AVX512 1
 // GCC 12 warns falsely about undefined registers inside its own intrinsics.
 #pragma GCC diagnostic push
@@ -40,6 +42,10 @@ class word_row {
     explicit word_row(std::uint64_t word) noexcept
         : v_(_mm512_set1_epi64(static_cast<long long>(word))) {}
     void store(stored_row& to) const noexcept { _mm512_store_si512(to.at, v_); }
+    /// Only the lanes of the condition.
+    void store_where(std::uint8_t condition, stored_row& to) const noexcept {
+        _mm512_mask_store_epi64(to.at, condition, v_);
+    }
 
     friend word_row operator&(word_row a, word_row b) noexcept {
         return _mm512_and_si512(a.v_, b.v_);
@@ -59,6 +65,10 @@ class word_row {
     }
     friend word_row operator>>(word_row a, word_row by) noexcept {
         return _mm512_srlv_epi64(a.v_, by.v_);
+    }
+    /// The upper half of (high : low) << by, for by below 64.
+    friend word_row joined(word_row high, word_row low, word_row by) noexcept {
+        return _mm512_shldv_epi64(high.v_, low.v_, by.v_);
     }
     /// a without the bits of b.
     friend word_row without(word_row a, word_row b) noexcept {
@@ -82,7 +92,25 @@ class word_row {
     }
     /// The byte at from[offset] of each lane; up to 7 bytes behind it are read too.
     static word_row bytes_at(const std::uint8_t* from, word_row offset) noexcept {
-        return word_row(_mm512_i64gather_epi64(offset.v_, from, 1)) & word_row(255);
+        return words_at(from, offset) & word_row(255);
+    }
+    /// The eight bytes from from[offset] on of each lane.
+    static word_row words_at(const std::uint8_t* from, word_row offset) noexcept {
+        return _mm512_i64gather_epi64(offset.v_, from, 1);
+    }
+    /// Lane l is the word of lane l - 1; lane 0 is `first`.
+    friend word_row moved_up(word_row a, std::uint64_t first) noexcept {
+        return _mm512_alignr_epi64(a.v_, word_row(first).v_, 7);
+    }
+    /// Lane l is the sum of lanes 0 to l.
+    friend word_row running_sums(word_row a) noexcept {
+        const __m512i zero = _mm512_setzero_si512();
+        __m512i sum = _mm512_add_epi64(a.v_, _mm512_alignr_epi64(a.v_, zero, 7));
+        sum = _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 6));
+        return _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 4));
+    }
+    friend std::uint64_t sum(word_row a) noexcept {
+        return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(a.v_));
     }
     friend std::uint8_t nonzero(word_row a) noexcept { return _mm512_test_epi64_mask(a.v_, a.v_); }
     friend std::uint8_t less(word_row a, word_row b) noexcept {
@@ -105,6 +133,10 @@ class word_row {
     word_row(const stored_row& from) noexcept : v_(from) {}
     explicit word_row(std::uint64_t word) noexcept { std::ranges::fill(v_.at, word); }
     void store(stored_row& to) const noexcept { to = v_; }
+    void store_where(std::uint8_t condition, stored_row& to) const noexcept {
+        for (std::size_t l = 0; l < row_lanes; ++l)
+            if ((condition >> l & 1) != 0) to.at[l] = v_.at[l];
+    }
 
     friend word_row operator&(word_row a, word_row b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] & b.v_.at[l]; });
@@ -125,6 +157,11 @@ class word_row {
     friend word_row operator>>(word_row a, word_row by) noexcept {
         return each(
             [&](std::size_t l) { return by.v_.at[l] < 64 ? a.v_.at[l] >> by.v_.at[l] : 0; });
+    }
+    friend word_row joined(word_row high, word_row low, word_row by) noexcept {
+        return each([&](std::size_t l) {  // two shifts: by 64 there is none
+            return high.v_.at[l] << by.v_.at[l] | low.v_.at[l] >> 1 >> (63 - by.v_.at[l]);
+        });
     }
     friend word_row without(word_row a, word_row b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] & ~b.v_.at[l]; });
@@ -150,6 +187,26 @@ class word_row {
     }
     static word_row bytes_at(const std::uint8_t* from, word_row offset) noexcept {
         return each([&](std::size_t l) { return std::uint64_t{from[offset.v_.at[l]]}; });
+    }
+    static word_row words_at(const std::uint8_t* from, word_row offset) noexcept {
+        return each([&](std::size_t l) {
+            std::uint64_t word;
+            std::memcpy(&word, from + offset.v_.at[l], sizeof word);
+            return word;
+        });
+    }
+    friend word_row moved_up(word_row a, std::uint64_t first) noexcept {
+        return each([&](std::size_t l) { return l == 0 ? first : a.v_.at[l - 1]; });
+    }
+    friend word_row running_sums(word_row a) noexcept {
+        std::uint64_t so_far = 0;
+        return each([&](std::size_t l) { return so_far += a.v_.at[l]; });
+    }
+    friend std::uint64_t sum(word_row a) noexcept {
+        std::uint64_t all = 0;
+        for (const std::uint64_t word : a.v_.at)
+            all += word;
+        return all;
     }
     friend std::uint8_t nonzero(word_row a) noexcept {
         return bits([&](std::size_t l) { return a.v_.at[l] != 0; });

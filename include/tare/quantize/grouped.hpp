@@ -101,6 +101,11 @@ class grouped_quantizer {
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
             const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
+            if constexpr (hooks::maps_long_groups)  // constants are set up once
+                if (at.groups == 1) {
+                    q.fake_values(x.data(), y.data(), begin, end, stream, groups[0]);
+                    return simd::stream_fence();
+                }
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
                 if constexpr (hooks::maps_long_groups) {
                     at.template walk<0>(from, to, [&](extent g, extent b, extent count) {
@@ -138,7 +143,8 @@ class grouped_quantizer {
             alignas(64) code codes[piece];
             detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
                 at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
-                    detail::fetch_piece_below(x.data() + b, count);
+                    if constexpr (!hooks::fetches_below)
+                        detail::fetch_piece_below(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
                 pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,

@@ -39,26 +39,93 @@ struct log_sums {
     extent count = 0;
 };
 
+// Sixteen sums of exponents and products of mantissas.
+class log_lanes {
+  public:
+    static constexpr auto lanes = static_cast<extent>(simd::pack_lanes);
+    /// Takes between two calls of settle(): below 2^64.
+    static constexpr extent products = 64;
+
+    /// Takes sixteen normal numbers above 0, as patterns.
+    [[gnu::always_inline]] void take(const simd::int_pack& pattern) noexcept {
+        exponents_ = exponents_ + simd::shift_right(pattern, 23);
+        product_ = product_ * mantissa_of(pattern);
+    }
+    /// Brings the products back to [1, 2).
+    void settle() noexcept {
+        const simd::int_pack pattern = simd::as_ints(product_);
+        exponents_ = exponents_ + simd::shift_right(pattern, 23) + simd::ints_of(-127);
+        product_ = mantissa_of(pattern);
+    }
+    /// The sum of all logarithms, after `takes` takes, behind settle().
+    [[nodiscard]] double sum(extent takes) const noexcept {
+        alignas(64) float lane[simd::pack_lanes];
+        simd::store(lane, product_);
+        double mantissas = 1.0;  // below 2^16
+        for (const float m : lane)
+            mantissas *= static_cast<double>(m);
+        simd::store(lane, simd::as_floats(exponents_));
+        std::int64_t exponent = 0;
+        for (const float e : lane)
+            exponent += std::bit_cast<std::int32_t>(e);
+        return static_cast<double>(exponent - 127 * takes * lanes) + std::log2(mantissas);
+    }
+
+  private:
+    [[gnu::always_inline]] static simd::pack mantissa_of(const simd::int_pack& pattern) noexcept {
+        return simd::as_floats((pattern & simd::ints_of(0x007FFFFF)) | simd::ints_of(0x3F800000));
+    }
+
+    simd::pack product_ = simd::pack_of(1.0F);
+    simd::int_pack exponents_ = simd::ints_of(0);
+};
+
+// A block of normal numbers, as most are: half the work of block_logs, which tells the others
+// apart. False (and no result) if there is another number in it or if it does not fill the lanes.
+[[nodiscard]] inline bool block_logs_of_normal(const float* x, extent count,
+                                               log_sums& out) noexcept {
+    constexpr extent lanes = log_lanes::lanes;
+    if (count == 0 || count % lanes != 0) return false;
+    log_lanes logs;
+    // Patterns moved so that, as signed integers, those of normal numbers are below all others: one
+    // maximum finds the largest number and what is not one.
+    constexpr std::int32_t move = 0x7F800000;
+    constexpr std::int32_t first_odd = -0x01000000;  // of infinity; zero is far above
+    simd::int_pack most = simd::ints_of(std::numeric_limits<std::int32_t>::min());
+    for (extent i = 0; i < count;) {
+        const extent stop = std::min(count, i + log_lanes::products * lanes);
+        for (; i < stop; i += lanes) {
+            simd::prefetch(x + i, statistics_ahead);
+            const simd::int_pack pattern =
+                simd::as_ints(simd::load_pack(x + i)) & simd::ints_of(0x7FFFFFFF);
+            most = max(most, pattern + simd::ints_of(move));
+            logs.take(pattern);
+        }
+        logs.settle();
+    }
+    alignas(64) float lane[simd::pack_lanes];
+    simd::store(lane, simd::as_floats(most));
+    std::int32_t largest = std::numeric_limits<std::int32_t>::min();
+    for (const float m : lane)
+        largest = std::max(largest, std::bit_cast<std::int32_t>(m));
+    if (largest >= first_odd) return false;
+    const auto pattern = static_cast<std::uint32_t>(largest) - static_cast<std::uint32_t>(move);
+    out = {logs.sum(count / lanes), std::bit_cast<float>(pattern), count};
+    return true;
+}
+
 // The block, or false (and no result) if it holds a subnormal number, NaN or infinity. Zeros are
 // taken for ones, which change neither sum nor product, and counted.
 [[nodiscard]] inline bool block_logs(const float* x, extent count, log_sums& out) noexcept {
-    using simd::int_pack;
     using simd::pack;
-    constexpr auto lanes = static_cast<extent>(simd::pack_lanes);
-    constexpr extent products = 64;  // below 2^64
+    constexpr extent lanes = log_lanes::lanes;
     const pack zero = simd::pack_of(0.0F);
     const pack one = simd::pack_of(1.0F);
     const pack least = simd::pack_of(std::numeric_limits<float>::min());
     const pack infinity = simd::pack_of(std::numeric_limits<float>::infinity());
-    const int_pack mantissa_bits = simd::ints_of(0x007FFFFF);
-    const int_pack one_bits = simd::ints_of(0x3F800000);
-    pack product = one;
+    log_lanes logs;
     pack zeros = zero;
     pack largest = zero;
-    int_pack exponents = simd::ints_of(0);
-    const auto mantissa_of = [&](const pack& v) {
-        return simd::as_floats((simd::as_ints(v) & mantissa_bits) | one_bits);
-    };
     simd::mask_pack odd = zero < zero;
     const auto take = [&](const pack& v) {
         const pack size = simd::abs(v);
@@ -67,38 +134,25 @@ struct log_sums {
         odd = odd | (simd::not_less(a, infinity) | (a < least));
         largest = simd::max(size, largest);
         zeros = zeros + simd::keep(none, one);
-        exponents = exponents + simd::shift_right(simd::as_ints(a), 23);
-        product = product * mantissa_of(a);
+        logs.take(simd::as_ints(a));
     };
-    extent vectors = 0;
+    extent takes = 0;
     for (extent i = 0; i < count;) {
-        const extent stop = std::min(count - i, products * lanes);
-        for (const extent end = i + stop / lanes * lanes; i < end; i += lanes, ++vectors) {
+        const extent stop = std::min(count - i, log_lanes::products * lanes);
+        for (const extent end = i + stop / lanes * lanes; i < end; i += lanes, ++takes) {
             simd::prefetch(x + i, statistics_ahead);
             take(simd::load_pack(x + i));
         }
         if (i < count && count - i < lanes) {
             take(simd::load_pack(x + i, static_cast<std::size_t>(count - i)));
-            ++vectors;
+            ++takes;
             i = count;
         }
-        exponents = exponents + simd::shift_right(simd::as_ints(product), 23) + simd::ints_of(-127);
-        product = mantissa_of(product);
+        logs.settle();
     }
     if (simd::mask_bits(odd) != 0) return false;
-    alignas(64) float lane[simd::pack_lanes];
-    simd::store(lane, product);
-    double mantissas = 1.0;  // below 2^16
-    for (const float m : lane)
-        mantissas *= static_cast<double>(m);
-    simd::store(lane, simd::as_floats(exponents));
-    std::int64_t exponent = 0;
-    for (const float e : lane)
-        exponent += std::bit_cast<std::int32_t>(e);
-    exponent -= 127 * vectors * lanes;
     const auto empty = static_cast<extent>(simd::reduce_add(zeros));
-    out = {static_cast<double>(exponent) + std::log2(mantissas), simd::reduce_max(largest),
-           vectors * lanes - empty};
+    out = {logs.sum(takes), simd::reduce_max(largest), takes * lanes - empty};
     return true;
 }
 
@@ -131,6 +185,7 @@ inline log_sums block_logs_of_any(const float* x, extent count) noexcept {
     std::vector<detail::log_sums> parts(detail::block_count(x));
     detail::for_each_block(x, 2, [&](extent block, const float* data, extent count) {
         detail::log_sums& part = parts[static_cast<std::size_t>(block)];
+        if (detail::block_logs_of_normal(data, count, part)) return;
         if (!detail::block_logs(data, count, part)) part = detail::block_logs_of_any(data, count);
     });
     log_statistics all;

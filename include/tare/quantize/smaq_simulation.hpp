@@ -32,7 +32,7 @@ class smaq_simulation {
         constexpr auto block = static_cast<extent>(mask_block);
         constexpr auto lanes = static_cast<extent>(simd::lanes);
         float u[map_chunk + lanes];
-        const philox_keys keys(random_stream(seed_, 0));
+        const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
         draw({}, keys, begin, end, u);
         const simd::floats bound = simd::broadcast(most);
         const Kernel kernel = kernel_;  // its own, which no store can change
@@ -71,7 +71,7 @@ class smaq_simulation {
         const extent n = static_cast<extent>(x.size());
         const bool stream = n >= stream_min_elements;
         parallel_for(n, map_chunk, Rounding::draws ? 16 : 8, [&](extent begin, extent end) {
-            const philox_keys keys(random_stream(seed_, 0));
+            const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
             // From the last chunk to the first, see core/elementwise.hpp.
             for (extent stop = end; stop > begin;) {
                 const extent start = std::max(begin, (stop - 1) / map_chunk * map_chunk);
@@ -99,8 +99,8 @@ class smaq_simulation {
     static constexpr auto drawn_together = static_cast<extent>(2 * philox_words);
 
     // Fills u[0 .. end - begin) with the draws of elements begin to end.
-    static void draw(std::span<const float> draws, const philox_keys& keys, extent begin,
-                     extent end, float* u) {
+    static void draw(std::span<const float> draws, const philox_keys<rounding_rounds>& keys,
+                     extent begin, extent end, float* u) {
         if constexpr (Rounding::draws) {
             if (draws.empty()) {
                 fill_uniform_16(keys, static_cast<std::uint64_t>(begin),

@@ -1,0 +1,295 @@
+#pragma once
+// SPDX-License-Identifier: MIT
+// NNW-BDI, eight chunks of <tare/lossless/nnw_bdi_bytes.hpp> on their way from values to strings of
+// bits, a lane each, in steps: load, find the bases, choose, put together, write. Between steps
+// what was written chunk by chunk is read as rows, which takes until all of it has arrived in the
+// cache: two groups of eight take each step in turns.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <type_traits>
+
+#include <tare/core/bits.hpp>
+#include <tare/core/prefetch.hpp>
+#include <tare/lossless/bit_stream.hpp>
+#include <tare/lossless/byte_lanes.hpp>
+#include <tare/lossless/eight_strings.hpp>
+#include <tare/lossless/lanes.hpp>
+#include <tare/lossless/nnw_bdi_choice.hpp>
+#include <tare/lossless/nnw_bdi_families.hpp>
+#include <tare/lossless/nnw_bdi_layout.hpp>
+#include <tare/lossless/word_row.hpp>
+#include <tare/quantize/storage.hpp>
+
+namespace tare::detail {
+
+template <bdi_value Value>
+class nnw_bdi_eight {
+  public:
+    using families = nnw_bdi_families<Value>;
+
+    explicit nnw_bdi_eight(const nnw_bdi_layout& layout)
+        : options_(layout.options),
+          raw_bits_(static_cast<std::uint64_t>(layout.raw_bits())),
+          config_bits_(static_cast<std::uint64_t>(layout.config_bits())) {}
+
+    // Reads the chunks of `values`, at most eight. The origin of `f` may move.
+    void load(std::span<const Value> values, families& f) noexcept {
+        count_ = (values.size() + options_.chunk - 1) / options_.chunk;
+        loaded_ = 0;
+        marked_ = 0;
+        values_ = values.data();
+        choice_.clear();
+        for (std::size_t c = 0; c < count_; ++c) {
+            const std::size_t begin = c * options_.chunk;
+            load(values.subspan(begin, std::min(options_.chunk, values.size() - begin)), c, f);
+        }
+        choice_.mark(f, marked_, count_);
+    }
+
+    void find_bases(const families& f, std::size_t b) noexcept { choice_.find_bases(f, b); }
+
+    void choose(const families& f) noexcept {
+        choice_.choose(f, raw_bits_, options_.configs.size());
+    }
+
+    // What the chosen configurations make of the chunks.
+    void put_together(const families& f) noexcept {
+        settle(f);
+        for (std::size_t c = 0; c < count_; ++c)
+            if ((fit_ >> c & 1) != 0) code(c, f.immediates + f.most_bases);
+        join_selectors();
+    }
+
+    // Appends the chunks; those that are not as above by a call of other(which).
+    template <class Other>
+    void write(bit_writer& out, storage_cost& cost, Other&& other) {
+        if (together_) return append_all(out, cost);
+        for (std::size_t c = 0; c < count_; ++c) {
+            if ((fit_ >> c & 1) != 0) {
+                append(c, out, cost);
+            } else {
+                other(c);
+            }
+        }
+    }
+
+  private:
+    // Asks for a half of what is loaded in the place of chunk c two turns later. In halves, because
+    // the lines of a whole group asked for at once wait for one another.
+    [[gnu::always_inline]] void fetch_half(std::size_t c, std::size_t half) const noexcept {
+        simd::prefetch<mask_block / 2>(
+            values_, static_cast<std::ptrdiff_t>((4 * row_lanes + c) * options_.chunk +
+                                                 half * (mask_block / 2)));
+    }
+
+    // Reads chunk c; not, if the stored elements span 256 or more.
+    [[gnu::always_inline]] void load(std::span<const Value> chunk, std::size_t c,
+                                     families& f) noexcept {
+        fetch_half(c, 0);
+        const Value* from = chunk.data();
+        Value padded[mask_block];
+        if (chunk.size() < mask_block) {
+            std::fill(std::ranges::copy(chunk, padded).out, padded + mask_block, chunk[0]);
+            from = padded;
+        }
+        std::uint8_t* const bytes = choice_.bytes + mask_block * c;
+        std::uint64_t stored = low_mask(static_cast<int>(chunk.size()));
+        const bool inside = narrow_64(from, options_.init_shift, f.origin, bytes);
+        const bool loaded = inside || load_elsewhere(from, c, stored, f);
+        if (!loaded) return;
+        loaded_ |= 1U << c;
+        if (inside && options_.zero_compression) stored &= ~f.zero.marks(byte_block(bytes));
+        choice_.stored.at[c] = stored;
+        mask_bits_.at[c] = options_.zero_compression ? chunk.size() : 0;
+        origin_.at[c] = f.origin;
+    }
+
+    // As load, if an element lies outside the bytes: zeros may, and the origin may move.
+    bool load_elsewhere(const Value* from, std::size_t c, std::uint64_t& stored,
+                        families& f) noexcept {
+        std::uint32_t values[mask_block];
+        for (std::size_t i = 0; i < mask_block; ++i)
+            values[i] = static_cast<std::uint32_t>(from[i] >> options_.init_shift);
+        if (options_.zero_compression) stored &= ~within_64(values, 0U, 0U);
+        if (stored == 0) return true;
+        Value least = std::numeric_limits<Value>::max();
+        Value most = std::numeric_limits<Value>::min();
+        // An integer may be read through the type of the other signedness.
+        extremes_64(reinterpret_cast<const Value*>(values), stored, least, most);
+        if (std::int64_t{most} - least > 255) return false;
+        const auto bottom = std::int64_t{static_cast<Value>(f.origin)};
+        if (least < bottom || most > bottom + 255) {
+            choice_.mark(f, marked_, c);  // what was loaded from the old origin
+            marked_ = c;
+            f.move_to(least, most);
+        }
+        (void)narrow_64(from, options_.init_shift, f.origin, choice_.bytes + mask_block * c);
+        return true;
+    }
+
+    // The lowest bytes, as four_of().
+    static word_row fours_of(word_row bytes) noexcept {
+        return product(bytes & word_row(std::uint64_t{255}), word_row(std::uint64_t{four_of(1)}));
+    }
+    static word_row field(word_row entry, std::uint64_t at) noexcept {
+        return (entry >> word_row(at)) & word_row(std::uint64_t{255});
+    }
+    // Word `word` of a string of bits in which `what` begins at bit `at`: of the two shifts one or
+    // both are by 64 or more (below 0, modulo 2^64) and give 0, but for at = 64 word, where both
+    // are by 0.
+    static word_row piece(word_row what, word_row at, std::uint64_t word) noexcept {
+        const word_row start(64 * word);
+        return (what << (at - start)) | (what >> (start - at));
+    }
+
+    // What the chosen configurations make of the chunks: the bytes that their sources stand for,
+    // the planes of the selectors, and the fields in front of those. Which of them fit, with deltas
+    // of bytes; and whether eight can be written together: two planes, a head of a byte at least.
+    void settle(const families& f) noexcept {
+        const word_row zero(std::uint64_t{0});
+        const word_row one(std::uint64_t{1});
+        const word_row entry = choice_.entry;
+        const word_row base_bits = field(entry, bdi_entry::base_bits);
+        const word_row base_mask = (one << base_bits) - one;
+        word_row planes[3] = {zero, zero, zero};
+        word_row sources = zero;
+        word_row immediates = zero;
+        word_row bases = zero;
+        word_row values = zero;
+        word_row bits = zero;
+        const std::size_t count = f.immediates;
+        for (std::size_t s = 0; s < count + f.most_bases; ++s) {
+            const word_row mask = choice_.taken[s];
+            const std::uint8_t used = nonzero(mask);
+            for (std::uint64_t p = 0; p < 3; ++p)
+                planes[p] =
+                    select(nonzero(sources & word_row(1U << p)), planes[p] | mask, planes[p]);
+            sources = select(used, sources + one, sources);
+            if (s < count) {
+                const auto immediate = static_cast<std::uint32_t>(options_.immediates[s]);
+                fours_of(word_row(std::uint64_t{immediate}) - origin_).store(source_bytes_[s]);
+                immediates = select(used, immediates | word_row(std::uint64_t{1} << s), immediates);
+                continue;
+            }
+            const word_row byte = choice_.base[s - count];
+            fours_of(byte).store(source_bytes_[s]);
+            values = select(used, values | (((byte + origin_) & base_mask) << bits), values);
+            bits = select(used, bits + base_bits, bits);
+            bases = select(used, bases + one, bases);
+        }
+        const word_row mask = select(nonzero(word_row(mask_bits_)), choice_.stored, zero);
+        const word_row config_bits(config_bits_);
+        const word_row front =
+            ((((values << field(entry, bdi_entry::used_bits)) | bases)) << word_row(count)) |
+            immediates;
+        const word_row at = config_bits + mask_bits_;
+        const word_row elements = popcount(word_row(choice_.stored));
+        const word_row end = at + field(entry, bdi_entry::front_bits) + bits;
+        (choice_.config | (mask << config_bits) | piece(front, at, 0)).store(head_[0]);
+        (piece(mask, config_bits, 1) | piece(front, at, 1)).store(head_[1]);
+        end.store(selectors_at_);
+        const word_row first_plane = select(less(one, sources), elements, zero);
+        const word_row second_plane =
+            select(less(word_row(std::uint64_t{2}), sources), elements, zero);
+        (end + first_plane + second_plane).store(head_bits_);
+        for (std::size_t p = 0; p < 3; ++p)
+            planes[p].store(planes_[p]);
+        sources.store(sources_);
+        elements.store(elements_);
+        bits.store(base_bits_);
+        const word_row delta_bits = field(entry, bdi_entry::delta_bits);
+        delta_bits.store(delta_bits_);
+        fours_of((one << delta_bits) - one).store(delta_masks_);
+        fours_of(zero - origin_).store(raw_bytes_);
+        const word_row four(std::uint64_t{4});
+        const word_row eight(std::uint64_t{8});
+        fit_ = loaded_ & ~std::uint32_t{less(eight, delta_bits)};
+        together_ = fit_ == 0xFF && (less(four, sources) | less(end, eight)) == 0;
+    }
+
+    // The codes of chunk c, and the two lowest planes of its selectors without gaps.
+    void code(std::size_t c, std::size_t sources) noexcept {
+        const auto four = [c](const stored_row& row) {
+            return static_cast<std::uint32_t>(row.at[c]);
+        };
+        fetch_half(c, 1);
+        byte_block bases(four(raw_bytes_));
+        for (std::size_t s = 0; s < sources; ++s)
+            bases.blend(choice_.taken[s].at[c], four(source_bytes_[s]));
+        const std::uint64_t stored = choice_.stored.at[c];
+        byte_block(choice_.bytes + mask_block * c)
+            .minus(bases, four(delta_masks_))
+            .pack(stored, static_cast<int>(delta_bits_.at[c]), codes_ + string_code_bytes * c);
+        for (std::size_t p = 0; p < 2; ++p)
+            selectors_[p].at[c] = extract_bits(planes_[p].at[c], stored);
+    }
+
+    // Puts the two planes behind the fields of the head, which end before bit 128.
+    void join_selectors() noexcept {
+        const word_row second_at = word_row(selectors_at_) + elements_;
+        for (std::uint64_t w = 0; w < 4; ++w) {
+            const word_row both =
+                piece(selectors_[0], selectors_at_, w) | piece(selectors_[1], second_at, w);
+            (w < 2 ? both | head_[w] : both).store(head_[w]);
+        }
+    }
+
+    // Eight chunks as settle() wants them.
+    void append_all(bit_writer& out, storage_cost& cost) const noexcept {
+        const word_row values = product(word_row(elements_), word_row(delta_bits_));
+        const word_row head[4] = {head_[0], head_[1], head_[2], head_[3]};
+        put_eight(out, head, head_bits_, codes_, values);
+        cost.value_bits += static_cast<std::int64_t>(sum(values));
+        cost.scale_bits += static_cast<std::int64_t>(sum(word_row(base_bits_)));
+    }
+
+    // Any chunk.
+    void append(std::size_t c, bit_writer& out, storage_cost& cost) const noexcept {
+        const std::uint64_t head[4] = {head_[0].at[c], head_[1].at[c], head_[2].at[c],
+                                       head_[3].at[c]};
+        out.put_four(head, static_cast<int>(head_bits_.at[c]));
+        for (int p = 2; sources_.at[c] > std::uint64_t{1} << p; ++p)
+            out.put_wide(extract_bits(planes_[p].at[c], choice_.stored.at[c]),
+                         static_cast<int>(elements_.at[c]));
+        std::uint64_t codes[string_code_bytes / 8];
+        std::memcpy(codes, codes_ + string_code_bytes * c, sizeof codes);
+        const std::uint64_t bits = elements_.at[c] * delta_bits_.at[c];
+        out.put(codes, bits);
+        cost.value_bits += static_cast<std::int64_t>(bits);
+        cost.scale_bits += static_cast<std::int64_t>(base_bits_.at[c]);
+    }
+
+    const nnw_bdi_options& options_;
+    std::uint64_t raw_bits_;
+    std::uint64_t config_bits_;
+    const Value* values_ = nullptr;
+    std::size_t count_ = 0;
+    std::size_t marked_ = 0;    // chunks in front, whose reach is known
+    std::uint32_t loaded_ = 0;  // a bit a chunk
+    std::uint32_t fit_ = 0;
+    bool together_ = false;
+
+    nnw_bdi_choice<Value> choice_;
+    stored_row origin_;
+    stored_row mask_bits_;
+    stored_row source_bytes_[bdi_sources];  // as four_of(), like the next two
+    stored_row raw_bytes_;
+    stored_row delta_masks_;
+    stored_row planes_[3];     // of the selectors, over all elements
+    stored_row selectors_[2];  // the lowest two, over the stored elements
+    stored_row selectors_at_;  // their first bit in the head
+    stored_row head_[4];       // all that is written before the codes
+    stored_row head_bits_;
+    stored_row sources_;
+    stored_row elements_;  // stored ones
+    stored_row base_bits_;
+    stored_row delta_bits_;
+    alignas(64) std::uint8_t codes_[row_lanes * string_code_bytes + 8] = {};  // packed
+};
+
+}  // namespace tare::detail
