@@ -171,11 +171,12 @@ class byte_block {
         compress(mask, dense);
         // Eight codes take `bits` whole bytes; the next eight are stored over what is too much.
         std::uint8_t packed[mask_block + 8] = {};
+        const int width = ((bits - 1) & 7) + 1;  // a bound that GCC sees
         for (int eight = 0; eight < 8; ++eight) {
             std::uint64_t word;
             std::memcpy(&word, dense + 8 * eight, sizeof word);
-            word = squeeze_bytes(word, bits);
-            std::memcpy(packed + eight * bits, &word, sizeof word);
+            word = squeeze_bytes(word, width);
+            std::memcpy(packed + eight * width, &word, sizeof word);
         }
         std::memcpy(out, packed, mask_block);
     }

@@ -178,7 +178,7 @@ class nnw_bdi_choice {
 
     // What a source takes of what is left: all that it reaches. A base only where there was a
     // candidate for it.
-    [[gnu::always_inline]] word_row taken_by(const family_rows& r, word_row left,
+    [[gnu::always_inline]] word_row taken_by(const family_rows& r, const word_row& left,
                                              std::size_t source, bool is_base) const noexcept {
         const word_row taken_now = left & r.masks[source];
         if (!is_base || all_may_) return taken_now;
@@ -186,7 +186,7 @@ class nnw_bdi_choice {
     }
 
     // The first element left is base b, or with !all_may_ the first one that may be.
-    void find_base(family_rows& r, const bdi_family& family, word_row left,
+    void find_base(family_rows& r, const bdi_family& family, const word_row& left,
                    std::size_t b) const noexcept {
         static constexpr stored_row starts = {{0, 64, 128, 192, 256, 320, 384, 448}};
         const word_row candidates = all_may_ ? left : left & r.may_be_base;

@@ -109,9 +109,6 @@ class word_row {
         sum = _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 6));
         return _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 4));
     }
-    friend std::uint64_t sum(word_row a) noexcept {
-        return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(a.v_));
-    }
     friend std::uint8_t nonzero(word_row a) noexcept { return _mm512_test_epi64_mask(a.v_, a.v_); }
     friend std::uint8_t less(word_row a, word_row b) noexcept {
         return _mm512_cmplt_epu64_mask(a.v_, b.v_);
@@ -138,83 +135,78 @@ class word_row {
             if ((condition >> l & 1) != 0) to.at[l] = v_.at[l];
     }
 
-    friend word_row operator&(word_row a, word_row b) noexcept {
+    friend word_row operator&(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] & b.v_.at[l]; });
     }
-    friend word_row operator|(word_row a, word_row b) noexcept {
+    friend word_row operator|(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] | b.v_.at[l]; });
     }
-    friend word_row operator+(word_row a, word_row b) noexcept {
+    friend word_row operator+(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] + b.v_.at[l]; });
     }
-    friend word_row operator-(word_row a, word_row b) noexcept {
+    friend word_row operator-(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] - b.v_.at[l]; });
     }
-    friend word_row operator<<(word_row a, word_row by) noexcept {
+    friend word_row operator<<(const word_row& a, const word_row& by) noexcept {
         return each(
             [&](std::size_t l) { return by.v_.at[l] < 64 ? a.v_.at[l] << by.v_.at[l] : 0; });
     }
-    friend word_row operator>>(word_row a, word_row by) noexcept {
+    friend word_row operator>>(const word_row& a, const word_row& by) noexcept {
         return each(
             [&](std::size_t l) { return by.v_.at[l] < 64 ? a.v_.at[l] >> by.v_.at[l] : 0; });
     }
-    friend word_row joined(word_row high, word_row low, word_row by) noexcept {
+    friend word_row joined(const word_row& high, const word_row& low, const word_row& by) noexcept {
         return each([&](std::size_t l) {  // two shifts: by 64 there is none
             return high.v_.at[l] << by.v_.at[l] | low.v_.at[l] >> 1 >> (63 - by.v_.at[l]);
         });
     }
-    friend word_row without(word_row a, word_row b) noexcept {
+    friend word_row without(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return a.v_.at[l] & ~b.v_.at[l]; });
     }
-    friend word_row min(word_row a, word_row b) noexcept {
+    friend word_row min(const word_row& a, const word_row& b) noexcept {
         return each([&](std::size_t l) { return std::min(a.v_.at[l], b.v_.at[l]); });
     }
-    friend word_row product(word_row a, word_row b) noexcept {
+    friend word_row product(const word_row& a, const word_row& b) noexcept {
         constexpr std::uint64_t low = 0xFFFFFFFF;
         return each([&](std::size_t l) { return (a.v_.at[l] & low) * (b.v_.at[l] & low); });
     }
-    friend word_row popcount(word_row a) noexcept {
+    friend word_row popcount(const word_row& a) noexcept {
         return each([&](std::size_t l) { return std::uint64_t(std::popcount(a.v_.at[l])); });
     }
-    friend word_row lowest_place(word_row a) noexcept {
+    friend word_row lowest_place(const word_row& a) noexcept {
         return each([&](std::size_t l) {
             return a.v_.at[l] == 0 ? ~std::uint64_t{0}
                                    : std::uint64_t(std::countr_zero(a.v_.at[l]));
         });
     }
-    friend word_row looked_up(word_row table, word_row index) noexcept {
+    friend word_row looked_up(const word_row& table, const word_row& index) noexcept {
         return each([&](std::size_t l) { return table.v_.at[index.v_.at[l] % row_lanes]; });
     }
-    static word_row bytes_at(const std::uint8_t* from, word_row offset) noexcept {
+    static word_row bytes_at(const std::uint8_t* from, const word_row& offset) noexcept {
         return each([&](std::size_t l) { return std::uint64_t{from[offset.v_.at[l]]}; });
     }
-    static word_row words_at(const std::uint8_t* from, word_row offset) noexcept {
+    static word_row words_at(const std::uint8_t* from, const word_row& offset) noexcept {
         return each([&](std::size_t l) {
             std::uint64_t word;
             std::memcpy(&word, from + offset.v_.at[l], sizeof word);
             return word;
         });
     }
-    friend word_row moved_up(word_row a, std::uint64_t first) noexcept {
+    friend word_row moved_up(const word_row& a, std::uint64_t first) noexcept {
         return each([&](std::size_t l) { return l == 0 ? first : a.v_.at[l - 1]; });
     }
-    friend word_row running_sums(word_row a) noexcept {
+    friend word_row running_sums(const word_row& a) noexcept {
         std::uint64_t so_far = 0;
         return each([&](std::size_t l) { return so_far += a.v_.at[l]; });
     }
-    friend std::uint64_t sum(word_row a) noexcept {
-        std::uint64_t all = 0;
-        for (const std::uint64_t word : a.v_.at)
-            all += word;
-        return all;
-    }
-    friend std::uint8_t nonzero(word_row a) noexcept {
+    friend std::uint8_t nonzero(const word_row& a) noexcept {
         return bits([&](std::size_t l) { return a.v_.at[l] != 0; });
     }
-    friend std::uint8_t less(word_row a, word_row b) noexcept {
+    friend std::uint8_t less(const word_row& a, const word_row& b) noexcept {
         return bits([&](std::size_t l) { return a.v_.at[l] < b.v_.at[l]; });
     }
-    friend word_row select(std::uint8_t condition, word_row yes, word_row no) noexcept {
+    friend word_row select(std::uint8_t condition, const word_row& yes,
+                           const word_row& no) noexcept {
         return each(
             [&](std::size_t l) { return (condition >> l & 1) != 0 ? yes.v_.at[l] : no.v_.at[l]; });
     }
@@ -239,6 +231,13 @@ class word_row {
 };
 
 #endif
+
+/// The sum of all lanes.
+[[nodiscard]] inline std::uint64_t sum(const word_row& a) noexcept {
+    stored_row sums;
+    running_sums(a).store(sums);
+    return sums.at[row_lanes - 1];
+}
 
 }  // namespace tare
 
