@@ -115,6 +115,26 @@ TEST_CASE("a loss without logits passes on what is no number, and refuses what d
     CHECK_THROWS_AS(run(out, {other, other}), error);
     CHECK_THROWS_AS(run(out, {other, std::span(c.bias).first(3)}), error);
     CHECK_THROWS_AS(run(std::span(c.bias).first(3), {}), error);
+    // Each size by itself.
+    std::vector<float> kept_sums(3);
+    const std::vector<float> bias = c.bias;
+    const std::vector<std::int32_t> targets = c.targets;
+    const auto sizes = [&](matrix_view<const float> x, std::span<const float> b,
+                           matrix_view<const float> more, std::span<const std::int32_t> t,
+                           std::span<float> to, kernels::softmax_statistics<float> kept) {
+        kernels::linear_log_softmax(x, packed, b, more, t, to, kept);
+    };
+    const matrix_view<const float> x(c.x.data(), 3, 4);
+    CHECK_NOTHROW(sizes(x, bias, c.more_view(), targets, out, {other, kept_sums}));
+    CHECK_THROWS_AS(sizes({nullptr, 3, 4}, bias, {}, targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x.columns_between(0, 3), bias, {}, targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, std::span(targets).first(2), out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, std::span(out).first(2), {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, c.more_view().rows_between(0, 2), targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, out, {std::span(other).first(2), kept_sums}),
+                    error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, out, {other, std::span(kept_sums).first(2)}),
+                    error);
     c.bias.pop_back();
     CHECK_THROWS_AS(c.fast(), error);
 }
