@@ -331,6 +331,23 @@ TEST_CASE("gradients of thin layers check what they are given") {
     CHECK_THROWS_AS(run({{dw.data(), 3, 4}, to.dw, to.db}, d), error);
     CHECK_THROWS_AS(run({to.dx, to.dw, std::span(dw).last(40)}, d), error);
     CHECK_THROWS_AS(run({to.dx, {dw.data(), 40, 4}, to.db}, std::span(dw).last(3)), error);
+    // Each of what is read by itself.
+    const auto reads = [&](matrix_view<const float> from, std::span<const float> bias,
+                           std::span<const std::int32_t> targets,
+                           kernels::softmax_statistics<const float> kept) {
+        kernels::thin_log_softmax_backward(from, packed, bias, targets, kept, d, to);
+    };
+    const std::span<const float> bias(c.bias);
+    const std::span<const std::int32_t> targets(c.targets);
+    const std::span<const float> tops(top);
+    const std::span<const float> sums(sum);
+    CHECK_THROWS_AS(reads({nullptr, 3, 4}, bias, targets, {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias.first(39), targets, {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets.first(2), {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets, {tops.first(2), sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets, {tops, sums.first(2)}), error);
+    CHECK_THROWS_AS(run({{nullptr, 3, 4}, to.dw, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, {nullptr, 40, 4}, to.db}, d), error);
     c.targets[1] = 40;
     CHECK_THROWS_AS(run(to, d), error);
     const kernels::prepared_matrix deep({c.w.data(), 9, 17}, true);
