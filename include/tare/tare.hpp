@@ -79,6 +79,7 @@
 #include <tare/kernels/matmul_dot.hpp>
 #include <tare/kernels/matmul_pack.hpp>
 #include <tare/kernels/matmul_reference.hpp>
+#include <tare/kernels/matmul_rows.hpp>
 #include <tare/kernels/matmul_tile.hpp>
 #include <tare/kernels/moments.hpp>
 #include <tare/kernels/packed_product.hpp>

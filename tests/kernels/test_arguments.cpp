@@ -15,10 +15,12 @@
 #include <tare/kernels/k_means_assign.hpp>
 #include <tare/kernels/layer_norm.hpp>
 #include <tare/kernels/layer_norm_backward.hpp>
+#include <tare/kernels/log_softmax_sums.hpp>
 #include <tare/kernels/packed_product.hpp>
 #include <tare/kernels/pick_log_softmax.hpp>
 #include <tare/kernels/prepared_matrix.hpp>
 #include <tare/kernels/reduce.hpp>
+#include <tare/kernels/soft_cross_entropy.hpp>
 #include <tare/kernels/softmax.hpp>
 #include <tare/kernels/sparse_product.hpp>
 #include <tare/kernels/thin_row.hpp>
@@ -269,6 +271,15 @@ TEST_CASE("picking a logarithm checks its blocks, targets and outputs") {
     fails(uneven, targets, out, saved);
     const matrix_view<const float> nowhere[] = {{z.data(), 3, 2}, {nullptr, 3, 2}};
     fails(nowhere, targets, out, saved);
+    fails(blocks, targets, out, {maximum, std::span(sum).first(2)});
+    fails(blocks, targets, out, {maximum, out});
+    // Outputs within a block.
+    std::vector<float> logits = z;
+    const matrix_view<const float> own[] = {{logits.data(), 3, 2}, {logits.data() + 6, 3, 2}};
+    const std::span<float> within = std::span(logits).subspan(7, 3);
+    fails(own, targets, within, saved);
+    fails(own, targets, out, {within, sum});
+    fails(own, targets, out, {maximum, within});
     std::vector<float> gradient(6);
     const kernels::logit_gradient wanted[] = {{{gradient.data(), 3, 2}}, {}};
     const kernels::softmax_statistics<const float> read{maximum, sum};
@@ -276,9 +287,208 @@ TEST_CASE("picking a logarithm checks its blocks, targets and outputs") {
     CHECK_THROWS_AS(
         kernels::pick_log_softmax_backward(blocks, targets, read, out, std::span(wanted).first(1)),
         error);
+    const auto gradient_fails = [&](std::span<const std::int32_t> t, auto&&... to) {
+        const kernels::logit_gradient both[] = {{to}...};
+        CHECK_THROWS_AS(kernels::pick_log_softmax_backward(own, t, read, out, both), error);
+    };
+    const out_view sound(gradient.data(), 3, 2);
+    gradient_fails(std::vector<std::int32_t>{0, 1, 4}, sound, out_view());
+    gradient_fails(targets, out_view(gradient.data(), 3, 2, 1), out_view());
+    gradient_fails(targets, out_view(logits.data(), 3, 2), out_view());
+    gradient_fails(targets, sound, sound);
+    std::vector<float> wide(9);
+    const kernels::softmax_statistics<const float> inside{std::span(wide).first(3), sum};
+    const kernels::logit_gradient over[] = {{{wide.data() + 2, 3, 2}}, {}};
+    CHECK_THROWS_AS(kernels::pick_log_softmax_backward(own, targets, inside, out, over), error);
     const kernels::logit_gradient misshapen[] = {{{gradient.data(), 2, 3}}, {}};
     CHECK_THROWS_AS(kernels::pick_log_softmax_backward(blocks, targets, read, out, misshapen),
                     error);
+}
+
+TEST_CASE("every size of the rows' kernels is checked by itself") {
+    std::vector<float> values = uniform_values(64, 8);
+    const std::span<float> all(values);
+    const in_view x(values.data(), 4, 4);
+    const in_view dy(values.data() + 16, 4, 4);
+    const out_view y(values.data() + 32, 4, 4);
+    const std::span<float> four = all.subspan(48, 4);
+    const std::span<float> other = all.subspan(52, 4);
+    const std::span<float> three = all.subspan(48, 3);
+    const float* const none = nullptr;
+    const std::span<const float> nowhere(none, 4);
+    // The columns of rows and their weights.
+    const std::function norm = [&](std::span<const float> gamma, std::span<const float> beta,
+                                   kernels::layer_norm_saved<> saved) {
+        kernels::layer_norm(x, gamma, beta, 0.0F, y, saved);
+    };
+    CHECK_NOTHROW(norm({}, {}, {four, other}));
+    CHECK_THROWS_AS(norm(three, {}, {}), error);
+    CHECK_THROWS_AS(norm({}, three, {}), error);
+    CHECK_THROWS_AS(norm({}, {}, {three, {}}), error);
+    CHECK_THROWS_AS(norm({}, {}, {{}, three}), error);
+    const std::function norm_backward = [&](in_view from, std::span<const float> gamma,
+                                            std::span<const float> mean,
+                                            std::span<const float> rstd, in_view d, out_view dx,
+                                            std::span<float> dgamma, std::span<float> dbeta) {
+        kernels::layer_norm_backward(from, gamma, mean, rstd, d, dx, dgamma, dbeta);
+    };
+    const std::span<float> more = all.subspan(56, 4);
+    CHECK_NOTHROW(norm_backward(x, {}, four, other, dy, y, more, {}));
+    CHECK_THROWS_AS(norm_backward(x, three, four, other, dy, y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, three, other, dy, y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, other, three, dy, y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy, y, more.first(3), {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy, y, {}, more.first(3)), error);
+    CHECK_THROWS_AS(norm_backward({none, 4, 4}, {}, four, other, dy, y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, {none, 4, 4}, y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy.rows_between(0, 3), y, {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy, y.columns_between(0, 3), {}, {}), error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy, {values.data() + 1, 4, 4}, {}, {}),
+                    error);
+    CHECK_THROWS_AS(norm_backward(x, {}, four, other, dy, {values.data() + 17, 4, 4}, {}, {}),
+                    error);
+    const std::function weighted = [&](out_view to, std::span<const float> gamma,
+                                       std::span<const float> beta, std::span<float> mean,
+                                       std::span<float> deviation) {
+        kernels::weighted_layer_norm(x, {}, 0, gamma, beta, 0.0F, to, {mean, deviation});
+    };
+    CHECK_NOTHROW(weighted(y, {}, {}, four, other));
+    CHECK_THROWS_AS(weighted(y.rows_between(0, 3), {}, {}, four, other), error);
+    CHECK_THROWS_AS(weighted(y, three, {}, {}, {}), error);
+    CHECK_THROWS_AS(weighted(y, {}, three, {}, {}), error);
+    CHECK_THROWS_AS(weighted(y, {}, {}, three, other), error);
+    CHECK_THROWS_AS(weighted(y, {}, {}, other, three), error);
+    using gradients = kernels::weighted_layer_norm_gradients<>;
+    const std::function weighted_backward = [&](std::span<const float> weight,
+                                                std::span<float> mean, std::span<float> deviation,
+                                                in_view d, const gradients& to) {
+        kernels::weighted_layer_norm_backward(x, weight, 0, {}, 0.0F, {mean, deviation}, d, to);
+    };
+    CHECK_NOTHROW(weighted_backward({}, four, other, dy, {y, more, {}, {}}));
+    CHECK_THROWS_AS(weighted_backward(three, four, other, dy, {y, {}, {}, {}}), error);
+    CHECK_THROWS_AS(weighted_backward({}, three, other, dy, {y, {}, {}, {}}), error);
+    CHECK_THROWS_AS(weighted_backward({}, other, three, dy, {y, {}, {}, {}}), error);
+    CHECK_THROWS_AS(weighted_backward({}, four, other, dy.rows_between(0, 3), {y, {}, {}, {}}),
+                    error);
+    CHECK_THROWS_AS(weighted_backward({}, four, other, dy, {y, more.first(3), {}, {}}), error);
+    CHECK_THROWS_AS(weighted_backward({}, four, other, dy, {y, {}, more.first(3), {}}), error);
+    CHECK_THROWS_AS(weighted_backward({}, four, other, dy, {y, {}, {}, more.first(3)}), error);
+    const std::function softmax = [&](out_view to) { kernels::softmax(x, to); };
+    CHECK_THROWS_AS(softmax(y.rows_between(0, 3)), error);
+    // One value a row.
+    std::vector<std::int32_t> places(4);
+    std::vector<std::uint8_t> codes(3);
+    CHECK_THROWS_AS(kernels::arg_max_rows(x, std::span(places).first(3)), error);
+    CHECK_THROWS_AS(kernels::arg_max_rows({none, 4, 4}, places), error);
+    CHECK_THROWS_AS(kernels::log_sum_exp({none, 4, 4}, four), error);
+    CHECK_THROWS_AS(kernels::log_sum_exp(x, std::span(values).subspan(2, 4)), error);
+    CHECK_THROWS_AS(kernels::k_means_assign(x, dy, std::span(codes)), error);
+    codes.resize(4);
+    CHECK_THROWS_AS(kernels::k_means_assign({none, 4, 4}, dy, std::span(codes)), error);
+    CHECK_THROWS_AS(kernels::k_means_assign(x, {none, 4, 4}, std::span(codes)), error);
+    CHECK_THROWS_AS(kernels::scatter_add_rows(dy, indices(), y.columns_between(0, 3)), error);
+    CHECK_THROWS_AS(static_cast<void>(kernels::dot(nowhere, four)), error);
+    // What is found: shapes beside one another, and none over the other.
+    const std::function best = [&](in_view from, out_view found, matrix_view<std::int32_t> where) {
+        kernels::top_k(from, found, where);
+    };
+    std::vector<std::int32_t> where(8);
+    CHECK_NOTHROW(best(x, {}, {where.data(), 4, 2}));
+    CHECK_THROWS_AS(best({none, 4, 4}, {}, {where.data(), 4, 2}), error);
+    CHECK_THROWS_AS(best(x, y, {where.data(), 4, 2}), error);
+    CHECK_THROWS_AS(best(x, {y.data, 4, 2, 1}, {where.data(), 4, 2}), error);
+    CHECK_THROWS_AS(best(x, {values.data(), 4, 2}, {where.data(), 4, 2}), error);
+    CHECK_THROWS_AS(
+        best(x, {y.data, 4, 2, 4}, {reinterpret_cast<std::int32_t*>(y.data) + 1, 4, 2, 4}), error);
+    const std::function thin = [&](std::span<const float> from, std::span<float> out) {
+        kernels::thin_row(from, values.data(), std::span<const float>(four), out);
+    };
+    CHECK_THROWS_AS(thin(nowhere, other), error);
+    CHECK_THROWS_AS(thin(x.row(0), {static_cast<float*>(nullptr), 4}), error);
+    // Products: each output's shape, and what follows a product.
+    const kernels::index_weights listed(weights());
+    CHECK_THROWS_AS(kernels::index_product(x.rows_between(0, 3), listed, y), error);
+    CHECK_THROWS_AS(kernels::index_product(x, listed, y.rows_between(0, 3)), error);
+    CHECK_THROWS_AS(kernels::index_product(x, listed, y.columns_between(0, 3)), error);
+    const kernels::add_bias brief(three);
+    CHECK_THROWS_AS(kernels::sparse_product(x, kernels::bitmask_weights(weights()), y, brief),
+                    error);
+    CHECK_THROWS_AS(kernels::sparse_product(x, kernels::block_weights(weights(), 4), y, brief),
+                    error);
+}
+
+TEST_CASE("losses of two distributions check every operand by itself") {
+    std::vector<float> values = uniform_values(96, 9);
+    const auto at = [&](std::size_t i) { return std::span(values).subspan(i, 4); };
+    const in_view z(values.data(), 4, 4);
+    const in_view t(values.data() + 16, 4, 4);
+    const out_view dz(values.data() + 32, 4, 4);
+    const float* const none = nullptr;
+    const kernels::softened_statistics<> kept{at(48), at(52), at(56), at(60)};
+    const kernels::softened_statistics<const float> read{at(48), at(52), at(56), at(60)};
+    using statistics = kernels::softened_statistics<>;
+    const std::function soft = [&](in_view a, in_view b, float temperature, std::span<float> cross,
+                                   std::span<float> own, statistics s) {
+        kernels::soft_cross_entropy(a, b, temperature, cross, own, s);
+    };
+    CHECK_NOTHROW(soft(z, t, 2.0F, at(64), at(68), kept));
+    CHECK_THROWS_AS(soft({none, 4, 4}, t, 2.0F, at(64), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, {none, 4, 4}, 2.0F, at(64), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, t.columns_between(0, 3), 2.0F, at(64), {}, kept), error);
+    CHECK_THROWS_AS(soft(z.columns_between(0, 0), t.columns_between(0, 0), 2.0F, at(64), {}, kept),
+                    error);
+    for (const float temperature : {0.0F, -1.0F, std::numeric_limits<float>::infinity(),
+                                    std::numeric_limits<float>::quiet_NaN()})
+        CHECK_THROWS_AS(soft(z, t, temperature, at(64), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64).first(3), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), at(68).first(3), kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), at(64), kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(48), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(4), {}, kept), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), {}, {at(48).first(3), at(52), at(56), at(60)}), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), {}, {at(48), at(52).first(3), at(56), at(60)}), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), {}, {at(48), at(52), at(56).first(3), at(60)}), error);
+    CHECK_THROWS_AS(soft(z, t, 2.0F, at(64), {}, {at(48), at(52), at(56), at(60).first(3)}), error);
+    const std::function soft_backward = [&](in_view a, float temperature,
+                                            kernels::softened_statistics<const float> s,
+                                            out_view to, bool add) {
+        kernels::soft_cross_entropy_backward(a, t, temperature, s, 1.0F, to, add);
+    };
+    CHECK_NOTHROW(soft_backward(z, 2.0F, read, dz, true));
+    CHECK_THROWS_AS(soft_backward({none, 4, 4}, 2.0F, read, dz, false), error);
+    CHECK_THROWS_AS(soft_backward(z, 0.0F, read, dz, false), error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, {at(48), at(52), at(56), {}}, dz, false), error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, read, {nullptr, 4, 4}, false), error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, read, dz.rows_between(0, 3), false), error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, read, {values.data(), 4, 4}, true), error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, read, {values.data() + 1, 4, 4, 4}, false), error);
+    CHECK_THROWS_AS(
+        soft_backward({values.data() + 64, 4, 4}, 2.0F, read, {values.data() + 20, 4, 4}, false),
+        error);
+    CHECK_THROWS_AS(soft_backward(z, 2.0F, read, {values.data() + 44, 4, 4}, false), error);
+    // Sums of logarithms.
+    const std::vector<std::int32_t> targets = {0, -1, 3, 1};
+    const std::function sums = [&](in_view a, std::span<const std::int32_t> picks,
+                                   kernels::softmax_statistics<float> s) {
+        static_cast<void>(kernels::log_softmax_sums(a, picks, s));
+    };
+    CHECK_NOTHROW(sums(z, targets, {at(48), at(52)}));
+    CHECK_THROWS_AS(sums({none, 4, 4}, targets, {at(48), at(52)}), error);
+    CHECK_THROWS_AS(sums(z, std::span(targets).first(3), {at(48).first(3), at(52).first(3)}),
+                    error);
+    CHECK_THROWS_AS(sums(z, targets, {at(48).first(3), at(52)}), error);
+    CHECK_THROWS_AS(sums(z, targets, {at(48), at(52).first(3)}), error);
+    CHECK_THROWS_AS(sums(z, std::vector<std::int32_t>{0, 1, 2, 4}, {at(48), at(52)}), error);
+    CHECK_THROWS_AS(sums(z, targets, {at(48), at(50)}), error);
+    CHECK_THROWS_AS(sums(z, targets, {at(48), at(2)}), error);
+    const std::function sums_backward = [&](std::span<const std::int32_t> picks, out_view to) {
+        kernels::log_softmax_sums_backward(z, picks, {at(48), at(52)}, {1.0F, 1.0F}, {to});
+    };
+    CHECK_NOTHROW(sums_backward(targets, dz));
+    CHECK_THROWS_AS(sums_backward(std::vector<std::int32_t>{0, 1, 2, 4}, dz), error);
+    CHECK_THROWS_AS(sums_backward(targets, {nullptr, 4, 4}), error);
+    CHECK_THROWS_AS(sums_backward(targets, dz.columns_between(0, 3)), error);
+    CHECK_THROWS_AS(sums_backward(targets, {values.data() + 8, 4, 4}), error);
 }
 
 TEST_CASE("thread counts below one are errors") {

@@ -140,6 +140,70 @@ TEST_CASE("a NaN in a later key or value does not reach earlier queries") {
         CHECK(std::isfinite(c.out[i]) == (i < 6 * at));
 }
 
+TEST_CASE("every entry of ordinary attention refuses each size and shape that does not fit") {
+    using namespace tare::kernels;
+    attention_case<float> c({4, 5, 1, 2, 3, 3}, true);
+    forward(c, no_attention_points{});
+    const auto in = c.inputs();
+    const auto out = c.out_like(c.out);
+    const auto d_out = c.out_like(c.d_out);
+    const auto p = c.probabilities_view();
+    const auto to = c.gradients();
+    const auto none_takes = [&](const attention_layout& layout, const attention_inputs<float>& x) {
+        const auto results = out.rows_between(0, std::max<extent>(0, layout.queries));
+        CHECK_THROWS_AS(attention_forward(layout, x, results), tare::error);
+        CHECK_THROWS_AS(attention_forward_plain<float>(layout, x, results), tare::error);
+        CHECK_THROWS_AS(attention_backward(layout, x, p, d_out, to), tare::error);
+        CHECK_THROWS_AS(attention_backward_plain<float>(layout, x, p, d_out, to), tare::error);
+    };
+    // No queries, in inputs and results alike: nothing but the size itself is wrong.
+    attention_layout layout = c.layout;
+    attention_inputs<float> x = in;
+    layout.queries = 0;
+    x.queries = in.queries.rows_between(0, 0);
+    none_takes(layout, x);
+    layout = c.layout;
+    layout.scale = std::numeric_limits<double>::infinity();
+    none_takes(layout, in);
+    // Causal with fewer keys than queries, all shapes as the layout says.
+    layout = c.layout;
+    layout.causal = true;
+    layout.keys = 3;
+    x = in;
+    x.keys = in.keys.rows_between(0, 3);
+    x.values = in.values.rows_between(0, 3);
+    x.padding = in.padding.columns_between(0, 3);
+    none_takes(layout, x);
+    const auto wrong = [&](auto attention_inputs<float>::*operand) {
+        for (const auto& bad : {(in.*operand).rows_between(0, (in.*operand).rows - 1),
+                                (in.*operand).columns_between(0, (in.*operand).columns - 1)}) {
+            x = in;
+            x.*operand = bad;
+            if (bad.rows > 0) none_takes(c.layout, x);
+        }
+    };
+    wrong(&attention_inputs<float>::queries);
+    wrong(&attention_inputs<float>::keys);
+    wrong(&attention_inputs<float>::values);
+    wrong(&attention_inputs<float>::padding);
+    const auto mean = c.mean_view();
+    CHECK_THROWS_AS(attention_forward(c.layout, in, out, p.columns_between(0, 4)), tare::error);
+    CHECK_THROWS_AS(attention_forward(c.layout, in, out, p, mean.columns_between(0, 4)),
+                    tare::error);
+    CHECK_THROWS_AS(attention_forward_plain<float>(c.layout, in, out, p.rows_between(0, 7)),
+                    tare::error);
+    const auto no_gradient = [&](auto probabilities, auto d, const auto& gradients) {
+        CHECK_THROWS_AS(attention_backward(c.layout, in, probabilities, d, gradients), tare::error);
+        CHECK_THROWS_AS(attention_backward_plain<float>(c.layout, in, probabilities, d, gradients),
+                        tare::error);
+    };
+    no_gradient(p.columns_between(0, 4), d_out, to);
+    no_gradient(p, d_out.rows_between(0, 3), to);
+    auto narrow = to;
+    narrow.values = to.values.columns_between(0, 5);
+    no_gradient(p, d_out, narrow);
+}
+
 TEST_CASE("ordinary attention refuses what does not fit") {
     attention_case<float> c({4, 5, 1, 2, 3, 3}, true);
     const auto refused = [](auto&& call) { CHECK_THROWS_AS(call(), tare::error); };

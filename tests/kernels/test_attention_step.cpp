@@ -190,4 +190,13 @@ TEST_CASE("steps refuse what does not fit") {
         tare::kernels::attention_cache({1, 1, 1, 1, 1, std::numeric_limits<extent>::max()}),
         tare::error);
     CHECK_THROWS_AS(cache.assign({c.memory.data(), 4, 14}), tare::error);
+    const auto qkv = c.inputs().qkv;
+    CHECK_THROWS_AS(cache.append_values(qkv.columns_between(0, qkv.columns - 1)), tare::error);
+    CHECK_THROWS_AS(cache.append_keys(qkv.columns_between(0, qkv.columns - 1)), tare::error);
+    CHECK_THROWS_AS(
+        tare::kernels::attention_step(cache, table, qkv, c.out_like(c.out).columns_between(0, 5)),
+        tare::error);
+    const float one = 1.0F;
+    CHECK_THROWS_AS(tare::kernels::position_table({nullptr, 4, 6}), tare::error);
+    CHECK_THROWS_AS(tare::kernels::position_table({&one, 1, 1}), tare::error);
 }

@@ -115,6 +115,26 @@ TEST_CASE("a loss without logits passes on what is no number, and refuses what d
     CHECK_THROWS_AS(run(out, {other, other}), error);
     CHECK_THROWS_AS(run(out, {other, std::span(c.bias).first(3)}), error);
     CHECK_THROWS_AS(run(std::span(c.bias).first(3), {}), error);
+    // Each size by itself.
+    std::vector<float> kept_sums(3);
+    const std::vector<float> bias = c.bias;
+    const std::vector<std::int32_t> targets = c.targets;
+    const auto sizes = [&](matrix_view<const float> x, std::span<const float> b,
+                           matrix_view<const float> more, std::span<const std::int32_t> t,
+                           std::span<float> to, kernels::softmax_statistics<float> kept) {
+        kernels::linear_log_softmax(x, packed, b, more, t, to, kept);
+    };
+    const matrix_view<const float> x(c.x.data(), 3, 4);
+    CHECK_NOTHROW(sizes(x, bias, c.more_view(), targets, out, {other, kept_sums}));
+    CHECK_THROWS_AS(sizes({nullptr, 3, 4}, bias, {}, targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x.columns_between(0, 3), bias, {}, targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, std::span(targets).first(2), out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, std::span(out).first(2), {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, c.more_view().rows_between(0, 2), targets, out, {}), error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, out, {std::span(other).first(2), kept_sums}),
+                    error);
+    CHECK_THROWS_AS(sizes(x, bias, {}, targets, out, {other, std::span(kept_sums).first(2)}),
+                    error);
     c.bias.pop_back();
     CHECK_THROWS_AS(c.fast(), error);
 }
@@ -311,6 +331,23 @@ TEST_CASE("gradients of thin layers check what they are given") {
     CHECK_THROWS_AS(run({{dw.data(), 3, 4}, to.dw, to.db}, d), error);
     CHECK_THROWS_AS(run({to.dx, to.dw, std::span(dw).last(40)}, d), error);
     CHECK_THROWS_AS(run({to.dx, {dw.data(), 40, 4}, to.db}, std::span(dw).last(3)), error);
+    // Each of what is read by itself.
+    const auto reads = [&](matrix_view<const float> from, std::span<const float> bias,
+                           std::span<const std::int32_t> targets,
+                           kernels::softmax_statistics<const float> kept) {
+        kernels::thin_log_softmax_backward(from, packed, bias, targets, kept, d, to);
+    };
+    const std::span<const float> bias(c.bias);
+    const std::span<const std::int32_t> targets(c.targets);
+    const std::span<const float> tops(top);
+    const std::span<const float> sums(sum);
+    CHECK_THROWS_AS(reads({nullptr, 3, 4}, bias, targets, {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias.first(39), targets, {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets.first(2), {tops, sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets, {tops.first(2), sums}), error);
+    CHECK_THROWS_AS(reads(x, bias, targets, {tops, sums.first(2)}), error);
+    CHECK_THROWS_AS(run({{nullptr, 3, 4}, to.dw, to.db}, d), error);
+    CHECK_THROWS_AS(run({to.dx, {nullptr, 40, 4}, to.db}, d), error);
     c.targets[1] = 40;
     CHECK_THROWS_AS(run(to, d), error);
     const kernels::prepared_matrix deep({c.w.data(), 9, 17}, true);

@@ -4,6 +4,7 @@
 #include <string>
 #include <tuple>
 
+#include <tare/core/aligned.hpp>
 #include <tare/kernels/matmul.hpp>
 
 #include "matmul_cases.hpp"
@@ -92,6 +93,40 @@ TEST_CASE("a product has the same bits on 1, 2, 3 and 4 threads") {
                                       sizeof(float) * static_cast<std::size_t>(m * n)) == 0);
                 }
                 tare::set_threads(1);
+            }
+        }
+    }
+}
+
+TEST_CASE("a product has the same bits wherever its operands lie") {
+    // Read in place where rows are near and aligned, copied where they fall on the same few places
+    // of the cache (a stride of 4096) or begin within a register.
+    const extent m = 30;
+    const extent n = 101;
+    const extent k = 150;
+    const auto placed = [](extent rows, extent columns, extent stride, extent offset) {
+        tare::aligned_vector<float> out(static_cast<std::size_t>(rows * stride + offset), 9.0F);
+        const tare::random_stream random(4, static_cast<std::uint64_t>(columns));
+        for (extent i = 0; i < rows; ++i)
+            for (extent j = 0; j < columns; ++j)
+                out[static_cast<std::size_t>(offset + i * stride + j)] =
+                    random.normal(static_cast<std::uint64_t>(i * columns + j));
+        return out;
+    };
+    for (const bool ta : {false, true}) {
+        const extent rows = ta ? k : m;
+        const extent columns = ta ? m : k;
+        std::vector<float> first;
+        for (const extent stride : {extent{160}, extent{257}, extent{4096}}) {
+            for (const extent offset : {extent{0}, extent{3}}) {
+                const auto a = placed(rows, columns, stride, offset);
+                const auto b = placed(k, n, stride, offset);
+                std::vector<float> c(static_cast<std::size_t>(m * n), 1.0F);
+                tk::matmul({a.data() + offset, rows, columns, stride},
+                           {b.data() + offset, k, n, stride}, {c.data(), m, n},
+                           {.transpose_a = ta, .accumulate = true});
+                if (first.empty()) first = c;
+                CHECK(std::memcmp(c.data(), first.data(), c.size() * sizeof(float)) == 0);
             }
         }
     }

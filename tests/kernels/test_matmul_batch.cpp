@@ -72,4 +72,19 @@ TEST_CASE("a batch refuses different counts, negative steps and overlapping outp
     CHECK_THROWS_AS(tk::matmul_batch(a, b, {{out.data(), 3, 2}, 5, -6}), tare::error);
     CHECK_THROWS_AS(tk::matmul_batch(a, b, {{p + 130, 3, 2}, 5, 6}), tare::error);
     CHECK_THROWS_AS(tk::matmul_batch(a, b, {{out.data(), 3, 2}, 5, extent{1} << 62}), tare::error);
+    // Each operand by itself: steps backwards and beyond a 64-bit offset, too few, a bias too
+    // short.
+    const tk::matrix_batch<float> c({out.data(), 3, 2}, 5, 6);
+    CHECK_THROWS_AS(tk::matmul_batch({{p + 200, 3, 4}, 5, -12}, b, c), tare::error);
+    CHECK_THROWS_AS(tk::matmul_batch(a, {{p + 200, 4, 2}, 5, -8}, c), tare::error);
+    CHECK_THROWS_AS(tk::matmul_batch({{p, 3, 4}, 5, extent{1} << 61}, b, c), tare::error);
+    CHECK_THROWS_AS(tk::matmul_batch(a, {{p, 4, 2}, 4, 8}, c), tare::error);
+    CHECK_THROWS_AS(tk::matmul_batch({{p, 3, 4}, 4, 12}, b, c), tare::error);
+    CHECK_THROWS_AS(
+        tk::matmul_batch({{p, 3, 4}, -1, 12}, {{p, 4, 2}, -1, 8}, {{out.data(), 3, 2}, -1, 6}),
+        tare::error);
+    const std::vector<float> one(1);
+    CHECK_THROWS_AS(tk::matmul_batch(a, b, c, {}, tk::add_bias(one)), tare::error);
+    // The third output lies on the first matrix of b.
+    CHECK_THROWS_AS(tk::matmul_batch(a, {{out.data() + 12, 4, 2}, 5, 0}, c), tare::error);
 }

@@ -175,4 +175,14 @@ TEST_CASE("packed products refuse what does not fit") {
     const std::span<const float> nowhere(static_cast<const float*>(nullptr), 6);
     CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, f.view(), {nowhere, 1.0F}),
                     tare::error);
+    // The same of the products into 64 bits and into floats.
+    matrix<std::int64_t> wide(1, 6);
+    matrix<float> narrow(2, 5);
+    const std::vector<float> six(6);
+    CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, wide.view()), tare::error);
+    CHECK_THROWS_AS(kernels::packed_product(x.view(), packed, narrow.view(), {scale, 1.0F}),
+                    tare::error);
+    CHECK_THROWS_AS(
+        kernels::packed_product(x.view(), packed, f.view(), {six, 1.0F}, kernels::add_bias(scale)),
+        tare::error);
 }

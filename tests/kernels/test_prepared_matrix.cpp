@@ -84,6 +84,26 @@ TEST_CASE("a prepared matrix refuses transpose_b and sizes that do not fit") {
     CHECK_THROWS_AS(tk::matmul(c.view(), w, c.view()), tare::error);
     CHECK_THROWS_AS(tk::prepared_matrix({nullptr, 3, 3}), tare::error);
     CHECK_THROWS_AS(tk::matmul(a.view(), w, {nullptr, 3, 5}), tare::error);
+    // A square one, where transposing changes no size; then each epilogue with what does not fit.
+    const framed_matrix square(4, 4, 0, 0, 4);
+    framed_matrix y(4, 4, 0, 0, 5);
+    const tk::prepared_matrix v(square.view());
+    CHECK_THROWS_AS(tk::matmul(square.view(), v, y.view(), {.transpose_b = true}), tare::error);
+    const auto refuses = [&](const auto& finish) {
+        CHECK_THROWS_AS(tk::matmul(square.view(), v, y.view(), {}, finish), tare::error);
+    };
+    const std::span<const float> values(square.view().data, 16);
+    const float* const nowhere = nullptr;
+    refuses(tk::add_bias(values.first(3)));
+    refuses(tk::add_bias(std::span(nowhere, std::size_t{4})));
+    refuses(tk::add_bias(std::span<const float>(y.view().data, 4)));
+    refuses(tk::add_residual({values.data(), 4, 3, 4}));
+    refuses(tk::add_residual({nowhere, 4, 4}));
+    refuses(tk::add_residual(y.view()));
+    refuses(tk::apply_relu() | tk::add_bias(values.first(3)));
+    refuses(tk::add_bias(values.first(3)) | tk::apply_relu());
+    CHECK_THROWS_AS(tk::matmul(square.view(), v, tare::matrix_view<float>(y.view().data, 4, 3, 4)),
+                    tare::error);
     // The view is within reach, the columns rounded up to a strip are not.
     const float one = 1.0F;
     CHECK_THROWS_AS(tk::prepared_matrix({&one, extent{1} << 60, 1}), tare::error);

@@ -210,6 +210,71 @@ TEST_CASE("a policy changes the output of each head's row") {
         CHECK(halved.out[i] == c.out[i] / static_cast<float>(i / 3 % 2 + 2));
 }
 
+TEST_CASE("every entry of segment attention refuses each size and shape that does not fit") {
+    using namespace tare::kernels;
+    segment_case<float> c({6, 1, 2, 4, 3, 5}, true);
+    forward(c, no_attention_points{});
+    const auto in = c.inputs();
+    const auto out = c.out_like(c.out);
+    const auto d_out = c.out_like(c.d_out);
+    const auto p = c.probabilities_view();
+    const auto to = c.gradients();
+    const auto none_takes = [&](const segment_layout& layout, const segment_inputs<float>& x) {
+        const auto results = out.rows_between(0, layout.tokens);
+        CHECK_THROWS_AS(segment_attention_forward(layout, x, results), tare::error);
+        CHECK_THROWS_AS(segment_attention_forward_plain<float>(layout, x, results), tare::error);
+        CHECK_THROWS_AS(segment_attention_backward(layout, x, p, d_out, to), tare::error);
+        CHECK_THROWS_AS(segment_attention_backward_plain<float>(layout, x, p, d_out, to),
+                        tare::error);
+    };
+    segment_layout layout = c.layout;
+    segment_inputs<float> x = in;
+    layout.tokens = 0;
+    x.qkv = in.qkv.rows_between(0, 0);
+    none_takes(layout, x);
+    layout = c.layout;
+    layout.scale = std::numeric_limits<double>::quiet_NaN();
+    none_takes(layout, in);
+    x = in;
+    x.positions = in.positions.columns_between(0, 5);
+    none_takes(c.layout, x);
+    x = in;
+    x.qkv = in.qkv.columns_between(0, in.qkv.columns - 1);
+    none_takes(c.layout, x);
+    x = in;
+    x.qkv.stride = in.qkv.columns - 1;
+    none_takes(c.layout, x);
+    x = in;
+    x.positions.data = nullptr;
+    none_takes(c.layout, x);
+    // More positions in memory than the window has.
+    layout = c.layout;
+    layout.window = 4;
+    x = in;
+    x.positions = in.positions.columns_between(0, 5);
+    none_takes(layout, x);
+    CHECK_THROWS_AS(segment_attention_forward_plain<float>(c.layout, in, out.rows_between(0, 5)),
+                    tare::error);
+    const auto no_gradient = [&](auto probabilities, auto d, const auto& gradients) {
+        CHECK_THROWS_AS(segment_attention_backward(c.layout, in, probabilities, d, gradients),
+                        tare::error);
+        CHECK_THROWS_AS(
+            segment_attention_backward_plain<float>(c.layout, in, probabilities, d, gradients),
+            tare::error);
+    };
+    no_gradient(p.columns_between(0, 5), d_out, to);
+    no_gradient(p, d_out.rows_between(0, 5), to);
+    auto bad = to;
+    bad.qkv = to.qkv.rows_between(0, 5);
+    no_gradient(p, d_out, bad);
+    bad = to;
+    bad.positions = to.positions.columns_between(0, 5);
+    no_gradient(p, d_out, bad);
+    bad = to;
+    bad.memory = to.memory.rows_between(0, 4);
+    no_gradient(p, d_out, bad);
+}
+
 TEST_CASE("segment attention refuses what does not fit") {
     segment_case<float> c({6, 1, 2, 4, 3, 5}, true);
     const auto refused = [](auto&& call) { CHECK_THROWS_AS(call(), tare::error); };

@@ -129,7 +129,10 @@ class basic_attention_cache {
     }
     /// Writes the keys of the newest position, as late as can be: they are one float in each of
     /// many cache lines, and a read of such a line soon after would wait for the write.
+    /// **Throws** tare::error on another shape.
     void append_keys(matrix_view<const float> qkv) {
+        detail::require_matrix("attention_cache::append_keys", "qkv", qkv, layout_.batch,
+                               layout_.heads * layout_.head_width());
         for (extent b = 0; b < layout_.batch; ++b)
             put_keys(b, &qkv(b, layout_.key_width), layout_.head_width(), next_ - 1);
     }

@@ -17,6 +17,7 @@
 
 #include <tare/core/aligned.hpp>
 #include <tare/core/pack.hpp>
+#include <tare/core/prefetch.hpp>
 #include <tare/core/simd_transpose.hpp>
 #include <tare/core/view.hpp>
 
@@ -140,6 +141,7 @@ template <band Shape, int Vectors>
     const float* base[bases];
     for (int i = 0; i < bases; ++i)
         base[i] = w + 3 * i * step + before;
+#pragma GCC unroll 4
     for (extent k = before; k < entries; ++k) {
         load_registers(x + k * ldx, row);
 #pragma GCC unroll 16
@@ -213,6 +215,11 @@ inline void weighted_rows(const float* w, extent step, extent entries, const flo
     store_rows(to, stride, sum, factors, rows, columns);
 }
 
+/// A head's rows lie a token apart, too far for the hardware to look ahead: this many rows before
+/// their turn, the first two lines of each are asked for.
+inline constexpr extent rows_ahead = 16;
+inline constexpr std::size_t row_floats_ahead = 32;
+
 /// to[c * ld + n] = from[n * stride + c] for n < count, c < width.
 inline void pack_transposed(const float* from, extent stride, extent count, extent width, float* to,
                             extent ld) {
@@ -224,12 +231,15 @@ inline void pack_transposed(const float* from, extent stride, extent count, exte
     }
     // The last block of a row or column is moved back until it fits: it repeats some work, but
     // reads and writes nothing outside.
-    for (extent n = 0; n < count; n += lanes)
+    for (extent n = 0; n < count; n += lanes) {
+        const extent n0 = std::min(n, count - lanes);
+        for (extent i = 0; i < lanes; ++i)
+            simd::prefetch<row_floats_ahead>(from, (n0 + i + rows_ahead) * stride);
         for (extent c = 0; c < width; c += lanes) {
-            const extent n0 = std::min(n, count - lanes);
             const extent c0 = std::min(c, width - lanes);
             simd::transpose_block(from + n0 * stride + c0, stride, to + c0 * ld + n0, ld);
         }
+    }
 }
 
 /// Rows of `width` floats to rows of `ld` floats (a multiple of the register), zeros behind.
@@ -237,6 +247,7 @@ inline void pack_padded(const float* from, extent stride, extent count, extent w
                         extent ld) {
     const extent whole = width / lanes * lanes;
     for (extent n = 0; n < count; ++n, from += stride, to += ld) {
+        simd::prefetch<row_floats_ahead>(from, rows_ahead * stride);
         for (extent c = 0; c < whole; c += lanes)
             simd::store(to + c, simd::load(from + c));
         extent c = whole;

@@ -35,8 +35,7 @@ void multiply(matmul_sizes size, matrix_view<const float> a, matrix_view<const f
                       [&](cell where) { multiply_dots(where, a, b, c, how.accumulate, finish); });
         return;
     }
-    const bool in_place = !how.transpose_b && size.m <= tile_rows;
-    const fresh_right right{{b, how.transpose_b}, in_place};
+    const fresh_right right({b, how.transpose_b}, size.m);
     for_each_cell(size, false, [&](cell where) {
         multiply_cell(where, size.k, {a, how.transpose_a}, right, c, how.accumulate, finish);
     });

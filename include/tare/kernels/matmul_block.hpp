@@ -12,6 +12,8 @@
 // K is never split between threads, and slabs depend on K alone: any number of threads gives the
 // same bits.
 
+#include <cstdint>
+#include <numeric>
 #include <utility>
 
 #include <tare/core/aligned.hpp>
@@ -21,9 +23,11 @@
 namespace tare::kernels::detail {
 
 inline constexpr extent slab_depth = 1024;
-inline constexpr extent block_floats = 160 * 1024;   ///< A of one block: 640 KiB
-inline constexpr extent near_floats = 32 * 1024;     ///< packed B used at once: 128 KiB
-inline constexpr extent group_floats = 1024 * 1024;  ///< packed B used by block after block: 4 MiB
+inline constexpr extent block_floats = 160 * 1024;  ///< A of one block: 640 KiB
+inline constexpr extent near_floats = 16 * 1024;    ///< packed B used at once: 64 KiB
+inline constexpr extent group_floats = 128 * 1024;  ///< packed B used by block after block: 512 KiB
+/// The same where A is packed for every such group: 4 MiB.
+inline constexpr extent seldom_floats = 1024 * 1024;
 /// Multiply-adds in one unit of work of parallel_for (0.1 ns).
 inline constexpr extent multiplications_per_unit = 8;
 
@@ -31,6 +35,14 @@ inline constexpr extent multiplications_per_unit = 8;
 constexpr extent even_piece(extent count, extent most) {
     const extent pieces = (count + most - 1) / most;
     return (count + pieces - 1) / pieces;
+}
+
+/// Whether a few columns of `rows` rows, `stride` floats apart, stay in the second-level cache
+/// while they are read again and again: 16 ways of 64 KiB, and rows that lie a multiple of a way
+/// apart share one place in each. An operand that does not is copied.
+constexpr bool stays_near(extent rows, extent stride) {
+    constexpr extent way_floats = 16 * 1024;
+    return rows * std::gcd(stride, way_floats) <= 16 * way_floats;
 }
 
 /// A rectangle of C: rows [row, row_end), strips [strip, strip_end).
@@ -63,25 +75,32 @@ struct packed_right {
     const float* data;
     extent depth;
 
-    [[nodiscard]] extent group_end(extent, extent last, extent, bool) const { return last; }
+    [[nodiscard]] extent group_end(extent, extent last, extent, extent) const { return last; }
     [[nodiscard]] strip_operand strips(extent first, extent, extent k0, extent, bool) const {
         return {data + (first * depth + k0) * strip_columns, depth * strip_columns, strip_columns};
     }
 };
 
-/// B as the caller stores it, packed group by group into the memory of the thread. Whole strips of
-/// a (K,N) matrix that only one tile of rows needs are read in place.
+/// B as the caller stores it. Whole strips of a (K,N) matrix are read in place where only one tile
+/// of rows needs them, or where whole registers of them stay near; others are packed group by group
+/// into the memory of the thread.
 struct fresh_right {
     right_operand b;
     bool in_place;
 
-    /// Strips up to here are asked for together: what the second-level cache holds if every strip
-    /// serves one block of rows only, or else as much of a slab as keeps A from being read often.
-    [[nodiscard]] extent group_end(extent first, extent last, extent slab, bool one_block) const {
+    fresh_right(right_operand b_, extent rows)
+        : b(b_),
+          in_place(!b.transposed &&
+                   (rows <= tile_rows ||
+                    (b.stored.stride % lane_count == 0 &&
+                     reinterpret_cast<std::uintptr_t>(b.stored.data) % sizeof(simd::floats) == 0 &&
+                     stays_near(even_piece(b.depth(), slab_depth), b.stored.stride)))) {}
+
+    /// Strips up to here are asked for together: `floats` of a slab, if they have to be packed.
+    [[nodiscard]] extent group_end(extent first, extent last, extent slab, extent floats) const {
         const extent whole = b.columns() / strip_columns;
         if (in_place && first < whole) return std::min(last, whole);
-        const extent floats = one_block ? near_floats : group_floats;
-        return std::min(last, first + std::max<extent>(4, floats / (slab * strip_columns)));
+        return std::min(last, first + std::max<extent>(2, floats / (slab * strip_columns)));
     }
     [[nodiscard]] strip_operand strips(extent first, extent last, extent k0, extent slab,
                                        bool fresh) const {
@@ -114,22 +133,26 @@ void multiply_cell(cell where, extent depth, stored_left a, const Right& b, matr
     const extent most_rows = std::max<extent>(tile_rows, block_floats / slab);
     const extent block = even_piece(where.row_end - where.row, most_rows);
     const bool one_block = block >= where.row_end - where.row;
+    const bool pack_left = a.transposed && !stays_near(slab, a.stored.stride);
+    const extent floats = one_block ? near_floats : pack_left ? seldom_floats : group_floats;
     for (extent k0 = 0; k0 < depth; k0 += slab) {
         const extent size = std::min(slab, depth - k0);
         const bool add = accumulate || k0 > 0;
         const bool last_slab = k0 + size == depth;
         extent s_end = 0;
         for (extent s = where.strip; s < where.strip_end; s = s_end) {
-            s_end = b.group_end(s, where.strip_end, size, one_block);
+            s_end = b.group_end(s, where.strip_end, size, floats);
             for (extent row = where.row; row < where.row_end; row += block) {
                 const extent rows = std::min(block, where.row_end - row);
                 left_operand left{};
-                if (a.transposed) {
+                if (pack_left) {
                     float* panels = scratch(0, rows * size);
                     // A single block stays packed while the groups of strips pass by.
                     if (!one_block || s == where.strip)
                         pack_panels(a.stored, row, rows, k0, size, panels);
                     left = {panels, 1, 0, true};
+                } else if (a.transposed) {
+                    left = {&a.stored(k0, row), 1, a.stored.stride};
                 } else {
                     left = {&a.stored(row, k0), a.stored.stride, 1};
                 }

@@ -6,7 +6,7 @@
 //   A: panels [two tiles][k][row], for an A stored transposed, whose rows lie a page apart.
 
 #include <tare/core/simd_transpose.hpp>
-#include <tare/kernels/matmul_tile.hpp>
+#include <tare/kernels/matmul_rows.hpp>
 
 namespace tare::kernels::detail {
 

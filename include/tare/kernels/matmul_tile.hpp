@@ -1,9 +1,9 @@
 #pragma once
 // SPDX-License-Identifier: MIT
-// The innermost loops of the matrix products: a tile of C in registers, and the rows of tiles that
-// share a strip of B. Shapes of a register tile (Goto and van de Geijn 2008, "Anatomy of
-// high-performance matrix multiplication", section 6): 6 x 64 or, for a single tile, 12 x 32 with
-// the 32 registers of AVX-512 (24 sums, 4 or 2 of B, 1 of A), 6 x 16 with the 16 of AVX2.
+// The innermost loop of the matrix products: a tile of C in registers (matmul_rows.hpp deals rows
+// out to tiles). Shapes of a tile (Goto and van de Geijn 2008, "Anatomy of high-performance matrix
+// multiplication", section 6): 6 x 64 or, for a single tile, 12 x 32 with the 32 registers of
+// AVX-512 (24 sums, 4 or 2 of B, 1 of A), 6 x 16 with the 16 of AVX2.
 //
 // Each output is one chain of fma over k, whatever tile it falls into: results do not depend on how
 // rows and columns are dealt out to tiles or threads.
@@ -39,6 +39,9 @@ struct left_operand {
     extent depth_step;
     /// Packed into the panels of row_tiles.
     bool panels = false;
+    /// Lines that a tile asks for on its way, one a step of k: A of the tile that follows.
+    const float* next = nullptr;
+    extent next_step = 0;
 };
 
 /// B as the tile reads it: element (k, 32 s + j) is data[s * strip_step + k * depth_step + j].
@@ -75,7 +78,12 @@ template <int Rows, int Strips>
 #pragma GCC unroll 6
     for (int i = 0; i < bases; ++i)
         row[i] = a.data + 2 * i * a.row_step;
-    const float* strip = b.data;
+    // A pointer for each strip too: with one for all, its offsets took more registers than there
+    // are and some came back through port 0, which fma needs.
+    const float* strip[Strips];
+#pragma GCC unroll 4
+    for (int s = 0; s < Strips; ++s)
+        strip[s] = b.data + s * b.strip_step;
     simd::floats sum[Rows][Strips * vectors];
 #pragma GCC unroll 12
     for (int i = 0; i < Rows; ++i) {
@@ -89,7 +97,7 @@ template <int Rows, int Strips>
     const extent ahead = 16 / Strips * b.depth_step;
     const auto ask = [&](int line) {
         const extent at = line * 16;
-        __builtin_prefetch(strip + ahead + at / strip_columns * b.strip_step + at % strip_columns);
+        __builtin_prefetch(strip[at / strip_columns] + ahead + at % strip_columns);
     };
     const auto step = [&] {
         simd::floats right[Strips * vectors];
@@ -99,7 +107,7 @@ template <int Rows, int Strips>
         }
 #pragma GCC unroll 16
         for (int j = 0; j < Strips * vectors; ++j)
-            right[j] = simd::load(strip + j / vectors * b.strip_step + j % vectors * lane_count);
+            right[j] = simd::load(strip[j / vectors] + j % vectors * lane_count);
 #pragma GCC unroll 12
         for (int i = 0; i < Rows; ++i) {
             simd::floats left = simd::broadcast(row[i / 2][i % 2 * a.row_step]);
@@ -117,7 +125,9 @@ template <int Rows, int Strips>
 #pragma GCC unroll 6
         for (int i = 0; i < bases; ++i)
             row[i] += a.depth_step;
-        strip += b.depth_step;
+#pragma GCC unroll 4
+        for (int s = 0; s < Strips; ++s)
+            strip[s] += b.depth_step;
     };
     // The lines of C come in while the sums grow, a strip's width of one row a step: asked for all
     // at once they would take the fill buffers from A and B. Sums of a few steps are over before
@@ -139,8 +149,17 @@ template <int Rows, int Strips>
         ask_for_output(i);
         step();
     }
+    extent k = head;
+    if (a.next != nullptr) {
+        const float* next = a.next + head * a.next_step;
+#pragma GCC unroll 2
+        for (; k < depth; ++k, next += a.next_step) {
+            __builtin_prefetch(next, 0, 2);
+            step();
+        }
+    }
 #pragma GCC unroll 4
-    for (extent k = head; k < depth; ++k)
+    for (; k < depth; ++k)
         step();
     if (c.columns >= Strips * strip_columns) {
 #pragma GCC unroll 12
@@ -190,92 +209,5 @@ constexpr std::array<tile_function, sizeof...(Index)> narrow_tiles(std::index_se
 /// The tile of `rows` rows that takes strips_at_once(rows) strips, and the one that takes one.
 inline constexpr auto tiles_wide = wide_tiles(std::make_index_sequence<tile_rows>{});
 inline constexpr auto tiles_narrow = narrow_tiles(std::make_index_sequence<tile_rows>{});
-
-/// Most rows of a tile where there are several. With AVX-512, 6 x 64 takes 10 loads for its 24 fma,
-/// 12 x 32 takes 14: on a core that shares its ports with another thread that is a tenth of the
-/// time. Brief sums gain nothing: what bounds them is writing C.
-constexpr extent many_rows(extent depth) {
-    return simd::lanes == 16 && depth > 128 ? tile_rows / 2 : tile_rows;
-}
-
-/// How rows are dealt out to tiles: evenly, so that 64 rows make nine tiles of 6 and two of 5, not
-/// ten of 6 and one of 4. As many as one tile holds stay together: B is then read once.
-struct row_tiles {
-    extent count;
-    extent least;   ///< rows of a small tile
-    extent larger;  ///< the first so many tiles have one row more
-
-    row_tiles(extent rows, extent depth)
-        : count(rows <= tile_rows ? 1 : (rows + many_rows(depth) - 1) / many_rows(depth)),
-          least(rows / count),
-          larger(rows % count) {}
-    [[nodiscard]] extent begin(extent tile) const { return tile * least + std::min(tile, larger); }
-
-    /// Where an A stored transposed is packed, two neighbouring tiles share a panel: the one that
-    /// starts at row r lies as [k][row] from r * depth on. With AVX-512 that fills most of a
-    /// register; panels of six rows took 390 to 570 us where these take 200.
-    [[nodiscard]] extent panels() const { return (count + 1) / 2; }
-    [[nodiscard]] extent panel_begin(extent panel) const {
-        return begin(std::min(2 * panel, count));
-    }
-
-    /// Rows of A as `tile` reads them.
-    [[nodiscard]] left_operand rows_of(const left_operand& a, extent tile, extent depth) const {
-        const extent row = begin(tile);
-        if (!a.panels) return {a.data + row * a.row_step, a.row_step, a.depth_step};
-        const extent first = panel_begin(tile / 2);
-        return {a.data + first * depth + (row - first), 1, panel_begin(tile / 2 + 1) - first};
-    }
-};
-
-/// One block: `rows` rows times `strips` strips over one slab of k.
-struct block_sizes {
-    extent rows;
-    extent strips;
-    extent depth;
-};
-
-/// Multiplies one block. `tile_done(row, column, rows, columns)` is called on each finished tile
-/// while it is still in the first-level cache.
-template <class TileDone>
-void multiply_block(block_sizes size, left_operand a, strip_operand b, tile_target c,
-                    const TileDone& tile_done) {
-    const row_tiles tiles(size.rows, size.depth);
-    const auto one = [&](extent tile, extent strip, int strips, const auto& functions) {
-        const extent first = tiles.begin(tile);
-        const extent rows = tiles.begin(tile + 1) - first;
-        const extent column = strip * strip_columns;
-        const extent columns = std::min(c.columns - column, strips * strip_columns);
-        functions[static_cast<std::size_t>(rows - 1)](
-            size.depth, tiles.rows_of(a, tile, size.depth), b.at(strip),
-            {c.data + first * c.stride + column, c.stride, columns, c.accumulate});
-        tile_done(first, column, rows, columns);
-    };
-    if (tiles.count == 1) {
-        const int wide = strips_at_once(static_cast<int>(size.rows));
-        extent strip = 0;
-        for (; strip + wide <= size.strips; strip += wide)
-            one(0, strip, wide, tiles_wide);
-        for (; strip < size.strips; ++strip)
-            one(0, strip, 1, tiles_narrow);
-        return;
-    }
-    // A tile of rows runs along a group of strips that stays in the second-level cache: A of the
-    // tile stays in the first, and C is written in long runs.
-    constexpr extent run_floats = 96 * 1024;
-    const extent wide = strips_at_once(static_cast<int>(tiles.begin(1)));
-    const extent group =
-        std::max<extent>(1, run_floats / (size.depth * strip_columns * wide)) * wide;
-    for (extent first = 0; first < size.strips; first += group) {
-        const extent last = std::min(first + group, size.strips);
-        for (extent tile = 0; tile < tiles.count; ++tile) {
-            extent strip = first;
-            for (; wide > 1 && strip + wide <= last; strip += wide)
-                one(tile, strip, static_cast<int>(wide), tiles_wide);
-            for (; strip < last; ++strip)
-                one(tile, strip, 1, tiles_narrow);
-        }
-    }
-}
 
 }  // namespace tare::kernels::detail

@@ -110,6 +110,8 @@ class segment_forward {
             const extent rows = std::min<extent>(band_rows, end - t);
             const float* q = &in_.qkv(t * layout_.batch + b, h * layout_.head_width());
             extent q_stride = in_.qkv.stride * layout_.batch;
+            for (int i = 0; i < band_rows; ++i)
+                simd::prefetch<row_floats_ahead>(q, (band_rows + i) * q_stride);
             if (rows < band_rows) {
                 // The last rows are computed in a full block; the missing ones are zero queries.
                 std::fill_n(spare, band_rows * layout_.key_width, 0.0F);
