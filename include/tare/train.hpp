@@ -16,6 +16,7 @@
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/search/hat_space.hpp>
 #include <tare/search/translate.hpp>
+#include <tare/text/batch_walk.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/bleu.hpp>
 #include <tare/text/byte_pair_encoding.hpp>
@@ -58,4 +59,6 @@
 #include <tare/train/translation_distillation.hpp>
 #include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
+#include <tare/train/translation_method.hpp>
+#include <tare/train/translation_run.hpp>
 #include <tare/train/translation_trainer.hpp>
