@@ -51,6 +51,7 @@
 #include <tare/train/sgd.hpp>
 #include <tare/train/simplified_task.hpp>
 #include <tare/train/soft_labels.hpp>
+#include <tare/train/srp_training.hpp>
 #include <tare/train/staged_parameters.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>

@@ -118,8 +118,8 @@ class trained_parameters {
     };
     [[nodiscard]] leaf_source leaves() const noexcept { return {this}; }
 
-    /// A source of new leaves with the values of another, added in the order in which a model asks
-    /// for them; what it asks for twice is one leaf.
+    /// A source of new leaves with copies of another's values, added in the order in which a model
+    /// asks for them; what it asks for twice is one leaf.
     template <class Source>
     struct adding_source {
         trained_parameters* to;
@@ -130,7 +130,7 @@ class trained_parameters {
                                          const initial& start) {
             for (const trained_parameter<Precision>& p : to->trained_)
                 if (p.label == label) return to->leaves().parameter(label, extents, start);
-            const variable leaf = tape->parameter(values.parameter(label, extents, start));
+            const variable leaf = tape->parameter(values.parameter(label, extents, start).clone());
             to->add(label, leaf);
             return leaf;
         }

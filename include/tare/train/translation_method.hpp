@@ -5,7 +5,7 @@
 // method derives from plain_translation and hides what it does in another way; a trainer calls, in
 // each update,
 //     before_step    model    loss    before_update    frozen    after_step
-// Systems of this house: prune/srp_method.hpp, train/pet_method.hpp.
+// Two of them: train/srp_training.hpp, train/pet_training.hpp.
 
 #include <span>
 #include <string_view>

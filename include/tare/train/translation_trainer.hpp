@@ -99,10 +99,12 @@ class translation_trainer {
     [[nodiscard]] std::span<float> values_of(std::string_view label) {
         return parameters_.values_of(label);
     }
+    /// A source of the current weights, whose memory it shares.
+    [[nodiscard]] auto weights() const noexcept { return parameters_.shared(); }
     /// The method's model without dropout. It shares the parameters' memory, so it shows the
     /// current weights as long as the method makes the same model of them.
     [[nodiscard]] auto plain_model() const {
-        auto source = parameters_.shared();
+        auto source = weights();
         return method_.template model<tensor>(source, config_);
     }
     /// Calls visit(name, shape, values) for everything that training changes, values a
