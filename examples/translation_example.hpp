@@ -16,6 +16,8 @@
 #include <tare/io/atomic_file.hpp>
 #include <tare/io/translation_checkpoint.hpp>
 #include <tare/io/translation_texts.hpp>
+#include <tare/micronet/rules.hpp>
+#include <tare/micronet/weigh_translation.hpp>
 #include <tare/search/translate.hpp>
 #include <tare/text/bleu.hpp>
 #include <tare/train/translation_loss.hpp>
@@ -125,6 +127,20 @@ std::vector<std::string> test_example(const example_texts& texts, const Model& m
                 text::corpus_bleu(lines, texts.test.references).to_string().c_str());
     std::fflush(stdout);
     return lines;
+}
+
+/// A sentence of 14 pieces on both sides, as the MicroNet rules count it.
+inline void weigh_example(const translation_transformer_config& config) {
+    constexpr extent words = 14;  // the mean of Multi30k
+    const ledger book = micronet::weigh(config, {}, words, words);
+    const auto counted = micronet::tally(book, micronet::official{});
+    extent parameters = 0;
+    for (const ledger_item& item : book.items())
+        parameters += item.what.extents.size();
+    std::printf(
+        "%lld parameters, MicroNet: %.0f parameters, %.2f M operations a sentence of %lld\n",
+        static_cast<long long>(parameters), counted.parameters(),
+        counted.operations() * static_cast<double>(words) / 1e6, static_cast<long long>(words));
 }
 
 /// The exit code of an example's work: what it throws becomes a message.

@@ -43,6 +43,7 @@
 #include <tare/train/optimizer.hpp>
 #include <tare/train/patient_distillation.hpp>
 #include <tare/train/peak_schedule.hpp>
+#include <tare/train/pet_training.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
 #include <tare/train/quantization_options.hpp>
