@@ -16,6 +16,7 @@
 #include <tare/search/cached_hidden_states.hpp>
 #include <tare/search/hat_space.hpp>
 #include <tare/search/translate.hpp>
+#include <tare/text/batch_walk.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/bleu.hpp>
 #include <tare/text/byte_pair_encoding.hpp>
@@ -42,6 +43,7 @@
 #include <tare/train/optimizer.hpp>
 #include <tare/train/patient_distillation.hpp>
 #include <tare/train/peak_schedule.hpp>
+#include <tare/train/pet_training.hpp>
 #include <tare/train/precision.hpp>
 #include <tare/train/quantization_aware.hpp>
 #include <tare/train/quantization_options.hpp>
@@ -50,6 +52,7 @@
 #include <tare/train/sgd.hpp>
 #include <tare/train/simplified_task.hpp>
 #include <tare/train/soft_labels.hpp>
+#include <tare/train/srp_training.hpp>
 #include <tare/train/staged_parameters.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>
@@ -58,4 +61,6 @@
 #include <tare/train/translation_distillation.hpp>
 #include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
+#include <tare/train/translation_method.hpp>
+#include <tare/train/translation_run.hpp>
 #include <tare/train/translation_trainer.hpp>

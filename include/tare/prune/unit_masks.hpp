@@ -46,6 +46,11 @@ class unit_masks {
         return out;
     }
 
+    /// All of them, by label.
+    [[nodiscard]] const std::map<std::string, mask, std::less<>>& all() const noexcept {
+        return masks_;
+    }
+
   private:
     std::map<std::string, mask, std::less<>> masks_;
 };
