@@ -134,6 +134,7 @@
 #include <tare/models/hat_network.hpp>
 #include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
+#include <tare/models/latency_network.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>

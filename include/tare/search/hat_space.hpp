@@ -5,13 +5,13 @@
 // Source: Wang et al. 2020, sections 3.2 and 3.3; order of draws and of genes as released.
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include <tare/core/python_random.hpp>
 #include <tare/models/hat_network.hpp>
+#include <tare/models/latency_network.hpp>
 
 namespace tare::search {
 
@@ -159,7 +159,7 @@ gene_of(const hat_network& network, std::size_t encoder_slots, std::size_t decod
 /// heads of the encoder; width, layers, mean inner width, mean self heads, mean cross heads and
 /// mean number of memories of the decoder. Means are over the layers in use.
 /// **Throws** tare::error on lists shorter than these.
-[[nodiscard]] inline std::array<double, 10> latency_features(const hat_network& network) {
+[[nodiscard]] inline network_features latency_features(const hat_network& network) {
     network.check();
     const auto mean = [](const layer_list& list, std::size_t layers, auto&& value) {
         double sum = 0.0;
