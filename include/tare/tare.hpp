@@ -130,6 +130,7 @@
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/micronet/weigh_products.hpp>
 #include <tare/micronet/weigh_translation.hpp>
 #include <tare/models/hat_network.hpp>
 #include <tare/models/hat_weights.hpp>

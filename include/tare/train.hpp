@@ -55,6 +55,7 @@
 #include <tare/train/simplified_task.hpp>
 #include <tare/train/soft_labels.hpp>
 #include <tare/train/staged_parameters.hpp>
+#include <tare/train/staged_translation.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>
