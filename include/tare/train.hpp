@@ -19,6 +19,7 @@
 #include <tare/search/hat_space.hpp>
 #include <tare/search/latency_measure.hpp>
 #include <tare/search/translate.hpp>
+#include <tare/text/batch_walk.hpp>
 #include <tare/text/batching.hpp>
 #include <tare/text/bleu.hpp>
 #include <tare/text/byte_pair_encoding.hpp>
@@ -63,4 +64,6 @@
 #include <tare/train/translation_distillation.hpp>
 #include <tare/train/translation_dropout.hpp>
 #include <tare/train/translation_loss.hpp>
+#include <tare/train/translation_method.hpp>
+#include <tare/train/translation_run.hpp>
 #include <tare/train/translation_trainer.hpp>

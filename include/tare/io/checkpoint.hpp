@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <tare/io/safetensors.hpp>
@@ -68,13 +69,14 @@ namespace detail {
 
 inline constexpr std::string_view checkpoint_format = "tare-checkpoint 1";
 
+/// `model` is the description of its sizes.
 template <class Optimizer>
-checkpoint_facts identity_facts(const transformer_xl_config& config, const checkpoint_facts& own) {
+checkpoint_facts identity_facts(std::string model, const checkpoint_facts& own) {
     checkpoint_facts out;
     for (const auto& [key, value] : own)
         out["run." + key] = value;
     out["format"] = std::string(checkpoint_format);
-    out["model"] = describe(config);
+    out["model"] = std::move(model);
     out["optimizer"] = std::string(Optimizer::name);
     return out;
 }
@@ -143,7 +145,7 @@ void save_checkpoint(const std::string& path, train::trainer<Optimizer, Precisio
         add(message("state.cache.", c, ".words"), shape{static_cast<extent>(cache.words().size())},
             std::span<const token>(cache.words()));
     }
-    checkpoint_facts metadata = detail::identity_facts<Optimizer>(t.config(), facts);
+    checkpoint_facts metadata = detail::identity_facts<Optimizer>(describe(t.config()), facts);
     metadata["steps"] = message(t.steps());
     if constexpr (train::compresses_updates<Precision>)
         metadata["precision_calls"] = message(t.precision().calls());
@@ -157,7 +159,8 @@ template <class Optimizer, class Precision>
 void load_checkpoint(const std::string& path, train::trainer<Optimizer, Precision>& t,
                      const checkpoint_facts& facts) {
     const safetensors_archive archive = load_safetensors(path);
-    detail::require_same_run(archive, detail::identity_facts<Optimizer>(t.config(), facts));
+    detail::require_same_run(archive,
+                             detail::identity_facts<Optimizer>(describe(t.config()), facts));
     const extent steps = detail::count_in(archive, "steps");
     const auto copy = [&archive](const std::string& name, const shape& extents, auto to) {
         const auto from = archive.template view<typename decltype(to)::value_type>(name, extents);

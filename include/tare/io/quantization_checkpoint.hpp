@@ -30,7 +30,7 @@ checkpoint_facts quantization_facts(const train::quantization_aware<Optimizer, V
                                     const checkpoint_facts& own) {
     require(!t.options().keep_cache, "checkpoint: a cache that is kept from sample to sample is "
                                      "not stored; train with keep_cache false");
-    checkpoint_facts out = identity_facts<Optimizer>(t.config(), own);
+    checkpoint_facts out = identity_facts<Optimizer>(describe(t.config()), own);
     std::string widths = message(t.widths().bits);
     for (const auto& w : t.widths().widths)
         widths += message(' ', w.label.view(), ' ', w.bits);

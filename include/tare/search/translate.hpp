@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <numeric>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <tare/kernels/softmax.hpp>
 #include <tare/models/translation_stream.hpp>
 #include <tare/search/beam_search.hpp>
+#include <tare/text/byte_pair_encoding.hpp>
 #include <tare/text/parallel_batching.hpp>
 
 namespace tare::search {
@@ -69,6 +71,19 @@ translate_all(const translation_transformer<tensor, Weight, Norm>& model,
             out[numbers[b]] = std::move(found[b].front().tokens);
         }
     }
+    return out;
+}
+
+/// The best translation of every sentence as a line of words, pieces of byte pairs joined.
+/// **Throws** as translate_all().
+template <class Weight, class Norm>
+[[nodiscard]] std::vector<std::string>
+translated_lines(const translation_transformer<tensor, Weight, Norm>& model,
+                 const text::sentence_ids& sources, const text::vocabulary& words,
+                 const translation_search& how = {}) {
+    std::vector<std::string> out;
+    for (const std::vector<token>& ids : translate_all(model, sources, how))
+        out.push_back(text::join_pieces(text::to_words(ids, words)));
     return out;
 }
 

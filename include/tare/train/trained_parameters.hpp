@@ -67,15 +67,17 @@ class trained_parameters {
 
     /// Update `number` (from 1 on) at a learning rate, gradients clipped to the global norm `clip`
     /// (0: not at all), which are then forgotten. Returns that norm before clipping, which `check`
-    /// is called with first: what it throws leaves weights and moments as they were.
-    template <class Check>
+    /// is called with first: what it throws leaves weights and moments as they were. So does
+    /// frozen(label) of a parameter, whose gradient is in no norm.
+    template <class Check, class Frozen>
     double update(const Optimizer& optimizer, Precision& precision, extent number, double rate,
-                  double clip, const Check& check) {
+                  double clip, const Check& check, const Frozen& frozen) {
         std::vector<std::vector<std::span<float>>> moments(trained_.size());
         std::vector<updated_parameter> updated;
         std::vector<std::span<const float>> gradients;
         for (std::size_t i = 0; i < trained_.size(); ++i) {
             parameter& p = trained_[i];
+            if (frozen(std::string_view(p.label))) continue;
             for (tensor& m : p.moments)
                 moments[i].push_back(m.mutable_values());
             updated.push_back(
@@ -93,6 +95,46 @@ class trained_parameters {
         clear_gradients();
         return norm;
     }
+
+    /// The same without frozen parameters.
+    template <class Check>
+    double update(const Optimizer& optimizer, Precision& precision, extent number, double rate,
+                  double clip, const Check& check) {
+        return update(optimizer, precision, number, rate, clip, check,
+                      [](std::string_view) { return false; });
+    }
+
+    /// A source of the leaves themselves, for models that are made anew.
+    struct leaf_source {
+        const trained_parameters* from;
+
+        [[nodiscard]] variable parameter(std::string_view label, const shape& extents,
+                                         const initial&) const {
+            const variable& leaf = from->find(label).value;
+            require(leaf.shape() == extents, "trainer: ", label, " is ", leaf.shape(),
+                    ", the model asks for ", extents);
+            return leaf;
+        }
+    };
+    [[nodiscard]] leaf_source leaves() const noexcept { return {this}; }
+
+    /// A source of new leaves with the values of another, added in the order in which a model asks
+    /// for them; what it asks for twice is one leaf.
+    template <class Source>
+    struct adding_source {
+        trained_parameters* to;
+        basic_tape<float, Precision>* tape;
+        Source values;
+
+        [[nodiscard]] variable parameter(std::string_view label, const shape& extents,
+                                         const initial& start) {
+            for (const trained_parameter<Precision>& p : to->trained_)
+                if (p.label == label) return to->leaves().parameter(label, extents, start);
+            const variable leaf = tape->parameter(values.parameter(label, extents, start));
+            to->add(label, leaf);
+            return leaf;
+        }
+    };
 
     /// A source that shares the parameters' memory: a model<tensor> made from it always shows the
     /// current weights.
