@@ -123,12 +123,13 @@ class training {
 /// What the model weighs by the MicroNet rules and how it translates now.
 void report(const std::string& when, train::staged_translation<>& model, const corpora& texts,
             double train_loss) {
-    micronet::product_storages stored;
+    micronet::stored_products stored;
     model.weights().visit_products([&](const std::string& label, const std::string&) {
-        stored.emplace(label, model.weights().storage(label));
+        stored.emplace(label, micronet::stored_product{model.weights().layout(label),
+                                                       model.weights().storage(label)});
     });
     constexpr extent words = 30;
-    const ledger book = micronet::weigh_products(model.config(), stored, words, words);
+    const ledger book = micronet::weigh_products(model.config(), stored, true, words, words);
     const micronet::totals sum = micronet::tally(book, micronet::official{});
     const auto plain = model.plain_model();
     std::vector<std::string> translations;

@@ -54,6 +54,8 @@
 #include <tare/kernels/attention_tile.hpp>
 #include <tare/kernels/attention_values.hpp>
 #include <tare/kernels/bf16_product.hpp>
+#include <tare/kernels/codebook_product.hpp>
+#include <tare/kernels/codebook_weights.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/dropout.hpp>
 #include <tare/kernels/elementwise.hpp>
@@ -143,6 +145,7 @@
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/pet_config.hpp>
+#include <tare/models/product_weight.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -182,6 +185,7 @@
 #include <tare/ops/block.hpp>
 #include <tare/ops/cache_log_probability.hpp>
 #include <tare/ops/clamp_quantize.hpp>
+#include <tare/ops/codebook_linear.hpp>
 #include <tare/ops/concatenate.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/confidence_classes.hpp>

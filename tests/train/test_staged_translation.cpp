@@ -11,6 +11,9 @@
 #include <doctest/doctest.h>
 
 #include <tare/io/product_file.hpp>
+#include <tare/micronet/rules.hpp>
+#include <tare/micronet/weigh_products.hpp>
+#include <tare/models/product_weight.hpp>
 #include <tare/train/staged_translation.hpp>
 
 #include "io/scratch.hpp"
@@ -39,6 +42,10 @@ train::staged_options stages(float noise = 0.0F) {
 }
 using network = train::staged_translation<>;
 
+// Logits are of size 1 and pass through two layers, each of which changes few last places; a wrong
+// entry of a codebook changes them by 0.01 and more.
+constexpr float order_of_sums = 1e-5F;
+
 network small(float noise = 0.0F) {
     return {translation_transformer_config::uniform(16, 16, 1, 16, 24, 2),
             random_parameters<float>(3),
@@ -52,7 +59,8 @@ double learn(network& net, int steps, double rate) {
         loss = net.step(batch(), rate).hard_loss;
     return loss;
 }
-std::vector<float> logits_of(const translation_transformer<tensor>& model) {
+template <class Weight>
+std::vector<float> logits_of(const translation_transformer<tensor, Weight>& model) {
     const auto b = batch();
     const auto encoded = model.encode(b.source.ids, 2);
     const tensor out = model.logits(model.decode(b.previous.ids, encoded).hidden);
@@ -84,19 +92,16 @@ io::product_file file_of(network& net) {
     return out;
 }
 
-// A file's matrices as floats.
-struct file_parameters {
-    const io::product_file* from;
+using coded_model = translation_transformer<tensor, product_weight>;
 
-    [[nodiscard]] tensor parameter(std::string_view label, const shape& extents,
-                                   const initial&) const {
-        const auto found = from->products.find(label);
-        if (found == from->products.end()) return from->floats.find(label)->second;
-        tensor w(extents);
-        decode_product(found->second, w.mutable_view().matrix());
-        return w;
-    }
-};
+micronet::stored_products stored_of(network& net) {
+    micronet::stored_products out;
+    net.weights().visit_products([&](const std::string& label, const std::string&) {
+        out.emplace(label, micronet::stored_product{net.weights().layout(label),
+                                                    net.weights().storage(label)});
+    });
+    return out;
+}
 
 }  // namespace
 
@@ -144,9 +149,57 @@ TEST_CASE("the file of a finished model is as large as its bits and holds the sa
     CHECK(after.payload_bits() == before.payload_bits());
     CHECK(after.shared == before.shared);
     CHECK(after.products.at("decoder.embed_tokens.weight").grid.buckets() == 2);
-    file_parameters source{&after};
-    CHECK(logits_of(translation_transformer<tensor>(source, net.config())) ==
-          logits_of(net.plain_model()));
+    // Eight rows and more: decoded, so the bits of the model of floats.
+    product_source source(after.products, after.floats);
+    const auto floats = logits_of(net.plain_model());
+    const auto coded = logits_of(coded_model(source, net.config()));
+    REQUIRE(coded.size() == floats.size());
+    // Codebooks of a power of two: only the order of a row's 16 to 24 sums differs by tables.
+    product_source tables(after.products, after.floats, true);
+    const auto by_tables = logits_of(coded_model(tables, net.config()));
+    for (std::size_t i = 0; i < floats.size(); ++i) {
+        CHECK(std::fabs(coded[i] - floats[i]) < order_of_sums);
+        CHECK(std::fabs(by_tables[i] - floats[i]) < order_of_sums);
+    }
+    // What is charged is stored.
+    const ledger book = micronet::weigh_products(net.config(), stored_of(net), true, 4, 4);
+    CHECK(micronet::tally(book, micronet::official{}).storage_bits ==
+          static_cast<double>(after.payload_bits()));
+}
+
+TEST_CASE("products by codes are charged as they are executed") {
+    ledger book;
+    const kernels::codebook_layout layout{96, 24, 8, 2, 1, 16};
+    const shape extents{96, 24};
+    const micronet::stored_products stored{{"w", {layout, {.value_bits = 96 * 3 * 4}}}};
+    micronet::product_parameters source(book, stored, true);
+    const auto w = source.weight("w", extents, {});
+    const auto bias = source.parameter("b", {96}, {});
+    const cost x(book, operand::dense({5, 24}, 32));
+    CHECK(linear(x, w, bias).shape() == shape{5, 96});
+    book.end_token();
+    const auto sum = micronet::tally(book, micronet::official{});
+    // Two buckets down of 16 entries; three blocks. The plain kernel executes the same
+    // (tests/kernels/test_codebook_product.cpp).
+    CHECK(sum.multiplications() == 5 * 2 * 16 * 24);
+    CHECK(sum.additions() == 5 * (2 * 16 * (24 - 3) + 96 * 2 + 96));
+    CHECK(sum.storage_bits == 96 * 3 * 4 + 96 * 32);
+    // A layer with fewer outputs than entries is that of the decoded matrix.
+    ledger other;
+    micronet::product_parameters few(other, {{"w", {{16, 24, 8, 1, 1, 16}, {}}}}, true);
+    static_cast<void>(
+        linear(cost(other, operand::dense({1, 24}, 32)), few.weight("w", {16, 24}, {})));
+    other.end_token();
+    CHECK(micronet::tally(other, micronet::official{}).multiplications() == 16 * 24);
+    // The weight decides in the same way.
+    product_matrix coded{whole_grid(96, 24, 8), 16, std::vector<codebook_entry>(96 * 3, 5), {}};
+    coded.codebooks.assign(16 * 8, 0.5F);
+    CHECK(product_weight(coded).by_tables(7));
+    CHECK(!product_weight(coded).by_tables(8));
+    CHECK(product_weight(coded, true).by_tables(8));
+    CHECK(!product_weight(tensor({96, 24})).by_tables(1));
+    const tensor y = linear(tensor({2, 24}, 1.0F), product_weight(coded), tensor({96}, 1.0F));
+    CHECK(std::ranges::count(y.values(), 13.0F) == 2 * 96);
 }
 
 TEST_CASE("layers that share a codebook learn one") {

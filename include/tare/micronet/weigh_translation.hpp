@@ -16,14 +16,14 @@ namespace tare::micronet {
 /// One hypothesis of `target_length` words for a source of `source_length`, without padding, with
 /// the logits of every word, of a model whose parameters `source` enters into the ledger.
 /// **Throws** tare::error on impossible sizes and lengths below 1.
-template <std::same_as<cost> T, class Source>
+template <std::same_as<cost> T, class Weight = T, class Source>
 constexpr void translate_sentence(ledger& book, Source& source,
                                   const translation_transformer_config& config,
                                   extent source_length, extent target_length) {
     require(source_length >= 1 && target_length >= 1, "weigh: a source of ", source_length,
             " words and a target of ", target_length, "; both need one");
     {
-        const translation_transformer<T> model(source, config);
+        const translation_transformer<T, Weight> model(source, config);
         const auto words = [&config](extent length) {
             return std::vector<token>(static_cast<std::size_t>(length), config.end);
         };

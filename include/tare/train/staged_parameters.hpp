@@ -24,6 +24,7 @@
 
 #include <tare/core/error.hpp>
 #include <tare/formats/convert.hpp>
+#include <tare/kernels/codebook_weights.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/ops/decode_codebook.hpp>
 #include <tare/ops/quantization_noise.hpp>
@@ -167,6 +168,15 @@ class staged_parameters {
         const auto found = entries_.find(label);
         require(found != entries_.end(), "staged_parameters: no parameter ", label);
         return storage_of(found->first, found->second);
+    }
+    /// How a quantized weight is cut. **Throws** tare::error where it is not quantized.
+    [[nodiscard]] kernels::codebook_layout layout(std::string_view label) const {
+        const auto found = entries_.find(label);
+        require(found != entries_.end() && found->second.codes != nullptr,
+                "staged_parameters: ", label, " is no quantized weight");
+        const bucket_grid& g = found->second.coded;
+        return {g.rows, g.columns, g.block,
+                g.down, g.across,  found->second.leaf.shape()[0] / g.buckets()};
     }
     /// Exact bits of all parameters.
     [[nodiscard]] std::int64_t storage_bits() const {

@@ -52,11 +52,10 @@ class staged_translation {
         clock_->step = static_cast<std::uint64_t>(step_);
         weights_.begin_step(clock_->step, true);
         dropping_source<variable, weights_type> source(weights_, clock_, options_.dropout);
-        const translation_transformer<variable> model(source, config_);
-        const auto encoded = model.encode(batch.source.ids, batch.source.sentences);
-        const variable sums =
-            target_sums(model, model.decode(batch.previous.ids, encoded).hidden, batch);
-        const auto count = static_cast<double>(batch.target_tokens);
+        const translation_pass<variable> pass =
+            run_pass(translation_transformer<variable>(source, config_), batch);
+        const variable sums = log_softmax_sums(pass.logits, pass.words);
+        const double count = pass.count();
         const variable loss = smoothed_loss(sums, label_, count);
         step_report report;
         report.loss = static_cast<double>(loss.value().values()[0]);
