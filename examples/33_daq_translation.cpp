@@ -14,6 +14,7 @@
 #include <tare/io/text_file.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh_products.hpp>
+#include <tare/models/product_weight.hpp>
 #include <tare/search/translate.hpp>
 #include <tare/text/bleu.hpp>
 #include <tare/text/byte_pair_learner.hpp>
@@ -33,6 +34,7 @@ struct options {
     std::size_t sentences = 200;
     std::uint64_t seed = 1;
     int threads = 1;
+    double noise = 0.1;
     bool shared = false;
     std::string save;
 
@@ -53,6 +55,9 @@ struct options {
         count("--sentences", sentences, "of the test that are translated after each stage");
         count("--seed", seed, "of weights, batches, noise, dropout and codebooks");
         count("--threads", threads, "");
+        app.add_option("--noise", noise, "probability that a block is dropped while training")
+            ->capture_default_str()
+            ->check(CLI::Range(0.0, 0.9));
         app.add_flag("--shared", shared, "one codebook for a stage's layers, undivided");
         app.add_option("--save", save, "the quantized model (safetensors)");
     }
@@ -120,6 +125,14 @@ class training {
     std::uint64_t epoch_ = 0;
 };
 
+template <class Weight>
+double bleu_of(const translation_transformer<tensor, Weight>& model, const corpora& texts) {
+    std::vector<std::string> translations;
+    for (const std::vector<token>& ids : search::translate_all(model, texts.test.source))
+        translations.push_back(text::join_pieces(text::to_words(ids, texts.to)));
+    return text::corpus_bleu(translations, texts.references).bleu;
+}
+
 /// What the model weighs by the MicroNet rules and how it translates now.
 void report(const std::string& when, train::staged_translation<>& model, const corpora& texts,
             double train_loss) {
@@ -132,17 +145,14 @@ void report(const std::string& when, train::staged_translation<>& model, const c
     const ledger book = micronet::weigh_products(model.config(), stored, true, words, words);
     const micronet::totals sum = micronet::tally(book, micronet::official{});
     const auto plain = model.plain_model();
-    std::vector<std::string> translations;
-    for (const std::vector<token>& ids : search::translate_all(plain, texts.test.source))
-        translations.push_back(text::join_pieces(text::to_words(ids, texts.to)));
     std::printf("%-28s %8.3f %10.0f %10.0f %8.3f %10.2f %6.2f\n", when.c_str(),
                 sum.storage_bits / 8e6, sum.parameters(), sum.operations(), train_loss,
-                train::translation_loss(plain, texts.test).perplexity(),
-                text::corpus_bleu(translations, texts.references).bleu);
+                train::translation_loss(plain, texts.test).perplexity(), bleu_of(plain, texts));
     std::fflush(stdout);
 }
 
-void save(const std::string& path, train::staged_translation<>& model) {
+/// Writes the model, reads it again and translates by codes.
+void save(const std::string& path, train::staged_translation<>& model, const corpora& texts) {
     io::product_file file;
     model.weights().visit_products([&](const std::string& label, const std::string& owner) {
         file.products.emplace(label, model.weights().product(label));
@@ -152,8 +162,11 @@ void save(const std::string& path, train::staged_translation<>& model) {
         if (!label.ends_with(".codebooks")) file.floats.emplace(label, leaf.value());
     });
     io::save_products(path, file);
-    std::printf("%s: %lld bits of payload\n", path.c_str(),
-                static_cast<long long>(file.payload_bits()));
+    const io::product_file read = io::load_products(path);
+    product_source source(read.products, read.floats);
+    const translation_transformer<tensor, product_weight> coded(source, model.config());
+    std::printf("%s: %lld bits of payload; read again and multiplied by codes: BLEU %.2f\n",
+                path.c_str(), static_cast<long long>(read.payload_bits()), bleu_of(coded, texts));
 }
 
 void run(const options& o) {
@@ -163,7 +176,7 @@ void run(const options& o) {
         static_cast<extent>(texts.from.size()), static_cast<extent>(texts.to.size()), 3, 256, 512,
         4);
     train::staged_options how;
-    how.noise = 0.1F;
+    how.noise = static_cast<float>(o.noise);
     how.noise_seed = how.search.seed = o.seed;
     how.search.iterations = 5;
     train::staged_translation<> model(config, random_parameters<float>(o.seed),
@@ -185,7 +198,7 @@ void run(const options& o) {
     }
     model.finish();
     report("codebooks in fp16", model, texts, 0.0);
-    if (!o.save.empty()) save(o.save, model);
+    if (!o.save.empty()) save(o.save, model, texts);
 }
 
 }  // namespace

@@ -197,6 +197,7 @@
 #include <tare/ops/gather.hpp>
 #include <tare/ops/image.hpp>
 #include <tare/ops/layer_norm.hpp>
+#include <tare/ops/leading_linear.hpp>
 #include <tare/ops/linear.hpp>
 #include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>

@@ -149,7 +149,6 @@ TEST_CASE("the file of a finished model is as large as its bits and holds the sa
     CHECK(after.payload_bits() == before.payload_bits());
     CHECK(after.shared == before.shared);
     CHECK(after.products.at("decoder.embed_tokens.weight").grid.buckets() == 2);
-    // Eight rows and more: decoded, so the bits of the model of floats.
     product_source source(after.products, after.floats);
     const auto floats = logits_of(net.plain_model());
     const auto coded = logits_of(coded_model(source, net.config()));
@@ -194,9 +193,9 @@ TEST_CASE("products by codes are charged as they are executed") {
     // The weight decides in the same way.
     product_matrix coded{whole_grid(96, 24, 8), 16, std::vector<codebook_entry>(96 * 3, 5), {}};
     coded.codebooks.assign(16 * 8, 0.5F);
-    CHECK(product_weight(coded).by_tables(7));
-    CHECK(!product_weight(coded).by_tables(8));
-    CHECK(product_weight(coded, true).by_tables(8));
+    CHECK(product_weight(coded).by_tables(15));
+    CHECK(!product_weight(coded).by_tables(16));
+    CHECK(product_weight(coded, true).by_tables(16));
     CHECK(!product_weight(tensor({96, 24})).by_tables(1));
     const tensor y = linear(tensor({2, 24}, 1.0F), product_weight(coded), tensor({96}, 1.0F));
     CHECK(std::ranges::count(y.values(), 13.0F) == 2 * 96);

@@ -50,6 +50,7 @@ void codebook_product(matrix_view<const Scalar> x, const codebook_weights& w,
     const auto at = [&l](extent j, extent k) {
         return static_cast<std::size_t>(j * l.entries + k);
     };
+    // One table for each block of one row, as the fast product has them.
     std::vector<Scalar> table(at(l.blocks(), 0));
     for (extent m = 0; m < x.rows; ++m)
         for (extent down = 0; down < l.down; ++down) {
@@ -88,6 +89,8 @@ inline void codebook_table(const float* x, const codebook_weights& w, extent buc
     constexpr auto step = static_cast<extent>(simd::lanes);
     const extent block = w.layout().block;
     for (extent k = 0; k < w.table_entries(); k += step) {
+        // Entries side by side: each register makes sixteen dot products, and adds none across
+        // lanes.
         simd::floats sum = simd::broadcast(x[0]) * simd::load(w.entries(bucket, 0) + k);
         for (extent d = 1; d < block; ++d)
             sum = simd::fma(simd::broadcast(x[d]), simd::load(w.entries(bucket, d) + k), sum);
@@ -99,6 +102,7 @@ inline void codebook_table(const float* x, const codebook_weights& w, extent buc
 inline void add_tables(const codebook_weights& w, std::size_t strip, extent begin, extent end,
                        const float* tables, float* sums) {
     constexpr auto step = static_cast<extent>(simd::lanes);
+    // Independent sums: an addition waits four cycles for the one before it, a gather for nobody.
     constexpr int registers =
         static_cast<int>(std::min<extent>(codebook_weights::strip_outputs / step, 4));
     for (extent n = 0; n < codebook_weights::strip_outputs; n += registers * step) {
@@ -109,6 +113,7 @@ inline void add_tables(const codebook_weights& w, std::size_t strip, extent begi
         };
 #pragma GCC unroll 4
         for (int r = 0; r < registers; ++r)
+            // The first entry begins the sum: nothing is added to zero.
             sum[r] = begin == 0 ? entries(0, r) : simd::load(sums + n + r * step);
         for (extent j = begin == 0 ? 1 : begin; j < end; ++j)
 #pragma GCC unroll 4
@@ -151,6 +156,7 @@ void codebook_product(matrix_view<const float> x, const codebook_weights& w, mat
         });
         constexpr extent outputs = codebook_weights::strip_outputs;
         const auto some = [&](extent begin, extent end) {
+            // Sums wait here while the next tables come into the first cache.
             static thread_local aligned_vector<float> kept;
             kept.resize(static_cast<std::size_t>((end - begin) * outputs));
             for (extent j = 0; j < blocks; j += detail::table_blocks)
@@ -161,6 +167,7 @@ void codebook_product(matrix_view<const float> x, const codebook_weights& w, mat
                                        kept.data() + (s - begin) * outputs);
                 }
             for (extent s = begin; s < end; ++s) {
+                // Outputs are finished last: an epilogue must see each once.
                 const codebook_weights::strip& strip = w.strips()[static_cast<std::size_t>(s)];
                 const float* const sums = kept.data() + (s - begin) * outputs;
                 constexpr auto step = static_cast<extent>(simd::lanes);

@@ -65,6 +65,7 @@ class codebook_weights {
                 "codebook_weights: ", rows_of_codebooks.size(), " codes and ", codebooks.size(),
                 " values of codebooks; ", layout.rows * layout.blocks(), " and ",
                 layout.buckets() * layout.entries * layout.block, " belong to the layout");
+        // A strip in two buckets would need two tables at once.
         const extent height = layout.rows / layout.down;
         for (extent down = 0; down < layout.down; ++down)
             for (extent n = 0; n < height; n += strip_outputs)
@@ -129,6 +130,7 @@ class codebook_weights {
         for (std::size_t s = 0; s < strips_.size(); ++s)
             for (extent i = 0; i < strips_[s].count; ++i)
                 for (extent j = 0; j < blocks; ++j) {
+                    // From rows to strips: what lies side by side there is read by one register.
                     const extent at = (strips_[s].first + i) * blocks + j;
                     const extent code = rows_of_codebooks[static_cast<std::size_t>(at)] -
                                         bucket(strips_[s].down, j) * layout_.entries;
@@ -145,6 +147,7 @@ class codebook_weights {
         table_entries_ = (layout_.entries + whole - 1) / whole * whole;
         codebooks_.assign(
             static_cast<std::size_t>(layout_.buckets() * layout_.block * table_entries_), 0.0F);
+        // Transposed: value d of all entries side by side.
         std::size_t from = 0;
         for (extent bucket = 0; bucket < layout_.buckets(); ++bucket)
             for (extent k = 0; k < layout_.entries; ++k)

@@ -41,6 +41,7 @@ class product_cost {
     /// Charges x W^T, with a bias if one is given.
     template <class... Bias>
     [[nodiscard]] cost multiply(const cost& x, const Bias&... bias) const {
+        // The same question as product_weight's, answered by the layout alone.
         if (tables_) return apply(op::codebook_linear{layout_}, x, weight_, bias...);
         return apply(op::linear{}, x, weight_, bias...);
     }
@@ -76,7 +77,9 @@ class product_parameters {
     [[nodiscard]] product_cost weight(std::string_view label, const shape& extents,
                                       const initial& start) {
         const auto found = products_->find(label);
+        // Left as floats by every stage.
         if (found == products_->end()) return {parameter(label, extents, start), {}, false};
+        // A decoded weight is as wide as the entry it is: fp16, whatever the code.
         const operand what = operand::dense(extents, entry_bits);
         book_->store({short_text(label), what, found->second.cost, {}});
         return {cost(*book_, what), found->second.layout, tables_};

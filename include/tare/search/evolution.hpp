@@ -86,6 +86,7 @@ class gene_draws {
     }
     [[nodiscard]] gene_type mutated(gene_type from, double probability) {
         for (std::size_t i = 0; i < from.size(); ++i)
+            // Drawn from all choices: one place in so many keeps its value all the same.
             if (with_probability(probability)) from[i] = place(i);
         return from;
     }
@@ -131,6 +132,7 @@ template <class Score, class Allowed, class Watch>
     std::vector<gene_type> population;
     const auto add = [&](std::size_t count, const auto& draw) {
         for (std::size_t added = 0; added < count; ++added) {
+            // Rejection leaves what is allowed as likely as it was; repairing a gene would not.
             gene_type candidate = draw();
             for (std::size_t tries = 1; !allowed(std::as_const(candidate)); ++tries) {
                 ++round.refused;
@@ -143,10 +145,12 @@ template <class Score, class Allowed, class Watch>
     };
     add(options.population(), [&] { return draws.fresh(); });
 
+    // Scores cost a validation run each, a look here nothing: parents and duplicates come again.
     std::map<gene_type, double> known;
     evolution_result out;
     for (std::size_t n = 1;; ++n) {
         std::vector<double> scores;
+        // In order, one after another: a score may itself use all threads.
         for (const gene_type& one : population) {
             auto found = known.find(one);
             if (found == known.end()) {
@@ -155,6 +159,7 @@ template <class Score, class Allowed, class Watch>
             }
             scores.push_back(found->second);
         }
+        // Numbers instead of genes are sorted; stable, so that equal scores keep their order.
         std::vector<std::size_t> order(population.size());
         std::iota(order.begin(), order.end(), std::size_t{0});
         std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) {
@@ -171,8 +176,10 @@ template <class Score, class Allowed, class Watch>
         out.score = round.best;
         out.rounds.push_back(round);
         watch(std::as_const(round));
+        // The released program breeds once more and looks at nobody.
         if (n == options.rounds) return out;  // children of the last round would not be scored
 
+        // What follows is counted for the next round, which scores it.
         round = {};
         population = parents;
         add(options.mutations,

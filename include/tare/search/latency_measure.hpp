@@ -55,6 +55,7 @@ struct steady_milliseconds {
     require(times.size() >= 2, "middle_of: ", times.size(),
             " runs; the slowest is left out, so two are needed");
     std::ranges::sort(times);
+    // The slowest always goes: it is the one that something else delayed.
     const std::size_t low = times.size() / 10;
     const std::size_t high = std::max<std::size_t>(1, low);
     const auto kept = std::span(times).subspan(low, times.size() - low - high);
@@ -69,6 +70,7 @@ struct steady_milliseconds {
 /// Times of `run()`. `clock()` gives milliseconds and is asked before and after each timed run.
 template <std::invocable Run, class Clock>
 [[nodiscard]] run_times time_runs(const latency_protocol& how, Run&& run, Clock&& clock) {
+    // Pages are mapped, caches filled and clocks up before anything counts.
     for (std::size_t i = 0; i < how.dry_runs; ++i)
         run();
     std::vector<double> times;

@@ -54,6 +54,7 @@ class latency_predictor {
     /// One update of Adam; returns the mean squared error before it.
     /// **Shapes** x (B, features), y (B), both scaled. **Throws** tare::error on other shapes.
     double step(const tensor& x, const tensor& y, double rate) {
+        // A prediction (B, 1) against (B) would be no mistake to see, were shapes broadcast.
         require(x.shape().rank() == 2 && y.shape() == shape{x.shape()[0]},
                 "latency_predictor: features ", x.shape(), " and latencies ", y.shape(),
                 "; expected (B, features) and (B)");
@@ -80,6 +81,7 @@ class latency_predictor {
     /// Milliseconds that networks will take. **Throws** tare::error without one.
     [[nodiscard]] std::vector<double> predict(std::span<const network_features> networks) const {
         require(!networks.empty(), "latency_predictor: no network to predict");
+        // Made for each question, without a copy of a weight: no second model to keep in step.
         auto source = parameters_.shared();
         const tensor scaled = latency_network<tensor>(source, sizes_)(rows_of(networks));
         std::vector<double> out;
@@ -105,6 +107,7 @@ class latency_predictor {
             const double measured = samples[i].milliseconds;
             require(measured > 0.0, "latency_predictor: a measured latency of ", measured,
                     " ms; it must be positive");
+            // Both errors: the squared one is what is learnt, the relative one what a search feels.
             const double off = predicted[i] - measured;
             sum.root_mean_square += off * off;
             sum.mean_relative += std::abs(off) / measured;
@@ -181,6 +184,7 @@ inline latency_fit fit_latency(latency_predictor& predictor, std::vector<latency
                 options.learnt_share + options.checked_share <= 1.0,
             "fit_latency: shares ", options.learnt_share, " and ", options.checked_share,
             "; they must be shares of one whole, the first above 0");
+    // Files of measurements are often sorted; parts must be alike.
     detail::draw_first(samples, samples.size(), random_stream(options.seed, 0));
     const auto part = [&](double share) {
         return static_cast<std::size_t>(share * static_cast<double>(samples.size()));
@@ -188,6 +192,7 @@ inline latency_fit fit_latency(latency_predictor& predictor, std::vector<latency
     const std::size_t learnt = part(options.learnt_share);
     require(learnt >= 1 && options.batch >= 1, "fit_latency: ", learnt, " of ", samples.size(),
             " samples to learn from in batches of ", options.batch, "; both need one");
+    // A draw without replacement cannot be larger than what there is.
     const std::size_t batch = std::min(options.batch, learnt);
     const std::span<const latency_sample> all(samples);
     const auto first = all.first(learnt);
@@ -196,6 +201,7 @@ inline latency_fit fit_latency(latency_predictor& predictor, std::vector<latency
     std::vector<latency_sample> order(first.begin(), first.end());
     for (extent step = 0; step < options.steps; ++step) {
         const auto stream = static_cast<std::uint64_t>(step) + 1;  // 0 made the split
+        // Goes on from the order of the step before: any order is as good a start for a draw.
         detail::draw_first(order, batch, random_stream(options.seed, stream));
         predictor.step(std::span<const latency_sample>(order).first(batch), options.rate);
     }

@@ -92,6 +92,7 @@ class staged_parameters {
         std::vector<std::string> done;
         std::map<std::string, std::vector<member>> groups;  // by rule, for a shared codebook
         for (auto& [label, one] : entries_) {
+            // What has codes keeps them; vectors are never quantized.
             if (one.codes || one.weight.rank() < 2) continue;
             const std::vector<std::string> layer = stage_layers(stage.pattern, {label});
             if (layer.empty()) continue;
@@ -150,6 +151,7 @@ class staged_parameters {
             grid.for_each_column(bucket, [&](extent row, extent column) {
                 const extent at = row * blocks + column / grid.block;
                 const extent code = (*one.codes)[static_cast<std::size_t>(at)];
+                // Kept as rows of all codebooks, stored as entries of one.
                 out.codes.push_back(static_cast<codebook_entry>(code - bucket * out.entries));
             });
         return out;
@@ -212,6 +214,7 @@ class staged_parameters {
         one.codes = std::make_shared<const std::vector<token>>(coded.row_codes());
         one.coded = coded.grid;
         one.owner = label;
+        // A new leaf: an optimizer that knew the weight knows nothing of its codebooks.
         one.leaf = tape_->parameter(tensor({coded.grid.buckets() * coded.entries, coded.grid.block},
                                            std::span<const float>(coded.codebooks)));
     }
@@ -229,12 +232,14 @@ class staged_parameters {
         }
         k_means_options search = options_.search;
         search.entries = std::min(members.front().rule->entries, columns);
+        // Draws follow from the first name, as a single layer's do from its own.
         search.seed = seed_of_call(search.seed, stream_of_name(members.front().label));
         const shared_product found = encode_shared(weights, block, search);
         for (std::size_t i = 0; i < members.size(); ++i) {
             const shared_product::member& coded = found.members[i];
             take(*members[i].one, members.front().label,
                  {coded.grid, found.entries, coded.codes, found.codebook});
+            // The same leaf in all of them: the tape then adds up their gradients.
             members[i].one->leaf = members.front().one->leaf;
         }
     }

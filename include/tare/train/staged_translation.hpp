@@ -104,6 +104,7 @@ class staged_translation {
 
     /// What learns from here on, with moments of zeros.
     void begin_stage() {
+        // The recipe resets the optimizer: moments of a weight mean nothing to its codebooks.
         learnt_ = {};
         since_ = 0;
         weights_.visit(
