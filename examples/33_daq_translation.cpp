@@ -2,6 +2,7 @@
 // Learns to translate from two texts, then quantizes the model stage by stage as DAQ does, and says
 // before and after each stage what it weighs and how well it translates.
 //     33_daq_translation --help
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -11,13 +12,13 @@
 #include <CLI/CLI.hpp>
 
 #include <tare/io/product_file.hpp>
-#include <tare/io/text_file.hpp>
+#include <tare/io/translation_texts.hpp>
 #include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh_products.hpp>
 #include <tare/models/product_weight.hpp>
 #include <tare/search/translate.hpp>
+#include <tare/text/batch_walk.hpp>
 #include <tare/text/bleu.hpp>
-#include <tare/text/byte_pair_learner.hpp>
 #include <tare/train/peak_schedule.hpp>
 #include <tare/train/staged_translation.hpp>
 
@@ -63,78 +64,36 @@ struct options {
     }
 };
 
-/// The texts as ids.
-struct corpora {
-    text::vocabulary from;
-    text::vocabulary to;
-    text::parallel_corpus learnt;
-    text::parallel_corpus test;
-    std::vector<std::string> references;
+struct texts {
+    io::translation_pieces pieces;
+    io::translation_text learnt;
+    io::translation_text test;
 
-    explicit corpora(const options& o) {
-        text::byte_pair_learner learner;
-        learner.add_text(io::text_file(o.files[0]));
-        learner.add_text(io::text_file(o.files[1]));
-        const text::byte_pair_encoding codes = learner.learn(8000);
-        const auto pieces = [&](std::size_t first) {
-            return text::read_parallel_text(io::text_file(o.files[first]),
-                                            io::text_file(o.files[first + 1]),
-                                            [&](std::string_view l) { return codes.encode(l); });
-        };
-        const text::parallel_text lines = pieces(0);
-        from = text::build_dictionary(lines.source);
-        to = text::build_dictionary(lines.target);
-        learnt = {text::to_ids(lines.source, from), text::to_ids(lines.target, to)};
-        text::parallel_text some = pieces(2);
-        some.source.resize(std::min(some.source.size(), o.sentences));
-        some.target.resize(some.source.size());
-        test = {text::to_ids(some.source, from), text::to_ids(some.target, to)};
-        for (const std::string& line : some.target)
-            references.push_back(text::join_pieces(line));
-    }
-};
-
-/// Batches without end, and what each update lost.
-class training {
-  public:
-    training(train::staged_translation<>& model, const corpora& texts, const options& o)
-        : model_(&model), texts_(&texts), options_(&o) {}
-
-    void run(extent updates, const train::peaked_inverse_root& rate) {
-        for (extent u = 0; u < updates; ++u, ++next_) {
-            if (next_ == batches_.size()) {
-                batches_ = text::epoch_batches(texts_->learnt, {options_->tokens, 8},
-                                               options_->seed, epoch_++);
-                next_ = 0;
-            }
-            const auto batch = text::make_batch(texts_->learnt, batches_[next_]);
-            loss_.add(model_->step(batch, rate(u)).hard_loss,
-                      static_cast<extent>(batch.target_tokens));
+    explicit texts(const options& o)
+        : pieces({o.files[0], o.files[1]}, 8000),
+          learnt(pieces.read({o.files[0], o.files[1]})),
+          test(pieces.read({o.files[2], o.files[3]})) {
+        // The first sentences of the test: they are translated after every stage.
+        text::parallel_corpus some;
+        for (std::size_t i = 0; i < std::min(o.sentences, test.ids.size()); ++i) {
+            some.source.add(text::to_words(test.ids.source[i], pieces.source()), pieces.source());
+            some.target.add(text::to_words(test.ids.target[i], pieces.target()), pieces.target());
         }
+        test.ids = std::move(some);
+        test.references.resize(test.ids.size());
     }
-    /// Mean loss of the updates since it was last asked for.
-    double take_loss() { return std::exchange(loss_, {}).loss(); }
-
-  private:
-    text::perplexity_meter loss_;
-    train::staged_translation<>* model_;
-    const corpora* texts_;
-    const options* options_;
-    text::batch_list batches_;
-    std::size_t next_ = 0;
-    std::uint64_t epoch_ = 0;
 };
 
 template <class Weight>
-double bleu_of(const translation_transformer<tensor, Weight>& model, const corpora& texts) {
-    std::vector<std::string> translations;
-    for (const std::vector<token>& ids : search::translate_all(model, texts.test.source))
-        translations.push_back(text::join_pieces(text::to_words(ids, texts.to)));
-    return text::corpus_bleu(translations, texts.references).bleu;
+double bleu_of(const translation_transformer<tensor, Weight>& model, const texts& from) {
+    return text::corpus_bleu(
+               search::translated_lines(model, from.test.ids.source, from.pieces.target()),
+               from.test.references)
+        .bleu;
 }
 
 /// What the model weighs by the MicroNet rules and how it translates now.
-void report(const std::string& when, train::staged_translation<>& model, const corpora& texts,
+void report(const std::string& when, train::staged_translation<>& model, const texts& from,
             double train_loss) {
     micronet::stored_products stored;
     model.weights().visit_products([&](const std::string& label, const std::string&) {
@@ -147,12 +106,12 @@ void report(const std::string& when, train::staged_translation<>& model, const c
     const auto plain = model.plain_model();
     std::printf("%-28s %8.3f %10.0f %10.0f %8.3f %10.2f %6.2f\n", when.c_str(),
                 sum.storage_bits / 8e6, sum.parameters(), sum.operations(), train_loss,
-                train::translation_loss(plain, texts.test).perplexity(), bleu_of(plain, texts));
+                train::translation_loss(plain, from.test.ids).perplexity(), bleu_of(plain, from));
     std::fflush(stdout);
 }
 
 /// Writes the model, reads it again and translates by codes.
-void save(const std::string& path, train::staged_translation<>& model, const corpora& texts) {
+void save(const std::string& path, train::staged_translation<>& model, const texts& from) {
     io::product_file file;
     model.weights().visit_products([&](const std::string& label, const std::string& owner) {
         file.products.emplace(label, model.weights().product(label));
@@ -166,15 +125,15 @@ void save(const std::string& path, train::staged_translation<>& model, const cor
     product_source source(read.products, read.floats);
     const translation_transformer<tensor, product_weight> coded(source, model.config());
     std::printf("%s: %lld bits of payload; read again and multiplied by codes: BLEU %.2f\n",
-                path.c_str(), static_cast<long long>(read.payload_bits()), bleu_of(coded, texts));
+                path.c_str(), static_cast<long long>(read.payload_bits()), bleu_of(coded, from));
 }
 
 void run(const options& o) {
     set_threads(o.threads);
-    const corpora texts(o);
+    const texts from(o);
     const auto config = translation_transformer_config::uniform(
-        static_cast<extent>(texts.from.size()), static_cast<extent>(texts.to.size()), 3, 256, 512,
-        4);
+        static_cast<extent>(from.pieces.source().size()),
+        static_cast<extent>(from.pieces.target().size()), 3, 256, 512, 4);
     train::staged_options how;
     how.noise = static_cast<float>(o.noise);
     how.noise_seed = how.search.seed = o.seed;
@@ -182,23 +141,32 @@ void run(const options& o) {
     train::staged_translation<> model(config, random_parameters<float>(o.seed),
                                       {.smoothing = 0.1, .seed = o.seed}, how,
                                       train::translation_adam());
-    training teacher(model, texts, o);
+    text::batch_walk walk(from.learnt.ids, {o.tokens, 8}, o.seed);
+    // Trains and reports; rates rise anew after each stage, as the optimizer begins anew.
+    const auto learn = [&](extent updates, const train::peaked_inverse_root& rate,
+                           const std::string& what) {
+        text::perplexity_meter loss;
+        for (extent u = 0; u < updates; ++u) {
+            const text::translation_batch batch = walk[model.steps()];
+            loss.add(model.step(batch, rate(u)).hard_loss,
+                     static_cast<extent>(batch.target_tokens));
+        }
+        report(what, model, from, loss.loss());
+    };
     std::printf("%-28s %8s %10s %10s %8s %10s %6s\n", "", "MB", "parameters", "operations",
                 "train nll", "perplexity", "BLEU");
-    teacher.run(o.updates, {1e-3, {1000}});
-    report("floats", model, texts, teacher.take_loss());
+    learn(o.updates, {1e-3, {1000}}, "floats");
     int number = 0;
     for (train::product_stage stage : train::daq_stages(o.buckets)) {
         stage.shared = o.shared;
         const std::size_t layers = model.quantize(stage).size();
         const std::string name = message("stage ", ++number, ", ", layers, " matrices");
-        report(message(name, ": codes"), model, texts, 0.0);
-        teacher.run(o.stage_updates, {3e-4, {20}});
-        report(message(name, ": trained"), model, texts, teacher.take_loss());
+        report(message(name, ": codes"), model, from, 0.0);
+        learn(o.stage_updates, {3e-4, {20}}, message(name, ": trained"));
     }
     model.finish();
-    report("codebooks in fp16", model, texts, 0.0);
-    if (!o.save.empty()) save(o.save, model, texts);
+    report("codebooks in fp16", model, from, 0.0);
+    if (!o.save.empty()) save(o.save, model, from);
 }
 
 }  // namespace
