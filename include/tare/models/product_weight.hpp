@@ -23,6 +23,7 @@
 #include <tare/kernels/layer_epilogue.hpp>
 #include <tare/kernels/matmul.hpp>
 #include <tare/nn/parameters.hpp>
+#include <tare/ops/gather.hpp>
 #include <tare/quantize/product.hpp>
 #include <tare/readings/value.hpp>
 
