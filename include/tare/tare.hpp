@@ -53,6 +53,8 @@
 #include <tare/kernels/attention_tile.hpp>
 #include <tare/kernels/attention_values.hpp>
 #include <tare/kernels/bf16_product.hpp>
+#include <tare/kernels/codebook_product.hpp>
+#include <tare/kernels/codebook_weights.hpp>
 #include <tare/kernels/dequantize.hpp>
 #include <tare/kernels/dropout.hpp>
 #include <tare/kernels/elementwise.hpp>
@@ -130,10 +132,12 @@
 #include <tare/micronet/score_figure.hpp>
 #include <tare/micronet/transient_activations.hpp>
 #include <tare/micronet/weigh.hpp>
+#include <tare/micronet/weigh_products.hpp>
 #include <tare/micronet/weigh_translation.hpp>
 #include <tare/models/hat_network.hpp>
 #include <tare/models/hat_weights.hpp>
 #include <tare/models/input_codes.hpp>
+#include <tare/models/latency_network.hpp>
 #include <tare/models/packed_model.hpp>
 #include <tare/models/packed_operations.hpp>
 #include <tare/models/packed_parameters.hpp>
@@ -141,6 +145,7 @@
 #include <tare/models/packed_vector.hpp>
 #include <tare/models/packed_weight.hpp>
 #include <tare/models/pet_config.hpp>
+#include <tare/models/product_weight.hpp>
 #include <tare/models/stored_model.hpp>
 #include <tare/models/stored_parameters.hpp>
 #include <tare/models/transformer_xl.hpp>
@@ -180,6 +185,7 @@
 #include <tare/ops/block.hpp>
 #include <tare/ops/cache_log_probability.hpp>
 #include <tare/ops/clamp_quantize.hpp>
+#include <tare/ops/codebook_linear.hpp>
 #include <tare/ops/concatenate.hpp>
 #include <tare/ops/concept.hpp>
 #include <tare/ops/confidence_classes.hpp>
@@ -191,6 +197,7 @@
 #include <tare/ops/gather.hpp>
 #include <tare/ops/image.hpp>
 #include <tare/ops/layer_norm.hpp>
+#include <tare/ops/leading_linear.hpp>
 #include <tare/ops/linear.hpp>
 #include <tare/ops/linear_log_softmax.hpp>
 #include <tare/ops/log_mixture.hpp>

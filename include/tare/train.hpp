@@ -14,7 +14,10 @@
 #include <tare/search/beam_search.hpp>
 #include <tare/search/cache_search.hpp>
 #include <tare/search/cached_hidden_states.hpp>
+#include <tare/search/evolution.hpp>
+#include <tare/search/hat_search.hpp>
 #include <tare/search/hat_space.hpp>
+#include <tare/search/latency_measure.hpp>
 #include <tare/search/translate.hpp>
 #include <tare/text/batch_walk.hpp>
 #include <tare/text/batching.hpp>
@@ -40,6 +43,7 @@
 #include <tare/train/hebbian.hpp>
 #include <tare/train/iterative_product.hpp>
 #include <tare/train/label_smoothing.hpp>
+#include <tare/train/latency_predictor.hpp>
 #include <tare/train/optimizer.hpp>
 #include <tare/train/patient_distillation.hpp>
 #include <tare/train/peak_schedule.hpp>
@@ -54,6 +58,7 @@
 #include <tare/train/soft_labels.hpp>
 #include <tare/train/srp_training.hpp>
 #include <tare/train/staged_parameters.hpp>
+#include <tare/train/staged_translation.hpp>
 #include <tare/train/trained_parameters.hpp>
 #include <tare/train/trainer.hpp>
 #include <tare/train/trainer_options.hpp>

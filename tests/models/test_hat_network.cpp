@@ -109,6 +109,38 @@ TEST_CASE("sub networks of one set of weights compute and learn what HAT's do") 
     CHECK(run >= 1);
 }
 
+TEST_CASE("the output reads the leading columns of a wider table as it would a copy of them") {
+    const auto numbered = [](const shape& extents) {
+        basic_tensor<double> out(extents);
+        double next = -1.0;
+        for (double& v : out.mutable_values())
+            v = next += 0.125;
+        return out;
+    };
+    // The difference quotient of a bilinear function is exact but for rounding.
+    CHECK(testing::gradient_error(op::leading_linear{}, {numbered({3, 4}), numbered({5, 6})}) <
+          1e-8);
+    tape record;
+    const random_parameters<float> values(2);
+    const variable x = record.parameter(values.parameter("x", {7, 4}, initial::normal(1.0)));
+    const variable w = record.parameter(values.parameter("w", {9, 6}, initial::normal(1.0)));
+    // Values, then the gradient of their mean with respect to w.
+    const auto run = [&](const auto& output) {
+        const variable y = output();
+        std::vector<float> out(y.value().values().begin(), y.value().values().end());
+        record.backward(mean(reshape(y, shape{7 * 9})));
+        variable leaf = w;
+        out.insert(out.end(), w.gradient().values().begin(), w.gradient().values().end());
+        leaf.clear_gradient();
+        return out;
+    };
+    const auto in_place = run([&] { return leading_linear(x, w); });
+    CHECK(in_place == run([&] { return linear(x, leading_columns(w, 4)); }));
+    CHECK(std::ranges::count(in_place, 0.0F) == 9 * 2);  // the columns that nobody read
+    CHECK_THROWS_WITH_AS(static_cast<void>(leading_linear(w, x)),
+                         doctest::Contains("at least as many columns"), error);
+}
+
 TEST_CASE("networks are drawn, coded and described as HAT does it") {
     const json about = testing::golden_cases("daq", "misc.npz").at("sampling").at("info");
     for (const json& drawn : about.at("samples")) {

@@ -13,6 +13,24 @@
 
 namespace tare::simd {
 
+/// values[index] for each lane, read from memory.
+[[gnu::always_inline]] inline floats gather(const float* values, ints index) {
+#if defined(TARE_SIMD_512)
+    return _mm512_i32gather_ps(index, values, 4);
+#elif defined(TARE_SIMD_256)
+    return _mm256_i32gather_ps(values, index, 4);
+#elif defined(TARE_NO_SIMD)
+    return values[index];
+#else
+    float out[lanes];
+    std::int32_t at[lanes];
+    index.store_unaligned(at);
+    for (std::size_t i = 0; i < lanes; ++i)
+        out[i] = values[at[i]];
+    return load(out);
+#endif
+}
+
 /// 128 floats to look up by lane, 0 <= index < 128: held in registers where there are so many.
 /// Otherwise it refers to the memory it was made from.
 class table128 {
@@ -39,18 +57,7 @@ class table128 {
 #else
     explicit table128(const float* values) : values_(values) {}
     [[nodiscard]] floats operator[](ints index) const {
-#if defined(TARE_SIMD_256)
-        return _mm256_i32gather_ps(values_, index, 4);
-#elif defined(TARE_NO_SIMD)
-        return values_[index];
-#else
-        float out[lanes];
-        std::int32_t at[lanes];
-        index.store_unaligned(at);
-        for (std::size_t i = 0; i < lanes; ++i)
-            out[i] = values_[at[i]];
-        return load(out);
-#endif
+        return gather(values_, index);
     }
 
   private:

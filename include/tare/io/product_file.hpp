@@ -5,6 +5,7 @@
 //     NAME.codes       U8    ceil(log2 k) bits for each column, bucket by bucket, without gaps
 //     NAME.codebooks   F16   (buckets k, block)
 //     tare.product.NAME      rows, columns, buckets down, buckets across (metadata)
+//     tare.codebooks.NAME    whose codebooks it reads, where it has none of its own (metadata)
 // and tensors that are not quantized as F32 under their own names. Only what is padding in the last
 // byte of the codes is not charged. Units: quantize/product.hpp.
 
@@ -30,12 +31,16 @@ namespace tare::io {
 struct product_file {
     std::map<std::string, product_matrix, std::less<>> products;
     std::map<std::string, tensor, std::less<>> floats;
+    /// Whose codebooks a matrix shares, of those that do: name to name.
+    std::map<std::string, std::string, std::less<>> shared{};
 
-    /// Exact bits of codes, codebooks and floats.
+    /// Exact bits of codes, codebooks and floats; shared codebooks count once.
     [[nodiscard]] std::int64_t payload_bits() const {
         std::int64_t bits = 0;
-        for (const auto& [name, one] : products)
-            bits += product_storage(one.grid, one.entries, 16).total_bits();
+        for (const auto& [name, one] : products) {
+            const storage_cost cost = product_storage(one.grid, one.entries, 16);
+            bits += shared.contains(name) ? cost.value_bits : cost.total_bits();
+        }
         for (const auto& [name, one] : floats)
             bits += 32 * one.size();
         return bits;
@@ -45,6 +50,7 @@ struct product_file {
 namespace detail {
 
 inline constexpr std::string_view product_prefix = "tare.product.";
+inline constexpr std::string_view owner_prefix = "tare.codebooks.";
 inline constexpr std::string_view codes_suffix = ".codes";
 inline constexpr std::string_view codebooks_suffix = ".codebooks";
 
@@ -70,10 +76,12 @@ inline constexpr std::string_view codebooks_suffix = ".codebooks";
     return grid;
 }
 
+/// `owner`: whose codebooks it reads.
 [[nodiscard]] inline product_matrix read_product(const safetensors_archive& archive,
-                                                 const std::string& name, bucket_grid grid) {
+                                                 const std::string& name, const std::string& owner,
+                                                 bucket_grid grid) {
     const std::string& path = archive.path;
-    const tensor_ref& books = archive.at(name + std::string(codebooks_suffix));
+    const tensor_ref& books = archive.at(owner + std::string(codebooks_suffix));
     const tensor_ref& codes = archive.at(name + std::string(codes_suffix));
     const auto wrong = [&](const auto&... parts) {
         throw file_error(message(path, ": ", name, parts...));
@@ -113,8 +121,8 @@ inline constexpr std::string_view codebooks_suffix = ".codebooks";
 
 /// Writes matrices and floats, atomically. **Rounding** entries to fp16, nearest even, saturating:
 /// where that changes them, what is loaded decodes to other values.
-/// **Throws** tare::error on a matrix without codes or codebooks of its size, tare::file_error when
-/// the disk refuses.
+/// **Throws** tare::error on a matrix without codes or codebooks of its size and on codebooks that
+/// are said to be shared but differ, tare::file_error when the disk refuses.
 inline void save_products(const std::string& path, const product_file& from) {
     std::vector<tensor_ref> tensors;
     std::map<std::string, std::string> metadata;
@@ -134,15 +142,24 @@ inline void save_products(const std::string& path, const product_file& from) {
         const int width = product_code_bits(one.entries);
         auto& stream = streams.emplace_back(packed_bytes(one.codes.size(), width));
         pack_bits(std::span<const codebook_entry>(one.codes), width, std::span<std::byte>(stream));
-        auto& book = books.emplace_back(one.codebooks.size());
-        encode<saturated_fp16>(one.codebooks, book);
         tensors.push_back({name + std::string(detail::codes_suffix), "U8",
                            shape{static_cast<extent>(stream.size())}, stream});
+        metadata[std::string(detail::product_prefix) + name] =
+            message(grid.rows, ' ', grid.columns, ' ', grid.down, ' ', grid.across);
+        if (const auto owner = from.shared.find(name); owner != from.shared.end()) {
+            const auto whose = from.products.find(owner->second);
+            require(whose != from.products.end() && !from.shared.contains(owner->second) &&
+                        whose->second.codebooks == one.codebooks,
+                    "save_products: ", name, " is said to share the codebooks of ", owner->second,
+                    ", which has others, or none of its own");
+            metadata[std::string(detail::owner_prefix) + name] = owner->second;
+            continue;
+        }
+        auto& book = books.emplace_back(one.codebooks.size());
+        encode<saturated_fp16>(one.codebooks, book);
         tensors.push_back(tensor_ref::of<std::uint16_t>(
             name + std::string(detail::codebooks_suffix),
             shape{grid.buckets() * one.entries, grid.block}, book, "F16"));
-        metadata[std::string(detail::product_prefix) + name] =
-            message(grid.rows, ' ', grid.columns, ' ', grid.down, ' ', grid.across);
     }
     for (const auto& [name, one] : from.floats)
         tensors.push_back(tensor_ref::of<float>(name, one.shape(), one.values()));
@@ -158,9 +175,13 @@ inline void save_products(const std::string& path, const product_file& from) {
     for (const auto& [key, text] : archive.metadata) {
         if (!key.starts_with(detail::product_prefix)) continue;
         const std::string name = key.substr(detail::product_prefix.size());
+        const bucket_grid grid = detail::read_product_grid(path, name, text);
+        const auto owner = archive.metadata.find(std::string(detail::owner_prefix) + name);
+        const bool shares = owner != archive.metadata.end();
+        if (shares) out.shared.emplace(name, owner->second);
         out.products.emplace(
-            name, detail::read_product(archive, name, detail::read_product_grid(path, name, text)));
-        used += 2;
+            name, detail::read_product(archive, name, shares ? owner->second : name, grid));
+        used += shares ? 1 : 2;
     }
     for (const auto& [name, one] : archive.tensors) {
         if (one.dtype != "F32") continue;

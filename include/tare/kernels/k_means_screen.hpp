@@ -224,13 +224,13 @@ class screened_blocks {
 
     void find_scores() {
         using simd::pack;
-        constexpr auto lanes = static_cast<extent>(simd::word_lane_count);
-        constexpr extent registers = 16 / lanes;
+        constexpr auto word_lanes = static_cast<extent>(simd::word_lane_count);
+        constexpr extent registers = 16 / word_lanes;
         simd::words x[2][pairs][registers];
         for (extent h = 0; h < 2; ++h)
             for (extent p = 0; p < pairs; ++p)
                 for (extent r = 0; r < registers; ++r)
-                    x[h][p][r] = simd::load_words(words_ + (h * pairs + p) * 16 + r * lanes);
+                    x[h][p][r] = simd::load_words(words_ + (h * pairs + p) * 16 + r * word_lanes);
         const pack zero = simd::pack_of(0.0F);  // below every score
         pack best[2] = {zero, zero};
         pack second[2] = {zero, zero};

@@ -107,9 +107,9 @@ class signed_digits {
     /// Calls f(values, first, count) for each register of a row, zeros behind the last value.
     template <class F>
     [[gnu::always_inline]] static void each_register(const float* x, extent n, const F& f) {
-        constexpr auto lanes = static_cast<extent>(simd::lanes);
+        constexpr auto step = static_cast<extent>(simd::lanes);
         extent k = 0;
-        for (; k + lanes <= n; k += lanes)
+        for (; k + step <= n; k += step)
             f(simd::load(x + k), k, simd::lanes);
         if (k < n) {
             const auto rest = static_cast<std::size_t>(n - k);

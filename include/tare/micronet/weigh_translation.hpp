@@ -14,19 +14,16 @@
 namespace tare::micronet {
 
 /// One hypothesis of `target_length` words for a source of `source_length`, without padding, with
-/// the logits of every word; counts are a mean per word of the target.
+/// the logits of every word, of a model whose parameters `source` enters into the ledger.
 /// **Throws** tare::error on impossible sizes and lengths below 1.
-/// A template of one type: who only includes this header does not compile the model.
-template <std::same_as<cost> T = cost>
-[[nodiscard]] constexpr ledger weigh(const translation_transformer_config& config,
-                                     const compression& how, extent source_length,
-                                     extent target_length) {
+template <std::same_as<cost> T, class Weight = T, class Source>
+constexpr void translate_sentence(ledger& book, Source& source,
+                                  const translation_transformer_config& config,
+                                  extent source_length, extent target_length) {
     require(source_length >= 1 && target_length >= 1, "weigh: a source of ", source_length,
             " words and a target of ", target_length, "; both need one");
-    ledger book;
     {
-        compressed_parameters source(book, how);
-        const translation_transformer<T> model(source, config);
+        const translation_transformer<T, Weight> model(source, config);
         const auto words = [&config](extent length) {
             return std::vector<token>(static_cast<std::size_t>(length), config.end);
         };
@@ -37,6 +34,17 @@ template <std::same_as<cost> T = cost>
             book.end_token();
     }
     book.settle();
+}
+
+/// The same of a model that is compressed so; counts are a mean per word of the target.
+/// A template of one type: who only includes this header does not compile the model.
+template <std::same_as<cost> T = cost>
+[[nodiscard]] constexpr ledger weigh(const translation_transformer_config& config,
+                                     const compression& how, extent source_length,
+                                     extent target_length) {
+    ledger book;
+    compressed_parameters source(book, how);
+    translate_sentence<T>(book, source, config, source_length, target_length);
     return book;
 }
 

@@ -17,6 +17,7 @@
 #include <tare/nn/transformer_decoder_layer.hpp>
 #include <tare/nn/transformer_encoder_layer.hpp>
 #include <tare/ops/concatenate.hpp>
+#include <tare/ops/leading_linear.hpp>
 
 namespace tare {
 
@@ -62,9 +63,9 @@ class translation_transformer {
     using encoder_layer = transformer_encoder_layer<T, Weight, Norm>;
     using decoder_layer = transformer_decoder_layer<T, Weight, Norm>;
 
-    /// Asks `source` for every parameter. Throws on impossible sizes and what the source throws. A
-    /// model of variables whose tables are shared between sides of different widths belongs to one
-    /// step: the narrower output table is cut out on the tape, here.
+    /// Asks `source` for every parameter. Throws on impossible sizes and what the source throws.
+    /// Tables of packed weights that sides of different widths share are refused by the first
+    /// product.
     template <class Source>
     constexpr translation_transformer(Source& source, const translation_transformer_config& config)
         : config_(checked(config)),
@@ -94,7 +95,7 @@ class translation_transformer {
         if (config_.pre_norm && config_.decoder_final_norm)
             decoder_norm_.emplace(source, "decoder.layer_norm", config_.decoder.width);
         if (config_.tie_output)
-            output_ = cut(decoder_embedding_.table(), config_.decoder.width);
+            output_ = decoder_embedding_.table();
         else
             output_ = weight_from<Weight>(source, output_label,
                                           shape{config_.decoder.vocabulary, config_.decoder.width},
@@ -158,7 +159,11 @@ class translation_transformer {
     /// (..., vocabulary).
     [[nodiscard]] constexpr T logits(const T& hidden) const {
         [[maybe_unused]] const auto here = scope(hidden, "decoder.output_projection");
-        return linear(hidden, output_);
+        // A table that both sides share may be wider than this one's stream.
+        if constexpr (std::same_as<T, Weight>)
+            return leading_linear(hidden, output_);
+        else
+            return linear(hidden, output_);
     }
 
     [[nodiscard]] constexpr const translation_transformer_config& config() const { return config_; }
@@ -207,16 +212,6 @@ class translation_transformer {
                            extent width) const {
         return weight_from<Weight>(source, join(side, ".embed_tokens.weight"),
                                    shape{vocabulary, width}, table_start(width));
-    }
-    /// The leading columns of a shared table. Packed weights are not cut.
-    static constexpr Weight cut(const Weight& whole, extent width) {
-        if constexpr (std::same_as<T, Weight>) {
-            return leading_columns(whole, width);
-        } else {
-            require(whole.shape().columns() == width, "translation_transformer: the output has ",
-                    width, " columns of a packed table of ", whole.shape());
-            return whole;
-        }
     }
     static constexpr void require_batch(std::span<const token> words, extent batch) {
         const auto count = static_cast<extent>(words.size());

@@ -99,6 +99,8 @@ class beam_sentence {
     void advance(matrix_view<const float> best, matrix_view<const token> words, token first_row,
                  const beam_options& options) {
         const auto beam = static_cast<std::size_t>(options.beam);
+        // Twice the beam: even if every hypothesis ended among the first k, k others are left to go
+        // on.
         const std::vector<beam_candidate> candidates = ranked(best, words, 2 * beam);
         std::vector<hypothesis> next;
         from_.clear();
@@ -106,6 +108,8 @@ class beam_sentence {
             const beam_candidate& c = candidates[rank];
             const hypothesis& before = live_[static_cast<std::size_t>(c.row)];
             if (c.word == options.end) {
+                // An end beyond the first k is lost, not kept for later: the reference's rule,
+                // which keeps finished hypotheses no worse than those that live on.
                 if (rank < beam && done_.size() < beam)
                     done_.push_back(finish(before, c.score, options));
             } else if (next.size() < beam) {
@@ -126,6 +130,7 @@ class beam_sentence {
         std::vector<beam_candidate> out;
         for (extent row = 0; row < best.rows; ++row) {
             const std::vector<float>& sums = live_[static_cast<std::size_t>(row)].token_scores;
+            // At position 0 one row stands for the whole beam: nothing has been said yet.
             const float before = sums.empty() ? 0.0F : sums.back();
             for (extent j = 0; j < best.columns; ++j)
                 if (best(row, j) > -std::numeric_limits<float>::infinity())
@@ -150,6 +155,7 @@ inline void constrain(matrix_view<float> rows, extent position, const beam_optio
     constexpr float never = -std::numeric_limits<float>::infinity();
     for (extent r = 0; r < rows.rows; ++r) {
         const std::span<float> row = rows.row(r);
+        // Taken aside first: at the greatest length the end is all that is left of the row.
         const float end = row[static_cast<std::size_t>(options.end)];
         if (position >= options.max_length) std::ranges::fill(row, never);
         row[static_cast<std::size_t>(options.end)] =
@@ -186,6 +192,7 @@ template <class Step>
 [[nodiscard]] std::vector<std::vector<hypothesis>>
 beam_search(extent sentences, extent vocabulary, const beam_options& options, Step&& step) {
     detail::require_beam(sentences, vocabulary, options);
+    // No more than the 2 k best of one row can be among the 2 k best of its sentence.
     const extent wanted = std::min(2 * options.beam, vocabulary);
     std::vector<detail::beam_sentence> all(static_cast<std::size_t>(sentences));
     std::vector<token> last(all.size(), options.end);

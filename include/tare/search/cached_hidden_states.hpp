@@ -46,6 +46,8 @@ class cached_hidden_states {
     cached_hidden_states(const Model& model, std::span<const token> tokens, extent capacity,
                          cached_states_options options = {})
         : capacity_(capacity), width_(model.config().width) {
+        // The network's memory runs through all chunks: batch 1, one state, nothing evaluated
+        // twice.
         const text::evaluation_batches batches(tokens, 1, options.chunk);
         hidden_ = tensor(shape{batches.targets(), width_});
         model_.reserve(static_cast<std::size_t>(batches.targets()));
@@ -89,12 +91,15 @@ class cached_hidden_states {
         if (!(at.lambda > 0.0 && at.lambda < 1.0 && at.theta > 0.0))
             return std::numeric_limits<double>::quiet_NaN();
         const std::vector<float>& cache = cache_log_probability(at.theta);
+        // Summed as logarithms: either probability alone may be too small for a double.
         const double log_model = std::log1p(-at.lambda);
         const double log_cache = std::log(at.lambda);
+        // In double: the loss is compared between trials that differ in its fifth digit.
         double sum = 0.0;
         std::size_t i = 0;  // rows without a match lose the cache's share
         for (std::size_t t = 0; t < words_.size(); ++t) {
             const double a = log_model + static_cast<double>(model_[t]);
+            // rows_ are in the order of t, so one cursor walks beside it.
             if (i < rows_.size() && static_cast<std::size_t>(rows_[i].index) == t) {
                 const double b = log_cache + static_cast<double>(cache[i++]);
                 sum += std::max(a, b) + std::log1p(std::exp(-std::abs(a - b)));
@@ -170,6 +175,8 @@ class cached_hidden_states {
         const extent count = targets();
         previous_.assign(words_.size(), -1);
         const token most = words_.empty() ? 0 : *std::max_element(words_.begin(), words_.end());
+        // A chain through the earlier positions of each word: previous_ alone then finds all
+        // matches of a row, without a look at the rest of its window.
         std::vector<extent> latest(static_cast<std::size_t>(most) + 1, -1);
         for (extent t = 0; t < count; ++t) {
             extent& seen = latest[static_cast<std::size_t>(words_[static_cast<std::size_t>(t)])];
@@ -180,11 +187,14 @@ class cached_hidden_states {
         std::size_t bytes = 0;
         for (std::size_t first = 0; first < rows_.size(); first += block_rows) {
             const std::size_t last = std::min(rows_.size(), first + block_rows);
+            // The windows of neighbours overlap but for a few keys; what a row does not see of the
+            // union is computed and left out by score().
             const block b{first, last, window_begin(rows_[first].index), rows_[last - 1].index, {}};
             bytes += (last - first) * static_cast<std::size_t>(b.keys_end - b.keys_begin) *
                      sizeof(float);
             blocks_.push_back(b);
         }
+        // All or none: with some kept, the others would still cost a product for each theta.
         kept_ = bytes <= product_bytes;
         if (kept_)
             for (block& b : blocks_)
@@ -196,6 +206,7 @@ class cached_hidden_states {
         tensor queries(shape{rows, width_});
         const matrix_view<const float> all = hidden_.view().matrix();
         for (extent r = 0; r < rows; ++r) {
+            // Queries are gathered: only rows with a match are multiplied.
             const auto from = all.row(rows_[b.first + static_cast<std::size_t>(r)].index);
             std::copy_n(from.data(), width_, queries.mutable_view().matrix().row(r).data());
         }
@@ -217,6 +228,7 @@ class cached_hidden_states {
         out.theta = theta;
         out.values.resize(rows_.size());
         for (const block& b : blocks_) {
+            // A tensor shares its memory: no copy of kept products.
             const tensor fresh = kept_ ? b.products : products_of(b);
             const matrix_view<const float> products = fresh.view().matrix();
             const auto count = static_cast<extent>(b.last - b.first);
@@ -237,6 +249,7 @@ class cached_hidden_states {
         const auto count = static_cast<std::size_t>(at.index - first);
         const float* seen = products.data() + (first - offset);
         const float factor = static_cast<float>(theta);
+        // Relative to the largest score, so that no exponential overflows whatever theta is.
         const float top = kernels::detail::row_max(seen, count);
         const float all = kernels::detail::row_sum_at(
             [=](std::size_t, std::size_t, const auto& v) {
@@ -246,10 +259,12 @@ class cached_hidden_states {
         // The largest match takes the place of `top` here: its exponential cannot vanish.
         float best = -std::numeric_limits<float>::infinity();
         for_each_match(at, first, [&](extent j) { best = std::max(best, seen[j - first]); });
+        // Few terms: in double and one by one, where the sum over the window is a kernel's.
         double matching = 0.0;
         for_each_match(at, first, [&](extent j) {
             matching += std::exp(theta * static_cast<double>(seen[j - first] - best));
         });
+        // log(sum over matches) - log(sum over all), each relative to its own largest.
         return static_cast<float>(theta * static_cast<double>(best - top) + std::log(matching) -
                                   std::log(static_cast<double>(all)));
     }

@@ -5,13 +5,13 @@
 // Source: Wang et al. 2020, sections 3.2 and 3.3; order of draws and of genes as released.
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include <tare/core/python_random.hpp>
 #include <tare/models/hat_network.hpp>
+#include <tare/models/latency_network.hpp>
 
 namespace tare::search {
 
@@ -53,11 +53,14 @@ struct hat_space {
 /// decoder_arbitrary. **Throws** tare::error on an empty list of choices.
 [[nodiscard]] inline hat_network sample(const hat_space& space, std::uint64_t update,
                                         std::size_t decoder_slots) {
+    // Nothing but the number of the update: workers agree without a word to each other.
     python_random random(update);
     const auto draw = [&](const hat_space::choices& choices) {
         return random.choice(choices.span());
     };
     hat_network n;
+    // The order of the draws is part of what is repeated: lists are drawn layer by layer, and only
+    // for layers in use, but the last one for every slot of the super network.
     n.encoder_width = draw(space.encoder_width);
     n.decoder_width = draw(space.decoder_width);
     n.encoder_layers = static_cast<std::size_t>(draw(space.encoder_layers));
@@ -114,6 +117,7 @@ gene_of(const hat_network& network, std::size_t encoder_slots, std::size_t decod
     std::vector<extent> gene;
     const auto slots = [&gene](const layer_list& list, std::size_t used, std::size_t count) {
         for (std::size_t i = 0; i < count; ++i)
+            // Searches redraw every place, so places without a meaning still need a legal value.
             gene.push_back(list[i < used ? i : 0]);
     };
     gene.push_back(network.encoder_width);
@@ -133,6 +137,7 @@ gene_of(const hat_network& network, std::size_t encoder_slots, std::size_t decod
 /// **Throws** tare::error on a gene of another length.
 [[nodiscard]] inline hat_network network_of(std::span<const extent> gene, std::size_t encoder_slots,
                                             std::size_t decoder_slots) {
+    // Two widths and two numbers of layers; two lists of the encoder's, four of the decoder's.
     const std::size_t length = 4 + 2 * encoder_slots + 4 * decoder_slots;
     require(gene.size() == length, "network_of: a gene of ", gene.size(), " numbers; ",
             encoder_slots, " and ", decoder_slots, " slots need ", length);
@@ -159,7 +164,7 @@ gene_of(const hat_network& network, std::size_t encoder_slots, std::size_t decod
 /// heads of the encoder; width, layers, mean inner width, mean self heads, mean cross heads and
 /// mean number of memories of the decoder. Means are over the layers in use.
 /// **Throws** tare::error on lists shorter than these.
-[[nodiscard]] inline std::array<double, 10> latency_features(const hat_network& network) {
+[[nodiscard]] inline network_features latency_features(const hat_network& network) {
     network.check();
     const auto mean = [](const layer_list& list, std::size_t layers, auto&& value) {
         double sum = 0.0;
@@ -168,6 +173,7 @@ gene_of(const hat_network& network, std::size_t encoder_slots, std::size_t decod
         return sum / static_cast<double>(layers);
     };
     const auto same = [](extent v) { return v; };
+    // What -1, 1 and 2 stand for: 1, 2 and 3 memories to read, which is what takes time.
     const auto memories = [](extent v) { return 1 + earlier_states(v); };
     const std::size_t e = network.encoder_layers;
     const std::size_t d = network.decoder_layers;

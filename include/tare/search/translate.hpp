@@ -28,6 +28,8 @@ translate(const translation_transformer<tensor, Weight, Norm>& model,
     translation_stream<Weight, Norm> stream(model, encoded);
     return beam_search(source.sentences, model.config().decoder.vocabulary, options,
                        [&](const beam_rows& rows, matrix_view<float> log_probabilities) {
+                           // The stream carries keys and values along when hypotheses change
+                           // places.
                            const tensor logits = model.logits(stream.step(rows.last, rows.from));
                            kernels::log_softmax(logits.view().matrix(), log_probabilities);
                        });
@@ -50,6 +52,8 @@ translate_all(const translation_transformer<tensor, Weight, Norm>& model,
               const text::sentence_ids& sources, const translation_search& how = {}) {
     require(how.batch_sentences >= 1, "translate_all: batches of ", how.batch_sentences,
             " sentences; expected at least 1");
+    // Sentences of about one length side by side: padding is computed like words, and a batch lasts
+    // as long as its longest translation.
     std::vector<std::size_t> order(sources.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::stable_sort(order, {}, [&](std::size_t i) { return sources[i].size(); });
@@ -62,12 +66,14 @@ translate_all(const translation_transformer<tensor, Weight, Norm>& model,
             sentences.push_back(sources[i]);
         const text::padded_sentences source = text::pad_sentences(sentences, text::pad_side::left);
         beam_options options = how.beam;
+        // Padding counts: the bound is that of the batch, as in the reference's generator.
         options.max_length =
             longest_translation(source.length, how.length_slope, how.length_offset, how.positions);
         std::vector<std::vector<hypothesis>> found = translate(model, source, options);
         for (std::size_t b = 0; b < numbers.size(); ++b) {
             require(!found[b].empty(), "translate_all: no translation of sentence ", numbers[b] + 1,
                     " has a probability");
+            // Back to the place that the sentence has in the text.
             out[numbers[b]] = std::move(found[b].front().tokens);
         }
     }

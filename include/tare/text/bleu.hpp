@@ -78,6 +78,7 @@ std::vector<std::span<const Token>> sorted_ngrams(std::span<const Token> tokens,
     std::vector<std::span<const Token>> out;
     for (std::size_t i = 0; i + n <= tokens.size(); ++i)
         out.push_back(tokens.subspan(i, n));
+    // Sorted lists are compared exactly, without a hash that could take two n-grams for one.
     std::ranges::sort(out, [](const auto& a, const auto& b) {
         return std::ranges::lexicographical_compare(a, b);
     });
@@ -107,10 +108,13 @@ template <class Token>
         out.ngrams[n - 1] = have.size();
         // Of each n-gram as many are matched off as both have.
         for (std::size_t i = 0, j = 0; i < have.size() && j < want.size();) {
+            // A walk along both lists; equal n-grams are used up on both sides, which clips the
+            // counts.
             const bool less = std::ranges::lexicographical_compare(have[i], want[j]);
             const bool greater = std::ranges::lexicographical_compare(want[j], have[i]);
             if (!less && !greater) ++out.matches[n - 1];
             if (!greater) ++i;
+            // What is smaller is passed, both where they are equal.
             if (!less) ++j;
         }
     }
@@ -162,10 +166,12 @@ template <class Token>
     std::size_t last = row.size();
     while (first < last && row[first] == padding)
         ++first;
+    // One token stays even if it is an end: lengths of 0 would have no ratio.
     while (last > first + 1 && (row[last - 1] == padding || row[last - 1] == end))
         --last;
     std::vector<std::int32_t> out(row.begin() + static_cast<std::ptrdiff_t>(first),
                                   row.begin() + static_cast<std::ptrdiff_t>(last));
+    // Unknown words of a reference may be any word; a translation must not be paid for <unk>.
     std::ranges::replace(out, unknown, -1);
     return out;
 }

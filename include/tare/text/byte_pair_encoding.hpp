@@ -37,6 +37,7 @@ namespace detail {
 template <class Sink>
 void for_each_character(std::string_view text, Sink&& sink) {
     std::size_t begin = 0;
+    // Bytes 10xxxxxx go on with a character; every other byte begins one.
     for (std::size_t i = 1; i <= text.size(); ++i) {
         const bool inside =
             i < text.size() && (static_cast<unsigned char>(text[i]) & 0xC0U) == 0x80U;
@@ -52,6 +53,7 @@ class symbol_table {
     std::int32_t number(std::string_view text) {
         const auto found = numbers_.find(text);
         if (found != numbers_.end()) return found->second;
+        // Numbers instead of texts: pairs are then compared and hashed as one integer.
         const auto fresh = static_cast<std::int32_t>(texts_.size());
         texts_.emplace_back(text);
         numbers_.emplace(texts_.back(), fresh);
@@ -101,6 +103,7 @@ class byte_pair_encoding {
             const std::int32_t second = symbols_.number(merges_[i].second);
             std::string both = merges_[i].first;
             both.append(merges_[i].second);
+            // emplace keeps the first of equal keys, which is the rank that counts.
             ranks_.emplace(detail::pair_key(first, second), rank{i, symbols_.number(both)});
         }
     }
@@ -124,6 +127,8 @@ class byte_pair_encoding {
             symbol.push_back(symbols_.find(text));
         });
         begin.push_back(word.size());
+        // Not the most frequent pair of this word, but the one learned first: the order of learning
+        // is the order of joining.
         while (true) {
             rank best;
             std::uint64_t pair_to_join = 0;
@@ -135,6 +140,7 @@ class byte_pair_encoding {
                 pair_to_join = key;
             }
             if (best.symbol < 0) break;
+            // All places of the pair at once, in place: pieces only get fewer.
             std::size_t kept = 0;
             for (std::size_t i = 0; i < symbol.size(); ++i, ++kept) {
                 begin[kept] = begin[i];
@@ -224,9 +230,11 @@ template <byte_source Source>
                            codes_version, "\". Is this a file of merges, of a newer subword-nmt?");
                 return;
             }
+            // Later lines are not looked at, but still are read: their number is not known before.
             if (most != 0 && merges.size() == most) return;
             std::vector<std::string_view> halves;
             for_each_word(line, [&](std::string_view half) { halves.push_back(half); });
+            // The sizes add up only if there is one space and nothing else.
             if (halves.size() != 2 || halves[0].size() + halves[1].size() + 1 != line.size())
                 refuse(number, "expected a merge: two texts with one space between");
             merges.emplace_back(halves[0], halves[1]);

@@ -30,8 +30,11 @@ class byte_pair_learner {
     void add(std::string_view word, std::uint64_t times = 1) {
         require(!word.empty() && is_text(word), "byte_pair_learner: a word of ", word.size(),
                 " bytes; expected UTF-8 text");
+        // White space would end up inside a symbol and make the codes file ambiguous.
         for (const char c : word)
             require(!detail::is_space(c), "byte_pair_learner: \"", word, "\" holds white space");
+        // Looked up before it is stored: most words of a text are known already, and a lookup by
+        // view allocates nothing.
         const auto found = counts_.find(word);
         if (found != counts_.end())
             found->second += times;
@@ -78,6 +81,8 @@ class pair_counts {
         std::vector<std::int32_t> symbols;
         for_each_character(word, [&](std::size_t from, std::size_t to) {
             std::string text(word.substr(from, to - from));
+            // The end belongs to the last symbol, so that "est" at an end is another one than
+            // inside.
             if (to == word.size()) text.append(word_end);
             symbols.push_back(symbols_.number(text));
         });
@@ -88,6 +93,8 @@ class pair_counts {
     /// The most frequent pair into `best`; false when none occurs `least` times.
     [[nodiscard]] bool find_best(std::uint64_t least, pair& best) {
         while (!heap_.empty()) {
+            // The heap may hold outdated counts, all too high, never too low: the top is either
+            // true or is put back with its true count.
             const entry top = heap_.top();
             tally& t = pairs_.at(pair_key(top.at.first, top.at.second));
             if (t.count == top.count) {
@@ -104,6 +111,7 @@ class pair_counts {
 
     /// Joins the pair at all its places.
     void merge(const pair& p) {
+        // Two pairs may join to the same text; they then are one symbol.
         std::string joined = text(p.first);
         joined.append(text(p.second));
         const std::int32_t fresh = symbols_.number(joined);
@@ -112,13 +120,17 @@ class pair_counts {
             std::exchange(pairs_.at(pair_key(p.first, p.second)).words, {});
         for (const std::size_t w : holders) {
             std::vector<std::int32_t>& symbols = words_[w].symbols;
+            // A word may have lost the pair to an earlier merge.
             bool holds = false;
             for (std::size_t i = 0; i + 1 < symbols.size() && !holds; ++i)
                 holds = symbols[i] == p.first && symbols[i + 1] == p.second;
             if (!holds) continue;
+            // Taken out whole and put in again: neighbours of the joined pair change, too, and a
+            // word is short.
             change(w, -1);
             std::size_t kept = 0;
             for (std::size_t i = 0; i < symbols.size(); ++i, ++kept) {
+                // From the left without overlap: of three equal symbols the first two join.
                 const bool here =
                     i + 1 < symbols.size() && symbols[i] == p.first && symbols[i + 1] == p.second;
                 symbols[kept] = here ? fresh : symbols[i];
@@ -169,11 +181,13 @@ class pair_counts {
                 continue;
             }
             t.count += word.times;
+            // A pair that comes twice in a word is listed once in a row; later repeats do no harm.
             if (t.words.empty() || t.words.back() != w) t.words.push_back(w);
             push(at, t);
         }
     }
     void push(const pair& at, tally& t) {
+        // An entry at least as high waits already; when it comes up, it is corrected.
         if (t.count <= t.queued) return;
         t.queued = t.count;
         heap_.push({t.count, at});

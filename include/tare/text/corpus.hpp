@@ -34,6 +34,7 @@ class memory_source {
     explicit memory_source(std::string_view text, std::string path = "text")
         : text_(text), path_(std::move(path)) {}
     [[nodiscard]] std::size_t read(std::span<char> to) {
+        // As a file is read: block by block, so that tests meet the same cuts.
         const std::size_t got = text_.copy(to.data(), to.size());
         text_.remove_prefix(got);
         return got;
@@ -97,6 +98,7 @@ namespace detail {
 
 template <byte_source Source, class Sink>
 corpus_size for_each_token(Source&& source, Sink&& sink) {
+    // One block at a time: corpora need not fit into memory.
     std::array<char, 65536> buffer;
     utf8_checker checker;
     corpus_size size;
@@ -115,10 +117,12 @@ corpus_size for_each_token(Source&& source, Sink&& sink) {
         const std::size_t got = source.read(std::span<char>(buffer));
         if (got == 0) break;
         const std::string_view block(buffer.data(), got);
+        // Checked before it is cut: what the sink gets is text, and the error knows the byte.
         const std::size_t text = checker.feed(block);
         std::size_t word = 0;  // start of the current word within the block
         for (std::size_t i = 0; i < text; ++i) {
             if (!detail::is_space(block[i])) continue;
+            // A word that two blocks share is the only one that is copied.
             if (!begun.empty()) {
                 begun.append(block.substr(word, i - word));
                 emit(begun);
@@ -127,6 +131,7 @@ corpus_size for_each_token(Source&& source, Sink&& sink) {
                 emit(block.substr(word, i - word));
             }
             word = i + 1;
+            // A line of white space alone still is a line: it gives one <eos>.
             line_open = block[i] != '\n';
             if (!line_open) {
                 emit(end_of_line);
@@ -136,6 +141,7 @@ corpus_size for_each_token(Source&& source, Sink&& sink) {
         if (text != got)
             refuse(size.bytes + text,
                    "not text (UTF-8 without zero bytes). Is this a file of tokens?");
+        // What is left belongs to a word that goes on in the next block, or ends the text.
         if (word < got) {
             begun.append(block.substr(word));
             line_open = true;
@@ -145,8 +151,10 @@ corpus_size for_each_token(Source&& source, Sink&& sink) {
             refuse(size.bytes - begun.size(), "a word of more than ", longest_word,
                    " bytes. Is this a file of tokens?");
     }
+    // Only the end of the text can tell an unfinished character from a cut one.
     if (!checker.complete()) refuse(size.bytes, "the text ends inside a UTF-8 character");
     if (!begun.empty()) emit(begun);
+    // A last line without a line feed counts as one.
     if (line_open) {
         emit(end_of_line);
         ++size.lines;
@@ -160,6 +168,7 @@ template <byte_source Source>
 std::vector<std::int32_t> read_corpus(Source&& source, const vocabulary& words,
                                       unknown_words policy) {
     std::int32_t replacement = -1;
+    // Looked up once, and before reading: a vocabulary without <unk> is refused at once.
     if (policy == unknown_words::replace) replacement = words.id(unknown_word);
     std::vector<std::int32_t> out;
     for_each_token(source, [&](std::string_view word, std::uint64_t line) {

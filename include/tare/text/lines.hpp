@@ -38,11 +38,13 @@ void for_each_word(std::string_view line, Sink&& sink) {
 /// bytes) and on a line above 1 MiB; whatever `sink` throws passes through.
 template <byte_source Source, class Sink>
 std::uint64_t for_each_line(Source&& source, Sink&& sink) {
+    // Lines lie inside the block; only one that two blocks share is copied.
     std::array<char, 65536> buffer;
     std::string begun;  // the line that the end of the last block cut in two
     std::uint64_t lines = 0;
     const auto emit = [&](std::string_view line) {
         ++lines;
+        // Texts of other systems end lines with two characters; words must not.
         if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
         if (!is_text(line))
             throw file_error(message(std::string(source.path()), ":", lines,
@@ -64,6 +66,7 @@ std::uint64_t for_each_line(Source&& source, Sink&& sink) {
             block.remove_prefix(end + 1);
         }
         begun.append(block);
+        // Asked here, while it grows: a file without line feeds must not fill the memory.
         if (begun.size() > longest_line)
             throw file_error(message(std::string(source.path()), ":", lines + 1,
                                      ": a line of more than ", longest_line,

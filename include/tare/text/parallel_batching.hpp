@@ -46,7 +46,9 @@ using batch_list = std::vector<std::vector<std::size_t>>;
                 corpus.longer(i), " tokens and a batch holds ", options.most_tokens,
                 "; raise most_tokens or remove the pair");
         longest = std::max(longest, corpus.longer(i));
+        // Padding is computed as words are, so the longest sentence counts for each.
         if ((batch.size() + 1) * longest > options.most_tokens) {
+            // Less than a multiple is taken as it is: it would never grow to one.
             const std::size_t whole = batch.size() / options.multiple * options.multiple;
             const auto cut = static_cast<std::ptrdiff_t>(whole > 0 ? whole : batch.size());
             out.emplace_back(batch.begin(), batch.begin() + cut);
@@ -79,6 +81,7 @@ void shuffle(std::vector<T>& values, const random_stream& draws) {
     std::vector<std::size_t> order(corpus.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (seed != 0) detail::shuffle(order, random_stream(seed, 0x6F72646572U));
+    // Stable: pairs of one length keep the order that was drawn, so epochs differ inside batches.
     std::ranges::stable_sort(order, {}, [&](std::size_t i) {
         return std::pair(corpus.source[i].size(), corpus.target[i].size());
     });
@@ -90,6 +93,7 @@ void shuffle(std::vector<T>& values, const random_stream& draws) {
 [[nodiscard]] inline batch_list epoch_batches(const parallel_corpus& corpus,
                                               const batch_options& options, std::uint64_t seed,
                                               std::uint64_t epoch) {
+    // 0 would mean "as they stand".
     const std::uint64_t drawn = seed_of_call(seed, epoch) | 1U;  // never 0
     batch_list out = cut_batches(corpus, order_by_length(corpus, drawn), options);
     detail::shuffle(out, random_stream(drawn, 0x6261746368U));

@@ -88,6 +88,7 @@ class sentence_ids {
         });
         ids_.push_back(end_id);
         const std::size_t count = ids_.size() - before;
+        // Taken back, so that the object is as before for who goes on after the error.
         if (count > longest) {
             ids_.resize(before);
             fail("sentence_ids: sentence ", size() + 1, " (\"", line.substr(0, 40), "...\") has ",
@@ -125,8 +126,10 @@ class sentence_ids {
                                           const vocabulary& words) {
     std::string out;
     for (const std::int32_t id : ids) {
+        // What a model says behind the end means nothing.
         if (id == end_id) break;
         if (!out.empty()) out.push_back(' ');
+        // Ids up to the multiple of 8 have no word, and a model may say one.
         const bool known = id >= 0 && static_cast<std::size_t>(id) < words.words();
         out.append(words.word(known ? id : unknown_id));
     }

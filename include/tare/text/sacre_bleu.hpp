@@ -24,6 +24,7 @@ namespace detail {
 [[nodiscard]] inline std::string replaced(std::string_view text, std::string_view from,
                                           std::string_view to) {
     std::string out;
+    // From the left and without looking again at what was put in, as a textual substitution does.
     for (std::size_t at = text.find(from); at != text.npos; at = text.find(from)) {
         out.append(text.substr(0, at)).append(to);
         text.remove_prefix(at + from.size());
@@ -37,6 +38,7 @@ namespace detail {
 
 /// Characters that mteval sets apart: ASCII but for letters, digits and ' , - .
 [[nodiscard]] constexpr bool set_apart(char c) noexcept {
+    // Written as the script's ranges of code points, so that they can be compared with it.
     return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') ||
            (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
 }
@@ -47,6 +49,7 @@ template <class Matches>
 [[nodiscard]] std::string part_pairs(std::string_view text, bool before, Matches matches) {
     std::string out;
     for (std::size_t i = 0; i < text.size(); ++i) {
+        // The last character has no neighbour and stays as it is.
         if (i + 1 == text.size() || !matches(text[i], text[i + 1])) {
             out.push_back(text[i]);
             continue;
@@ -63,7 +66,9 @@ template <class Matches>
 /// White space beyond ASCII, and the separators that Unicode counts as such, become spaces.
 inline void plain_spaces(std::string& text) {
     for (char& c : text)
+        // The four separators below the space: Python's split() cuts there, C's isspace() does not.
         if (c >= '\x1C' && c <= '\x1F') c = ' ';
+    // Languages do not agree on what white space is; these are what the reference's split() knows.
     static constexpr std::array<std::string_view, 19> wide{
         "\u0085", "\u00A0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
         "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200A",
@@ -88,6 +93,7 @@ inline void plain_spaces(std::string& text) {
     }};
     for (const auto& [from, to] : names)
         text = detail::replaced(text, from, to);
+    // A space on both ends, so that rules on neighbours hold at the ends of the line, too.
     std::string apart(" ");
     for (const char c : text) {
         const bool alone = detail::set_apart(c);
@@ -96,6 +102,7 @@ inline void plain_spaces(std::string& text) {
         if (alone) apart.push_back(' ');
     }
     apart.push_back(' ');
+    // A point or a comma inside a number belongs to it: 3.14 stays one word.
     const auto stop = [](char c) { return c == '.' || c == ','; };
     // Each rule is a pass of its own: what the one before it wrote takes part in the next.
     text = detail::part_pairs(apart, false,
@@ -118,7 +125,9 @@ inline void plain_spaces(std::string& text) {
     double logarithms = 0.0;
     for (std::size_t i = 0; i < bleu_orders; ++i) {
         const auto ngrams = static_cast<double>(counts.ngrams[i]);
+        // Too short for this order: no smoothing can say how good it would have been.
         if (counts.ngrams[i] == 0) return out;
+        // Each further order without a match counts half as much as the one before.
         if (counts.matches[i] == 0) halvings *= 2.0;
         out.precisions[i] = counts.matches[i] == 0
                                 ? 100.0 / (halvings * ngrams)

@@ -4,9 +4,8 @@
 // each stage training goes on with what is left as floats and with the codebooks of what is not.
 // A stage is a regular expression; block length and number of entries follow from the layer's name.
 //
-//     for each stage:  coded = encode_stage(...);  train codebooks (ops/decode_codebook.hpp),
-//     biases,
-//                      norms and the layers of later stages
+//     for each stage:  quantize its layers (encode_layer);  train their codebooks
+//                      (ops/decode_codebook.hpp), biases, norms and the layers of later stages
 //
 // Source: Stock, Joulin, Gribonval, Graham, Jegou 2020, "And the bit goes down"; Fan et al. 2020,
 // "Training with quantization noise for extreme model compression".
@@ -23,6 +22,7 @@
 #include <tare/core/tensor.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/quantize/bucket_grid.hpp>
+#include <tare/quantize/daq.hpp>
 #include <tare/quantize/product.hpp>
 #include <tare/text/name_pattern.hpp>
 
@@ -105,19 +105,41 @@ struct product_rule {
          "; add one whose part is in that name (\"\" fits every layer)");
 }
 
+/// Layers that are quantized together, and how.
+struct product_stage {
+    std::string pattern;  ///< of layers' names (stage_layers)
+    extent buckets = 1;   ///< DAQ's division of each weight; fewer where it cannot be divided so
+    bool shared = false;  ///< one codebook for all the stage's layers of a rule; then undivided
+};
+
+/// DAQ's six stages for a translation Transformer: of the encoder, then of the decoder, inner
+/// layers, embedding and attention.
+[[nodiscard]] inline std::vector<product_stage> daq_stages(extent buckets) {
+    return {{R"(encoder\.layers\.\d+\.fc[12])", buckets},
+            {R"(encoder\.embed_tokens)", buckets},
+            {R"(encoder\.layers\.\d+\.self_attn\.(q|k|v|out)_proj)", buckets},
+            {R"(decoder\.layers\.\d+\.fc[12])", buckets},
+            {R"(decoder\.embed_tokens)", buckets},
+            {R"(decoder\.layers\.\d+\.(self_attn|encoder_attn)\.(q|k|v|out)_proj)", buckets}};
+}
+
 /// A layer's weight as codes and codebooks: (out, in), or (out, in, kh, kw) read as (out, in kh
-/// kw). `options.entries` and the block come from the rule; a layer's draws come from its name, so
-/// that they do not depend on the stage or on other layers.
+/// kw). `options.entries` and the block come from the rule, fewer entries where the weight has
+/// fewer columns; a layer's draws come from its name, so that they do not depend on the stage or on
+/// other layers. `buckets` as in product_stage.
 [[nodiscard]] inline product_matrix encode_layer(std::string_view layer, const tensor& weight,
-                                                 const product_rule& rule,
-                                                 k_means_options options) {
+                                                 const product_rule& rule, k_means_options options,
+                                                 extent buckets = 1) {
     require(weight.shape().rank() >= 2, "encode_layer: ", layer, " has shape ", weight.shape(),
             "; a weight has two axes or more");
     const extent rows = weight.shape()[0];
     const matrix_view<const float> w(weight.values().data(), rows, weight.size() / rows);
     options.entries = rule.entries;
+    const product_plan plan =
+        daq_buckets{buckets, true}.divide(rows, w.columns, {rule.block, options});
+    options.entries = plan.entries;
     options.seed = seed_of_call(options.seed, stream_of_name(layer));
-    return encode_product(whole_grid(rows, w.columns, rule.block), w, options);
+    return encode_product(plan.grid, w, options);
 }
 
 /// Bytes of a network that is quantized in stages.

@@ -13,6 +13,7 @@
 //     }
 // Source: quantize/product.hpp, ops/quantization_noise.hpp; Fan et al. 2020, section 4.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -22,9 +23,13 @@
 #include <vector>
 
 #include <tare/core/error.hpp>
+#include <tare/formats/convert.hpp>
+#include <tare/kernels/codebook_weights.hpp>
 #include <tare/nn/parameters.hpp>
 #include <tare/ops/decode_codebook.hpp>
 #include <tare/ops/quantization_noise.hpp>
+#include <tare/quantize/product_quantizer.hpp>
+#include <tare/quantize/shared_product.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/train/iterative_product.hpp>
 
@@ -59,7 +64,7 @@ class staged_parameters {
         auto found = entries_.find(label);
         if (found == entries_.end()) {
             entry fresh{
-                tape_->parameter(values_.parameter(label, extents, start)), extents, {}, {}};
+                tape_->parameter(values_.parameter(label, extents, start)), extents, {}, {}, {}};
             found = entries_.emplace(std::string(label), std::move(fresh)).first;
         }
         const entry& one = found->second;
@@ -80,59 +85,106 @@ class staged_parameters {
         training_ = training;
     }
 
-    /// Quantizes the weights of a stage (a pattern of layers' names, see stage_layers) that are
-    /// still floats, as they are now; returns the layers. Their leaves become codebooks.
+    /// Quantizes the weights of a stage that are still floats, as they are now; returns the layers.
+    /// Their leaves become codebooks, one for each bucket or one for all.
     /// **Throws** tare::error where no rule fits a layer, or its rows are no blocks.
-    std::vector<std::string> quantize(const std::string& stage) {
+    std::vector<std::string> quantize(const product_stage& stage) {
         std::vector<std::string> done;
+        std::map<std::string, std::vector<member>> groups;  // by rule, for a shared codebook
         for (auto& [label, one] : entries_) {
+            // What has codes keeps them; vectors are never quantized.
             if (one.codes || one.weight.rank() < 2) continue;
-            const std::vector<std::string> layer = stage_layers(stage, {label});
+            const std::vector<std::string> layer = stage_layers(stage.pattern, {label});
             if (layer.empty()) continue;
             const product_rule& rule = rule_for(layer.front(), options_.rules);
-            const product_matrix coded =
-                encode_layer(layer.front(), one.leaf.value(), rule, options_.search);
-            one.codes = std::make_shared<const std::vector<token>>(coded.row_codes());
-            one.coded = coded.grid;
-            one.leaf = tape_->parameter(
-                tensor({coded.entries, coded.grid.block}, std::span<const float>(coded.codebooks)));
+            if (stage.shared)
+                groups[rule.part].push_back({label, &one, &rule});
+            else
+                take(one, label,
+                     encode_layer(layer.front(), one.leaf.value(), rule, options_.search,
+                                  stage.buckets));
             done.push_back(layer.front());
         }
+        for (const auto& [part, members] : groups)
+            share(members);
         return done;
+    }
+    /// The same with a codebook for each layer.
+    std::vector<std::string> quantize(const std::string& pattern) {
+        return quantize(product_stage{pattern});
     }
 
     /// Calls visit(name, leaf) for everything that learns: floats under their names, codebooks as
-    /// NAME.codebooks. Optimizer state begins anew where a name is new.
+    /// NAME.codebooks, shared ones once, by their first weight. Optimizer state begins anew where a
+    /// name is new.
     template <class Visit>
     void visit(Visit&& visit) {
         for (auto& [label, one] : entries_)
-            visit(one.codes ? label + ".codebooks" : label, one.leaf);
+            if (!one.codes)
+                visit(label, one.leaf);
+            else if (one.owner == label)
+                visit(label + ".codebooks", one.leaf);
     }
 
-    /// A weight as codes and its codebook of now. **Throws** tare::error where it is not quantized.
+    /// Rounds all entries to what a file stores, fp16.
+    void round_codebooks() {
+        visit([](std::string_view label, variable& leaf) {
+            const std::span<float> values = leaf.mutable_value().mutable_values();
+            if (label.ends_with(".codebooks")) round_trip<saturated_fp16>(values, values);
+        });
+    }
+
+    /// A weight as codes and its codebooks of now. **Throws** tare::error where it is not
+    /// quantized.
     [[nodiscard]] product_matrix product(std::string_view label) const {
         const auto found = entries_.find(label);
         require(found != entries_.end() && found->second.codes != nullptr,
                 "staged_parameters: ", label, " is no quantized weight");
         const entry& one = found->second;
+        const bucket_grid& grid = one.coded;
         const std::span<const float> book = one.leaf.value().values();
-        product_matrix out{one.coded, one.leaf.shape()[0], {}, {book.begin(), book.end()}};
+        product_matrix out{grid, one.leaf.shape()[0] / grid.buckets(), {}, {}};
+        out.codebooks.assign(book.begin(), book.end());
         out.codes.reserve(one.codes->size());
-        const extent blocks = one.coded.columns / one.coded.block;
-        one.coded.for_each_column(0, [&](extent row, extent column) {
-            const extent at = row * blocks + column / one.coded.block;
-            out.codes.push_back(
-                static_cast<codebook_entry>((*one.codes)[static_cast<std::size_t>(at)]));
-        });
+        const extent blocks = grid.columns / grid.block;
+        for (extent bucket = 0; bucket < grid.buckets(); ++bucket)
+            grid.for_each_column(bucket, [&](extent row, extent column) {
+                const extent at = row * blocks + column / grid.block;
+                const extent code = (*one.codes)[static_cast<std::size_t>(at)];
+                // Kept as rows of all codebooks, stored as entries of one.
+                out.codes.push_back(static_cast<codebook_entry>(code - bucket * out.entries));
+            });
         return out;
     }
+    /// Calls visit(name, owner) for every quantized weight: whose codebooks it reads, its own or
+    /// those of the first weight that it shares them with.
+    template <class Visit>
+    void visit_products(Visit&& visit) const {
+        for (const auto& [label, one] : entries_)
+            if (one.codes) visit(label, one.owner);
+    }
 
-    /// Exact bits of all parameters: codes, fp16 codebooks, and floats of 32 bits.
+    /// What a parameter takes: codes, and fp16 codebooks where it owns them, or floats of 32 bits.
+    /// **Throws** tare::error where there is no such parameter.
+    [[nodiscard]] storage_cost storage(std::string_view label) const {
+        const auto found = entries_.find(label);
+        require(found != entries_.end(), "staged_parameters: no parameter ", label);
+        return storage_of(found->first, found->second);
+    }
+    /// How a quantized weight is cut. **Throws** tare::error where it is not quantized.
+    [[nodiscard]] kernels::codebook_layout layout(std::string_view label) const {
+        const auto found = entries_.find(label);
+        require(found != entries_.end() && found->second.codes != nullptr,
+                "staged_parameters: ", label, " is no quantized weight");
+        const bucket_grid& g = found->second.coded;
+        return {g.rows, g.columns, g.block,
+                g.down, g.across,  found->second.leaf.shape()[0] / g.buckets()};
+    }
+    /// Exact bits of all parameters.
     [[nodiscard]] std::int64_t storage_bits() const {
         std::int64_t bits = 0;
         for (const auto& [label, one] : entries_)
-            bits += one.codes ? product_storage(one.coded, one.leaf.shape()[0], 16).total_bits()
-                              : 32 * one.weight.size();
+            bits += storage_of(label, one).total_bits();
         return bits;
     }
 
@@ -142,7 +194,55 @@ class staged_parameters {
         shape weight;
         block_codes codes;  ///< none before its stage
         bucket_grid coded;
+        std::string owner;  ///< the weight that its codebooks are stored with
     };
+    struct member {
+        std::string label;
+        entry* one;
+        const product_rule* rule;
+    };
+
+    static storage_cost storage_of(const std::string& label, const entry& one) {
+        if (!one.codes) return {.value_bits = 32 * one.weight.size()};
+        const extent entries = one.leaf.shape()[0] / one.coded.buckets();
+        storage_cost cost = product_storage(one.coded, entries, 16);
+        if (one.owner != label) cost.codebook_bits = 0;  // stored with another weight
+        return cost;
+    }
+    /// A weight becomes its codes and the leaf of its codebooks.
+    void take(entry& one, const std::string& label, const product_matrix& coded) {
+        one.codes = std::make_shared<const std::vector<token>>(coded.row_codes());
+        one.coded = coded.grid;
+        one.owner = label;
+        // A new leaf: an optimizer that knew the weight knows nothing of its codebooks.
+        one.leaf = tape_->parameter(tensor({coded.grid.buckets() * coded.entries, coded.grid.block},
+                                           std::span<const float>(coded.codebooks)));
+    }
+    /// Weights become codes of one codebook, whose gradient is then the sum of all of theirs.
+    void share(const std::vector<member>& members) {
+        std::vector<matrix_view<const float>> weights;
+        extent columns = 0;
+        extent block = members.front().rule->block;
+        for (const member& m : members) {
+            const extent rows = m.one->weight[0];
+            const std::span<const float> values = m.one->leaf.value().values();
+            weights.emplace_back(values.data(), rows, m.one->weight.size() / rows);
+            block = fitting_block(weights.back().columns, block);
+            columns += m.one->weight.size() / block;
+        }
+        k_means_options search = options_.search;
+        search.entries = std::min(members.front().rule->entries, columns);
+        // Draws follow from the first name, as a single layer's do from its own.
+        search.seed = seed_of_call(search.seed, stream_of_name(members.front().label));
+        const shared_product found = encode_shared(weights, block, search);
+        for (std::size_t i = 0; i < members.size(); ++i) {
+            const shared_product::member& coded = found.members[i];
+            take(*members[i].one, members.front().label,
+                 {coded.grid, found.entries, coded.codes, found.codebook});
+            // The same leaf in all of them: the tape then adds up their gradients.
+            members[i].one->leaf = members.front().one->leaf;
+        }
+    }
 
     /// The rule that a weight will be quantized by; null for what stays as floats.
     [[nodiscard]] const product_rule* rule_of(std::string_view label, const shape& extents) const {

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// Learns to translate from two texts, then quantizes the model stage by stage as DAQ does, and says
+// before and after each stage what it weighs and how well it translates.
+//     33_daq_translation --help
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <tare/io/product_file.hpp>
+#include <tare/io/translation_texts.hpp>
+#include <tare/micronet/rules.hpp>
+#include <tare/micronet/weigh_products.hpp>
+#include <tare/models/product_weight.hpp>
+#include <tare/search/translate.hpp>
+#include <tare/text/batch_walk.hpp>
+#include <tare/text/bleu.hpp>
+#include <tare/train/peak_schedule.hpp>
+#include <tare/train/staged_translation.hpp>
+
+namespace {
+
+using namespace tare;
+
+struct options {
+    std::vector<std::string> files;
+    extent updates = 1400;
+    extent stage_updates = 100;
+    extent buckets = 16;
+    std::size_t tokens = 2048;
+    std::size_t sentences = 200;
+    std::uint64_t seed = 1;
+    int threads = 1;
+    double noise = 0.1;
+    bool shared = false;
+    std::string save;
+
+    explicit options(CLI::App& app) {
+        app.add_option("texts", files,
+                       "source and target to learn from, source and target of the test: a sentence "
+                       "a line, words one space apart, plain or gzip")
+            ->required()
+            ->expected(4)
+            ->check(CLI::ExistingFile);
+        const auto count = [&app](const char* name, auto& value, const char* help) {
+            app.add_option(name, value, help)->capture_default_str()->check(CLI::PositiveNumber);
+        };
+        count("--updates", updates, "before the first stage, with quantization noise");
+        count("--stage-updates", stage_updates, "after each stage");
+        count("--buckets", buckets, "with a codebook each, of every matrix: a power of two");
+        count("--tokens", tokens, "of a batch's longer side");
+        count("--sentences", sentences, "of the test that are translated after each stage");
+        count("--seed", seed, "of weights, batches, noise, dropout and codebooks");
+        count("--threads", threads, "");
+        app.add_option("--noise", noise, "probability that a block is dropped while training")
+            ->capture_default_str()
+            ->check(CLI::Range(0.0, 0.9));
+        app.add_flag("--shared", shared, "one codebook for a stage's layers, undivided");
+        app.add_option("--save", save, "the quantized model (safetensors)");
+    }
+};
+
+struct texts {
+    io::translation_pieces pieces;
+    io::translation_text learnt;
+    io::translation_text test;
+
+    explicit texts(const options& o)
+        : pieces({o.files[0], o.files[1]}, 8000),
+          learnt(pieces.read({o.files[0], o.files[1]})),
+          test(pieces.read({o.files[2], o.files[3]})) {
+        // The first sentences of the test: they are translated after every stage.
+        text::parallel_corpus some;
+        for (std::size_t i = 0; i < std::min(o.sentences, test.ids.size()); ++i) {
+            some.source.add(text::to_words(test.ids.source[i], pieces.source()), pieces.source());
+            some.target.add(text::to_words(test.ids.target[i], pieces.target()), pieces.target());
+        }
+        test.ids = std::move(some);
+        test.references.resize(test.ids.size());
+    }
+};
+
+template <class Weight>
+double bleu_of(const translation_transformer<tensor, Weight>& model, const texts& from) {
+    return text::corpus_bleu(
+               search::translated_lines(model, from.test.ids.source, from.pieces.target()),
+               from.test.references)
+        .bleu;
+}
+
+/// What the model weighs by the MicroNet rules and how it translates now.
+void report(const std::string& when, train::staged_translation<>& model, const texts& from,
+            double train_loss) {
+    micronet::stored_products stored;
+    model.weights().visit_products([&](const std::string& label, const std::string&) {
+        stored.emplace(label, micronet::stored_product{model.weights().layout(label),
+                                                       model.weights().storage(label)});
+    });
+    constexpr extent words = 30;
+    const ledger book = micronet::weigh_products(model.config(), stored, true, words, words);
+    const micronet::totals sum = micronet::tally(book, micronet::official{});
+    const auto plain = model.plain_model();
+    std::printf("%-28s %8.3f %10.0f %10.0f %8.3f %10.2f %6.2f\n", when.c_str(),
+                sum.storage_bits / 8e6, sum.parameters(), sum.operations(), train_loss,
+                train::translation_loss(plain, from.test.ids).perplexity(), bleu_of(plain, from));
+    std::fflush(stdout);
+}
+
+/// Writes the model, reads it again and translates by codes.
+void save(const std::string& path, train::staged_translation<>& model, const texts& from) {
+    io::product_file file;
+    model.weights().visit_products([&](const std::string& label, const std::string& owner) {
+        file.products.emplace(label, model.weights().product(label));
+        if (owner != label) file.shared.emplace(label, owner);
+    });
+    model.weights().visit([&](const std::string& label, const variable& leaf) {
+        if (!label.ends_with(".codebooks")) file.floats.emplace(label, leaf.value());
+    });
+    io::save_products(path, file);
+    const io::product_file read = io::load_products(path);
+    product_source source(read.products, read.floats);
+    const translation_transformer<tensor, product_weight> coded(source, model.config());
+    std::printf("%s: %lld bits of payload; read again and multiplied by codes: BLEU %.2f\n",
+                path.c_str(), static_cast<long long>(read.payload_bits()), bleu_of(coded, from));
+}
+
+void run(const options& o) {
+    set_threads(o.threads);
+    const texts from(o);
+    const auto config = translation_transformer_config::uniform(
+        static_cast<extent>(from.pieces.source().size()),
+        static_cast<extent>(from.pieces.target().size()), 3, 256, 512, 4);
+    train::staged_options how;
+    how.noise = static_cast<float>(o.noise);
+    how.noise_seed = how.search.seed = o.seed;
+    how.search.iterations = 5;
+    train::staged_translation<> model(config, random_parameters<float>(o.seed),
+                                      {.smoothing = 0.1, .seed = o.seed}, how,
+                                      train::translation_adam());
+    text::batch_walk walk(from.learnt.ids, {o.tokens, 8}, o.seed);
+    // Trains and reports; rates rise anew after each stage, as the optimizer begins anew.
+    const auto learn = [&](extent updates, const train::peaked_inverse_root& rate,
+                           const std::string& what) {
+        text::perplexity_meter loss;
+        for (extent u = 0; u < updates; ++u) {
+            const text::translation_batch batch = walk[model.steps()];
+            loss.add(model.step(batch, rate(u)).hard_loss,
+                     static_cast<extent>(batch.target_tokens));
+        }
+        report(what, model, from, loss.loss());
+    };
+    std::printf("%-28s %8s %10s %10s %8s %10s %6s\n", "", "MB", "parameters", "operations",
+                "train nll", "perplexity", "BLEU");
+    learn(o.updates, {1e-3, {1000}}, "floats");
+    int number = 0;
+    for (train::product_stage stage : train::daq_stages(o.buckets)) {
+        stage.shared = o.shared;
+        const std::size_t layers = model.quantize(stage).size();
+        const std::string name = message("stage ", ++number, ", ", layers, " matrices");
+        report(message(name, ": codes"), model, from, 0.0);
+        learn(o.stage_updates, {3e-4, {20}}, message(name, ": trained"));
+    }
+    model.finish();
+    report("codebooks in fp16", model, from, 0.0);
+    if (!o.save.empty()) save(o.save, model, from);
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    CLI::App app("Trains a Transformer (3 + 3 layers, width 256) on two texts with quantization "
+                 "noise and quantizes it in DAQ's six stages. Columns: stored bytes, MicroNet "
+                 "parameters and operations (32-bit, of a word in a sentence of 30), loss of the "
+                 "updates since, perplexity and BLEU of the test.");
+    const options o(app);
+    CLI11_PARSE(app, count, words);
+    try {
+        run(o);
+    } catch (const std::exception& caught) {
+        std::cerr << caught.what() << '\n';
+        return 1;
+    }
+    return 0;
+}
