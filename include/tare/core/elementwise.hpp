@@ -25,6 +25,12 @@ inline constexpr extent stream_min_elements = extent{1} << 22;
 /// Copies a block from the cache to memory that nobody reads soon, past the cache. Call
 /// simd::stream_fence() after the last one.
 inline void stream_out(const float* block, float* y, extent count) {
+    // Without vectors nothing goes past the cache. And the block may hold codes, not floats: only
+    // vectors and bytes may be read through the type of something else.
+    if constexpr (simd::lanes == 1) {
+        std::memcpy(y, block, static_cast<std::size_t>(count) * sizeof(float));
+        return;
+    }
     const auto past = reinterpret_cast<std::uintptr_t>(y) % simd::stream_alignment;
     const extent head =
         past == 0 ? 0 : static_cast<extent>((simd::stream_alignment - past) / sizeof(float));
