@@ -4,58 +4,40 @@
 //     33_daq_translation --help
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include <tare/io/product_file.hpp>
-#include <tare/io/translation_texts.hpp>
-#include <tare/micronet/rules.hpp>
 #include <tare/micronet/weigh_products.hpp>
 #include <tare/models/product_weight.hpp>
-#include <tare/search/translate.hpp>
-#include <tare/text/batch_walk.hpp>
-#include <tare/text/bleu.hpp>
 #include <tare/train/peak_schedule.hpp>
 #include <tare/train/staged_translation.hpp>
+
+#include "translation_example.hpp"
 
 namespace {
 
 using namespace tare;
 
-struct options {
-    std::vector<std::string> files;
+struct options : example_options {
     extent updates = 1400;
     extent stage_updates = 100;
     extent buckets = 16;
-    std::size_t tokens = 2048;
     std::size_t sentences = 200;
-    std::uint64_t seed = 1;
-    int threads = 1;
     double noise = 0.1;
     bool shared = false;
     std::string save;
 
-    explicit options(CLI::App& app) {
-        app.add_option("texts", files,
-                       "source and target to learn from, source and target of the test: a sentence "
-                       "a line, words one space apart, plain or gzip")
-            ->required()
-            ->expected(4)
-            ->check(CLI::ExistingFile);
+    explicit options(CLI::App& app) : example_options(app) {
         const auto count = [&app](const char* name, auto& value, const char* help) {
             app.add_option(name, value, help)->capture_default_str()->check(CLI::PositiveNumber);
         };
         count("--updates", updates, "before the first stage, with quantization noise");
         count("--stage-updates", stage_updates, "after each stage");
         count("--buckets", buckets, "with a codebook each, of every matrix: a power of two");
-        count("--tokens", tokens, "of a batch's longer side");
         count("--sentences", sentences, "of the test that are translated after each stage");
-        count("--seed", seed, "of weights, batches, noise, dropout and codebooks");
-        count("--threads", threads, "");
         app.add_option("--noise", noise, "probability that a block is dropped while training")
             ->capture_default_str()
             ->check(CLI::Range(0.0, 0.9));
@@ -64,28 +46,20 @@ struct options {
     }
 };
 
-struct texts {
-    io::translation_pieces pieces;
-    io::translation_text learnt;
-    io::translation_text test;
-
-    explicit texts(const options& o)
-        : pieces({o.files[0], o.files[1]}, 8000),
-          learnt(pieces.read({o.files[0], o.files[1]})),
-          test(pieces.read({o.files[2], o.files[3]})) {
-        // The first sentences of the test: they are translated after every stage.
-        text::parallel_corpus some;
-        for (std::size_t i = 0; i < std::min(o.sentences, test.ids.size()); ++i) {
-            some.source.add(text::to_words(test.ids.source[i], pieces.source()), pieces.source());
-            some.target.add(text::to_words(test.ids.target[i], pieces.target()), pieces.target());
-        }
-        test.ids = std::move(some);
-        test.references.resize(test.ids.size());
+/// The first sentences of the test alone: they are translated after every stage.
+void shorten(example_texts& texts, std::size_t sentences) {
+    const text::parallel_corpus all = std::exchange(texts.test.ids, {});
+    const text::vocabulary& from = texts.pieces.source();
+    const text::vocabulary& to = texts.pieces.target();
+    for (std::size_t i = 0; i < std::min(sentences, all.size()); ++i) {
+        texts.test.ids.source.add(text::to_words(all.source[i], from), from);
+        texts.test.ids.target.add(text::to_words(all.target[i], to), to);
     }
-};
+    texts.test.references.resize(texts.test.ids.size());
+}
 
 template <class Weight>
-double bleu_of(const translation_transformer<tensor, Weight>& model, const texts& from) {
+double bleu_of(const translation_transformer<tensor, Weight>& model, const example_texts& from) {
     return text::corpus_bleu(
                search::translated_lines(model, from.test.ids.source, from.pieces.target()),
                from.test.references)
@@ -93,7 +67,7 @@ double bleu_of(const translation_transformer<tensor, Weight>& model, const texts
 }
 
 /// What the model weighs by the MicroNet rules and how it translates now.
-void report(const std::string& when, train::staged_translation<>& model, const texts& from,
+void report(const std::string& when, train::staged_translation<>& model, const example_texts& from,
             double train_loss) {
     micronet::stored_products stored;
     model.weights().visit_products([&](const std::string& label, const std::string&) {
@@ -111,7 +85,7 @@ void report(const std::string& when, train::staged_translation<>& model, const t
 }
 
 /// Writes the model, reads it again and translates by codes.
-void save(const std::string& path, train::staged_translation<>& model, const texts& from) {
+void save(const std::string& path, train::staged_translation<>& model, const example_texts& from) {
     io::product_file file;
     model.weights().visit_products([&](const std::string& label, const std::string& owner) {
         file.products.emplace(label, model.weights().product(label));
@@ -129,19 +103,16 @@ void save(const std::string& path, train::staged_translation<>& model, const tex
 }
 
 void run(const options& o) {
-    set_threads(o.threads);
-    const texts from(o);
-    const auto config = translation_transformer_config::uniform(
-        static_cast<extent>(from.pieces.source().size()),
-        static_cast<extent>(from.pieces.target().size()), 3, 256, 512, 4);
+    example_texts from(o);
+    shorten(from, o.sentences);
     train::staged_options how;
     how.noise = static_cast<float>(o.noise);
     how.noise_seed = how.search.seed = o.seed;
     how.search.iterations = 5;
-    train::staged_translation<> model(config, random_parameters<float>(o.seed),
+    train::staged_translation<> model(from.config(), random_parameters<float>(o.seed),
                                       {.smoothing = 0.1, .seed = o.seed}, how,
                                       train::translation_adam());
-    text::batch_walk walk(from.learnt.ids, {o.tokens, 8}, o.seed);
+    text::batch_walk walk(from.train.ids, {o.tokens, 8}, o.seed);
     // Trains and reports; rates rise anew after each stage, as the optimizer begins anew.
     const auto learn = [&](extent updates, const train::peaked_inverse_root& rate,
                            const std::string& what) {
@@ -178,11 +149,5 @@ int main(int count, char** words) {
                  "updates since, perplexity and BLEU of the test.");
     const options o(app);
     CLI11_PARSE(app, count, words);
-    try {
-        run(o);
-    } catch (const std::exception& caught) {
-        std::cerr << caught.what() << '\n';
-        return 1;
-    }
-    return 0;
+    return tare::run_example([&] { run(o); });
 }

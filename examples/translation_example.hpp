@@ -25,31 +25,39 @@
 
 namespace tare {
 
-struct translation_example {
+/// The texts, and how they are cut and walked through.
+struct example_options {
     std::vector<std::string> files;
-    extent every = 100;
-    extent save_every = 100;
     std::size_t tokens = 2048;
     std::size_t merges = 8000;
     std::uint64_t seed = 1;
     int threads = 1;
-    std::string work;
-    bool resume = false;
 
-    explicit translation_example(CLI::App& app) {
+    explicit example_options(CLI::App& app) {
         app.add_option("texts", files,
                        "source and target to learn from, source and target of the test: a sentence "
                        "a line, words one space apart, plain or gzip")
             ->required()
             ->expected(4)
             ->check(CLI::ExistingFile);
-        app.add_option("--every", every, "updates between reports")
-            ->capture_default_str()
-            ->check(CLI::PositiveNumber);
         app.add_option("--tokens", tokens, "of a batch's longer side")->capture_default_str();
         app.add_option("--merges", merges, "of byte pairs")->capture_default_str();
         app.add_option("--seed", seed, "of weights, batches and dropout")->capture_default_str();
         app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
+    }
+};
+
+/// Those of a training that can be interrupted.
+struct translation_example : example_options {
+    extent every = 100;
+    extent save_every = 100;
+    std::string work;
+    bool resume = false;
+
+    explicit translation_example(CLI::App& app) : example_options(app) {
+        app.add_option("--every", every, "updates between reports")
+            ->capture_default_str()
+            ->check(CLI::PositiveNumber);
         CLI::Option* const folder =
             app.add_option("--work", work, "folder of checkpoints: weights, moments, position");
         app.add_option("--save-every", save_every, "updates between checkpoints")
@@ -65,7 +73,7 @@ struct example_texts {
     io::translation_text train;
     io::translation_text test;
 
-    explicit example_texts(const translation_example& o)
+    explicit example_texts(const example_options& o)
         : pieces({o.files[0], o.files[1]}, o.merges),
           train(pieces.read({o.files[0], o.files[1]})),
           test(pieces.read({o.files[2], o.files[3]})) {
