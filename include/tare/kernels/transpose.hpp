@@ -32,9 +32,9 @@ inline constexpr extent transpose_square = 64;
 
 /// The block of 16 x 16 at in, turned, to out; steps in elements.
 inline void transpose_16x16(const float* in, extent in_step, float* out, extent out_step) {
-    constexpr extent lanes = static_cast<extent>(simd::lanes);
-    for (extent r = 0; r < 16; r += lanes)
-        for (extent c = 0; c < 16; c += lanes)
+    constexpr extent side = static_cast<extent>(simd::lanes);
+    for (extent r = 0; r < 16; r += side)
+        for (extent c = 0; c < 16; c += side)
             simd::transpose_block(in + r * in_step + c, in_step, out + c * out_step + r, out_step);
 }
 
