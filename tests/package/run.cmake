@@ -5,6 +5,8 @@ function(run)
         message(FATAL_ERROR "${ARGV}\n${out}")
     endif()
 endfunction()
+# Anew each time: headers that were renamed or another generator's cache would stay behind.
+file(REMOVE_RECURSE ${SCRATCH})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/prefix)
 run(${CMAKE_COMMAND} -S ${SOURCE} -B ${SCRATCH}/build -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
     -DCMAKE_CXX_COMPILER=${COMPILER})
