@@ -34,18 +34,14 @@ struct options : translation_example {
     std::string load;
 
     explicit options(CLI::App& app) : translation_example(app) {
-        const auto count = [&](const char* name, extent& value, const char* what) {
-            app.add_option(name, value, what)->capture_default_str()->check(CLI::NonNegativeNumber);
-        };
-        count("--updates", updates, "of training before pruning");
-        count("--fading", fading, "updates while units fade, in each stage, at least 2");
-        count("--tuning", tuning, "updates after removal");
+        add_count(app, "--updates", updates, "of training before pruning");
+        add_count(app, "--fading", fading, "updates while units fade, in each stage, at least 2");
+        add_count(app, "--tuning", tuning, "updates after removal");
         app.add_option("--stages", stages, "1: all units at once; 2: columns, then insides")
             ->capture_default_str()
             ->check(CLI::Range(1, 2));
-        app.add_option("--scored", scored, "batches that units are scored with")
-            ->capture_default_str()
-            ->check(CLI::PositiveNumber);
+        add_count(app, "--scored", scored, "batches that units are scored with",
+                  CLI::PositiveNumber);
         app.add_option("--rate", rate, "share of the parameters that remains")
             ->capture_default_str();
         app.add_option("--share", share, "of the teacher in the loss while units fade")

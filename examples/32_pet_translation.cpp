@@ -27,16 +27,14 @@ struct options : translation_example {
     bool alone = false;
 
     explicit options(CLI::App& app) : translation_example(app) {
-        const auto count = [&](const char* name, extent& value, const char* what) {
-            app.add_option(name, value, what)->capture_default_str()->check(CLI::NonNegativeNumber);
-        };
-        count("--updates", updates, "of the teacher");
-        count("--warm-up", warm_up, "updates of the student's first stage");
-        count("--distillation", distillation, "updates of its second");
-        count("--encoder-width", widths.encoder, "of both models; multiples of 4, as the others");
-        count("--encoder-inner", widths.encoder_inner, "width");
-        count("--decoder-width", widths.decoder, "of both models");
-        count("--decoder-inner", widths.decoder_inner, "width");
+        add_count(app, "--updates", updates, "of the teacher");
+        add_count(app, "--warm-up", warm_up, "updates of the student's first stage");
+        add_count(app, "--distillation", distillation, "updates of its second");
+        add_count(app, "--encoder-width", widths.encoder,
+                  "of both models; multiples of 4, as the others");
+        add_count(app, "--encoder-inner", widths.encoder_inner, "width");
+        add_count(app, "--decoder-width", widths.decoder, "of both models");
+        add_count(app, "--decoder-inner", widths.decoder_inner, "width");
         app.add_option("--soft", how.weights.soft, "share of the teacher's distribution")
             ->capture_default_str();
         app.add_option("--patient", how.weights.patient, "weight of the teacher's states")

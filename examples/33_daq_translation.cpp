@@ -31,13 +31,13 @@ struct options : example_options {
     std::string save;
 
     explicit options(CLI::App& app) : example_options(app) {
-        const auto count = [&app](const char* name, auto& value, const char* help) {
-            app.add_option(name, value, help)->capture_default_str()->check(CLI::PositiveNumber);
-        };
-        count("--updates", updates, "before the first stage, with quantization noise");
-        count("--stage-updates", stage_updates, "after each stage");
-        count("--buckets", buckets, "with a codebook each, of every matrix: a power of two");
-        count("--sentences", sentences, "of the test that are translated after each stage");
+        add_count(app, "--updates", updates, "before the first stage, with quantization noise",
+                  CLI::PositiveNumber);
+        add_count(app, "--stage-updates", stage_updates, "after each stage", CLI::PositiveNumber);
+        add_count(app, "--buckets", buckets,
+                  "with a codebook each, of every matrix: a power of two", CLI::PositiveNumber);
+        add_count(app, "--sentences", sentences, "of the test that are translated after each stage",
+                  CLI::PositiveNumber);
         app.add_option("--noise", noise, "probability that a block is dropped while training")
             ->capture_default_str()
             ->check(CLI::Range(0.0, 0.9));

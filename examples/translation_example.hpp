@@ -25,6 +25,13 @@
 
 namespace tare {
 
+/// An option for a whole number that `check` allows, its default shown.
+template <class Number>
+void add_count(CLI::App& app, const std::string& name, Number& value, const std::string& what,
+               const CLI::Validator& check = CLI::NonNegativeNumber) {
+    app.add_option(name, value, what)->capture_default_str()->check(check);
+}
+
 /// The texts, and how they are cut and walked through.
 struct example_options {
     std::vector<std::string> files;
@@ -55,14 +62,11 @@ struct translation_example : example_options {
     bool resume = false;
 
     explicit translation_example(CLI::App& app) : example_options(app) {
-        app.add_option("--every", every, "updates between reports")
-            ->capture_default_str()
-            ->check(CLI::PositiveNumber);
+        add_count(app, "--every", every, "updates between reports", CLI::PositiveNumber);
         CLI::Option* const folder =
             app.add_option("--work", work, "folder of checkpoints: weights, moments, position");
-        app.add_option("--save-every", save_every, "updates between checkpoints")
-            ->capture_default_str()
-            ->check(CLI::PositiveNumber);
+        add_count(app, "--save-every", save_every, "updates between checkpoints",
+                  CLI::PositiveNumber);
         app.add_flag("--resume", resume, "go on from the checkpoints in --work")->needs(folder);
     }
 };

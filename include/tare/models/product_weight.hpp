@@ -63,14 +63,20 @@ class product_weight {
     /// Same memory: what makes two parameters one stored matrix.
     [[nodiscard]] const void* identity() const noexcept { return content_.get(); }
 
-    /// One row's values. **Rounding** none. **Throws** tare::error where there is no such row.
-    void row(extent r, std::span<float> out) const {
+    /// Rows by index, (index.size(), in). **Rounding** none. **Throws** tare::error on an index
+    /// outside the table.
+    [[nodiscard]] tensor rows(std::span<const token> index) const {
+        // Floats, and wide codes, which have no row by row decoder: decoded once for all.
+        if (!coded_in_bytes()) return tare::gather(decoded(), index);
         const content& c = *content_;
-        require(r >= 0 && r < c.extents[0], "product_weight: row ", r, " of ", c.extents);
-        if (coded_in_bytes())
-            c.codes.copy_row(r, out);
-        else
-            std::ranges::copy(decoded().view().matrix().row(r), out.begin());
+        tensor out(tare::shape{static_cast<extent>(index.size()), c.extents[1]});
+        const matrix_view<float> to = out.mutable_view().matrix();
+        for (std::size_t r = 0; r < index.size(); ++r) {
+            require(index[r] >= 0 && index[r] < c.extents[0], "product_weight: row ", index[r],
+                    " of ", c.extents);
+            c.codes.copy_row(index[r], to.row(static_cast<extent>(r)));
+        }
+        return out;
     }
     /// The whole matrix as floats.
     [[nodiscard]] tensor decoded() const {
@@ -142,12 +148,7 @@ template <std::same_as<product_weight> Weight>
 
 /// Rows of a coded table by index. **Throws** tare::error on an index outside the table.
 [[nodiscard]] inline tensor gather(const product_weight& table, std::span<const token> index) {
-    const extent width = table.shape()[1];
-    tensor out(shape{static_cast<extent>(index.size()), width});
-    for (std::size_t r = 0; r < index.size(); ++r)
-        table.row(index[r], out.mutable_values().subspan(r * static_cast<std::size_t>(width),
-                                                         static_cast<std::size_t>(width)));
-    return out;
+    return table.rows(index);
 }
 
 /// A parameter source of coded matrices and floats by name, as a file holds them
