@@ -35,7 +35,8 @@ struct options : translation_example {
 
     explicit options(CLI::App& app) : translation_example(app) {
         add_count(app, "--updates", updates, "of training before pruning");
-        add_count(app, "--fading", fading, "updates while units fade, in each stage, at least 2");
+        add_count(app, "--fading", fading, "updates while units fade, in each stage",
+                  CLI::Range(2.0, 1e9));
         add_count(app, "--tuning", tuning, "updates after removal");
         app.add_option("--stages", stages, "1: all units at once; 2: columns, then insides")
             ->capture_default_str()
@@ -43,7 +44,8 @@ struct options : translation_example {
         add_count(app, "--scored", scored, "batches that units are scored with",
                   CLI::PositiveNumber);
         app.add_option("--rate", rate, "share of the parameters that remains")
-            ->capture_default_str();
+            ->capture_default_str()
+            ->check(CLI::PositiveNumber & CLI::Range(0.0, 1.0));
         app.add_option("--share", share, "of the teacher in the loss while units fade")
             ->capture_default_str();
         app.add_option("--load", load, "weights to begin with (safetensors)");
