@@ -29,6 +29,7 @@
 #include <tare/lossless/bit_pack_registers.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/block_mask.hpp>
+#include <tare/lossless/byte_extremes.hpp>
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/eight_strings.hpp>
 #include <tare/lossless/entropy.hpp>

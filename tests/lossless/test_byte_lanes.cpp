@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
+#include <tare/lossless/byte_extremes.hpp>
 #include <tare/lossless/byte_lanes.hpp>
 
 namespace {
@@ -95,10 +98,30 @@ TEST_CASE("values are narrowed to bytes, and it is known when they do not fit") 
                 expected[i] = static_cast<std::uint8_t>(shifted - origin);
                 fits = fits && shifted - origin < 256;
             }
-            REQUIRE(tare::narrow_64(values.data() + 1, shift, origin, bytes.data()) == fits);
+            bool hold = !fits;
+            tare::byte_block::narrowed(values.data() + 1, shift, origin, hold).store(bytes.data());
+            REQUIRE(hold == fits);
             REQUIRE(bytes == expected);
         }
     };
     check(std::uint32_t{0});
     check(std::int32_t{0});
+}
+
+TEST_CASE("the extremes of eight blocks of bytes are those of each") {
+    const tare::random_stream draws(7, 6);
+    for (std::uint64_t round = 0; round < 300; ++round) {
+        std::vector<std::uint8_t> bytes(1 + 8 * 64);
+        // Narrow around the middle, where one byte far off anywhere must be seen.
+        for (std::size_t i = 0; i < bytes.size(); ++i)
+            bytes[i] = static_cast<std::uint8_t>(100 + draws.bits(1000 * round + i) % 40);
+        bytes[1 + draws.bits(1000 * round + 999) % 512] = round % 2 == 0 ? 255 : 0;
+        tare::stored_row least, most;
+        tare::byte_extremes(bytes.data() + 1, least, most);
+        for (std::size_t l = 0; l < tare::row_lanes; ++l) {
+            const auto block = std::span(bytes).subspan(1 + 64 * l, 64);
+            REQUIRE(least.at[l] == std::ranges::min(block));
+            REQUIRE(most.at[l] == std::ranges::max(block));
+        }
+    }
 }

@@ -239,6 +239,42 @@ TEST_CASE("what may be a base is asked for each chunk where the values wander") 
     }
 }
 
+TEST_CASE("configurations are ruled out for eight chunks only where none of them fits") {
+    // Chunks of two clusters, of one cluster and of zeros beside one, and every eighth chunk
+    // another one of these: least and greatest tell for the first that no base reaches both, not
+    // for the others, whose zeros are not stored.
+    const tare::random_stream draws(84, 0);
+    const auto check = [&](auto zero, std::int64_t centre, std::int64_t apart, std::size_t odd) {
+        using value = decltype(zero);
+        std::vector<value> values(64 * 48);
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            const std::size_t kind = (i / 64 % 8 == odd ? 1 + i / 512 : i / 512) % 3;
+            const bool other = draws.below(i, 4) == 0;
+            const std::int64_t cluster = centre + (kind == 0 && other ? apart : 0);
+            const auto near = static_cast<value>(cluster + draws.below(i + values.size(), 4));
+            values[i] = kind == 2 && other ? value{0} : near;
+        }
+        for (const std::int64_t immediate : {std::int64_t{0}, centre, std::int64_t{3000}}) {
+            for (const bool zeros : {true, false}) {
+                nnw_bdi_options o =
+                    with({{1, 14, 3}, {1, 14, 5}, {2, 14, 4}, {0, 14, 8}}, {immediate});
+                o.zero_compression = zeros;
+                const auto stream = tare::nnw_bdi_encode<value>(values, o);
+                CHECK(8 * static_cast<std::int64_t>(stream.bytes.size()) == priced(values, o));
+                check_exact(values, o);
+            }
+        }
+    };
+    for (const std::size_t odd : {0UL, 5UL, 8UL}) {
+        for (const std::int64_t apart : {6, 12, 40, 90}) {
+            check(std::uint32_t{0}, 20, apart, odd);
+            check(std::uint32_t{0}, 1000, apart, odd);
+            check(std::int32_t{0}, 20, apart, odd);
+            check(std::int32_t{0}, -20 - apart, apart, odd);
+        }
+    }
+}
+
 TEST_CASE("raw chunks of bytes and shifted deltas alone have the predicted size") {
     // Values over all of a byte: no configuration reaches them, some after zeros, some not.
     const tare::random_stream draws(83, 0);

@@ -52,6 +52,15 @@ TEST_CASE("every operation on eight words does to each what its definition says"
             for (std::size_t l = 0; l < tare::row_lanes; ++l)
                 REQUIRE(out.at[l] == expected(l));
         };
+        std::uint64_t columns[4 * tare::row_lanes];
+        tare::word_row::store_columns({x, y, tare::word_row(counts), tare::word_row(same)},
+                                      columns);
+        for (std::size_t l = 0; l < tare::row_lanes; ++l) {
+            REQUIRE(columns[4 * l] == a.at[l]);
+            REQUIRE(columns[4 * l + 1] == b.at[l]);
+            REQUIRE(columns[4 * l + 2] == counts.at[l]);
+            REQUIRE(columns[4 * l + 3] == same);
+        }
         check("word_row(word)", tare::word_row(same), [&](std::size_t) { return same; });
         check("&", x & y, [&](std::size_t l) { return a.at[l] & b.at[l]; });
         check("|", x | y, [&](std::size_t l) { return a.at[l] | b.at[l]; });

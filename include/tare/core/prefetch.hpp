@@ -20,10 +20,22 @@ template <std::size_t Count = 1, class T>
         __builtin_prefetch(reinterpret_cast<const void*>(line + i));
 }
 
-/// The same for one line to be written soon.
-[[gnu::always_inline]] inline void prefetch_for_write(const float* p, std::ptrdiff_t ahead) {
+/// The same into the second cache, to be read when much else has been: it does not push that out of
+/// the first.
+template <std::size_t Count = 1, class T>
+[[gnu::always_inline]] inline void prefetch_early(const T* p, std::ptrdiff_t ahead) {
     const std::uintptr_t line =
-        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(float);
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < Count * sizeof(T); i += 64)
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i), 0, 2);
+}
+
+/// Asks for one line to be written soon.
+template <class T>
+[[gnu::always_inline]] inline void prefetch_for_write(const T* p, std::ptrdiff_t ahead) {
+    const std::uintptr_t line =
+        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
     __builtin_prefetch(reinterpret_cast<const void*>(line), 1);
 }
 

@@ -30,44 +30,6 @@ namespace tare {
     return byte * std::uint32_t{0x01010101};
 }
 
-/// Writes the low bytes of (values[i] >> shift) - origin, modulo 2^32, of 64 values; true if all of
-/// those differences are less than 256, so that the bytes hold them.
-template <class Value>
-[[nodiscard, gnu::always_inline]] inline bool
-narrow_64(const Value* values, int shift, std::uint32_t origin, std::uint8_t* out) noexcept {
-#if TARE_BYTES_AVX512
-    const __m512i count = _mm512_set1_epi32(shift);  // in lanes: by one number takes twice as long
-    __m512i d[4];
-    for (int part = 0; part < 4; ++part) {
-        const __m512i v = _mm512_loadu_si512(values + 16 * part);
-        const __m512i whole =
-            std::is_signed_v<Value> ? _mm512_srav_epi32(v, count) : _mm512_srlv_epi32(v, count);
-        d[part] = _mm512_sub_epi32(whole, _mm512_set1_epi32(static_cast<int>(origin)));
-    }
-    const __m512i seen = _mm512_or_si512(_mm512_or_si512(d[0], d[1]), _mm512_or_si512(d[2], d[3]));
-    const bool hold = _mm512_test_epi32_mask(seen, _mm512_set1_epi32(~255)) == 0;
-    if (!hold)  // the packs would saturate
-        for (__m512i& part : d)
-            part = _mm512_and_si512(part, _mm512_set1_epi32(255));
-    // Packing leaves fours of each source in turns.
-    const __m512i fours =
-        _mm512_packus_epi16(_mm512_packus_epi32(d[0], d[1]), _mm512_packus_epi32(d[2], d[3]));
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, fours));
-    return hold;
-#else
-    std::uint8_t bytes[mask_block];  // its own: a store to a byte may alias every value
-    std::uint32_t seen = 0;
-    for (std::size_t i = 0; i < mask_block; ++i) {
-        const std::uint32_t difference = static_cast<std::uint32_t>(values[i] >> shift) - origin;
-        seen |= difference;
-        bytes[i] = static_cast<std::uint8_t>(difference);
-    }
-    std::memcpy(out, bytes, sizeof bytes);
-    return seen < 256;
-#endif
-}
-
 #if TARE_BYTES_AVX512
 
 /// 64 bytes; masks are about them, bit i for byte i.
@@ -81,6 +43,34 @@ class byte_block {
     /// 64 times the same byte, as four_of().
     explicit byte_block(std::uint32_t byte) noexcept
         : lane_(_mm512_set1_epi32(static_cast<int>(byte))) {}
+    /// The low bytes of (values[i] >> shift) - origin, modulo 2^32, of 64 values; `hold`: whether
+    /// all of those differences are less than 256, so that the bytes hold them.
+    template <class Value>
+    [[nodiscard, gnu::always_inline]] static byte_block
+    narrowed(const Value* values, int shift, std::uint32_t origin, bool& hold) noexcept {
+        // In lanes: a shift by one number takes twice as long.
+        const __m512i count = _mm512_set1_epi32(shift);
+        __m512i d[4];
+        for (int part = 0; part < 4; ++part) {
+            const __m512i v = _mm512_loadu_si512(values + 16 * part);
+            const __m512i whole =
+                std::is_signed_v<Value> ? _mm512_srav_epi32(v, count) : _mm512_srlv_epi32(v, count);
+            d[part] = _mm512_sub_epi32(whole, _mm512_set1_epi32(static_cast<int>(origin)));
+        }
+        const __m512i seen =
+            _mm512_or_si512(_mm512_or_si512(d[0], d[1]), _mm512_or_si512(d[2], d[3]));
+        hold = _mm512_test_epi32_mask(seen, _mm512_set1_epi32(~255)) == 0;
+        if (!hold)  // the packs would saturate
+            for (__m512i& part : d)
+                part = _mm512_and_si512(part, _mm512_set1_epi32(255));
+        // Packing leaves fours of each source in turns.
+        const __m512i fours =
+            _mm512_packus_epi16(_mm512_packus_epi32(d[0], d[1]), _mm512_packus_epi32(d[2], d[3]));
+        const __m512i order =
+            _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        return byte_block(_mm512_permutexvar_epi32(order, fours));
+    }
+    void store(std::uint8_t* out) const noexcept { _mm512_storeu_si512(out, lane_); }
 
     /// Marks the bytes b with b - first <= span modulo 256; both as four_of().
     [[nodiscard]] std::uint64_t within(std::uint32_t first, std::uint32_t span) const noexcept {
@@ -111,6 +101,8 @@ class byte_block {
     }
 
   private:
+    explicit byte_block(__m512i lane) noexcept : lane_(lane) {}
+
     __m512i lane_;
 };
 
@@ -127,6 +119,21 @@ class byte_block {
     explicit byte_block(std::uint32_t byte) noexcept {
         std::memset(lane_, static_cast<std::uint8_t>(byte), sizeof lane_);
     }
+    template <class Value>
+    [[nodiscard]] static byte_block narrowed(const Value* values, int shift, std::uint32_t origin,
+                                             bool& hold) noexcept {
+        byte_block out;
+        std::uint32_t seen = 0;
+        for (std::size_t i = 0; i < mask_block; ++i) {
+            const std::uint32_t difference =
+                static_cast<std::uint32_t>(values[i] >> shift) - origin;
+            seen |= difference;
+            out.lane_[i] = static_cast<std::uint8_t>(difference);
+        }
+        hold = seen < 256;
+        return out;
+    }
+    void store(std::uint8_t* out) const noexcept { std::memcpy(out, lane_, sizeof lane_); }
 
     [[nodiscard]] std::uint64_t within(std::uint32_t first, std::uint32_t span) const noexcept {
         const auto low = static_cast<std::uint8_t>(first);
@@ -182,6 +189,8 @@ class byte_block {
     }
 
   private:
+    byte_block() noexcept = default;
+
     std::uint8_t lane_[mask_block];
 };
 

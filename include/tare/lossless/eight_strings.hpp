@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <tare/core/prefetch.hpp>
 #include <tare/core/simd.hpp>
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/word_row.hpp>
@@ -59,6 +60,9 @@ inline void store_moved_up(const std::uint8_t* codes, std::uint64_t before, std:
 /// May write all of the next bit_writer::room bytes behind them.
 inline void put_eight(bit_writer& out, const word_row (&head)[4], word_row head_bits,
                       const std::uint8_t* codes, word_row code_bits) noexcept {
+    // Eight strings of weights: memory that is new or long unused is in the cache when its turn
+    // comes.
+    constexpr std::ptrdiff_t ahead = 1024;
     static constexpr stored_row lane_codes = {{0, 64, 128, 192, 256, 320, 384, 448}};
     const word_row zero(std::uint64_t{0});
     const word_row one(std::uint64_t{1});
@@ -91,10 +95,10 @@ inline void put_eight(bit_writer& out, const word_row (&head)[4], word_row head_
     const word_row tail =
         select(all, head_tail | (bits << code_fill), bits) & ((one << left) - one);
 
-    stored_row at, codes_at, before, moved, fronts[4], ends, tails;
-    (words[0] | moved_up(tail, begin.pending)).store(fronts[0]);
-    for (std::size_t w = 1; w < 4; ++w)
-        words[w].store(fronts[w]);
+    stored_row at, codes_at, before, moved, ends, tails;
+    alignas(64) std::uint64_t heads[4 * row_lanes];
+    word_row::store_columns(
+        {words[0] | moved_up(tail, begin.pending), words[1], words[2], words[3]}, heads);
     (start >> three).store(at);
     (middle >> three).store(codes_at);
     (head_tail << (word_row(std::uint64_t{64}) - code_fill)).store(before);
@@ -104,8 +108,8 @@ inline void put_eight(bit_writer& out, const word_row (&head)[4], word_row head_
     // Not unrolled: constant lanes would be taken out of the registers one by one, not from memory.
 #pragma GCC unroll 1
     for (std::size_t l = 0; l < row_lanes; ++l) {
-        for (std::size_t w = 0; w < 4; ++w)
-            std::memcpy(begin.byte + at.at[l] + 8 * w, &fronts[w].at[l], 8);
+        simd::prefetch_for_write(begin.byte + at.at[l], ahead);
+        std::memcpy(begin.byte + at.at[l], heads + 4 * l, 32);
         detail::store_moved_up(codes + string_code_bytes * l, before.at[l], moved.at[l],
                                begin.byte + codes_at.at[l]);
     }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <tare/lossless/byte_extremes.hpp>
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi_families.hpp>
@@ -37,14 +38,18 @@ class nnw_bdi_choice {
     void clear() noexcept {
         stored = {};
         all_may_ = true;
+        out_ = 0;
     }
 
     // Marks what the immediates reach in chunks `first` to `last`, and what may be a base. The
     // origin of `f` may move afterwards.
     void mark(const families& f, std::size_t first, std::size_t last) noexcept {
-        for (std::size_t n = 0; n < f.count; ++n)
-            for (std::size_t i = 0; i < f.immediates; ++i)
-                mark_range(f.family[n].reached[i], first, last, rows_[n].masks[i]);
+        if (f.some_may_fail && last - first == row_lanes) rule_out(f);
+        if (usual(f)) {
+            mark_reached(f, one{}, first, last);
+        } else {
+            mark_reached(f, f.immediates, first, last);
+        }
         if (!f.all_reach || !f.all_may) mark_seldom(f, first, last);
     }
 
@@ -92,6 +97,16 @@ class nnw_bdi_choice {
         word_row entry;
     };
 
+    template <class Immediates>
+    void mark_reached(const families& f, Immediates immediates, std::size_t first,
+                      std::size_t last) noexcept {
+        for (std::size_t n = 0; n < f.count; ++n) {
+            if (is_out(n)) continue;
+            for (std::size_t i = 0; i < immediates; ++i)
+                mark_range(f.family[n].reached[i], first, last, rows_[n].masks[i]);
+        }
+    }
+
     // to = what of chunks `first` to `last` lies in the range.
     void mark_range(const bdi_byte_range& range, std::size_t first, std::size_t last,
                     stored_row& to) const noexcept {
@@ -104,6 +119,39 @@ class nnw_bdi_choice {
             mark_chunks(0, row_lanes);  // unrolled
         } else {
             mark_chunks(first, last);
+        }
+    }
+
+    [[nodiscard]] bool is_out(std::size_t n) const noexcept { return (out_ >> n & 1) != 0; }
+
+    // Rules out the families of one base that cannot write any of the eight chunks: their least and
+    // their greatest element are both beyond the immediate, and no base reaches from one to the
+    // other. Elements that are not stored are zeros. Nothing is known where one of the two is a
+    // zero, nor, if zeros are outside the bytes and hold whatever they give modulo 256, beside one.
+    void rule_out(const families& f) noexcept {
+        if (f.immediates != one{}) return;
+        stored_row least, most;
+        byte_extremes(bytes, least, most);
+        const word_row low(least);
+        const word_row high(most);
+        const word_row between = high - low;
+        const auto begin = [](const bdi_byte_range& range) {
+            const std::uint64_t nowhere = std::uint64_t{1} << 32;  // all bytes are beyond it
+            return word_row(range.some != 0 ? range.first & 255 : nowhere);
+        };
+        const auto beyond = [&](const bdi_byte_range& range, const word_row& x) {
+            return less(word_row(std::uint64_t{range.span & 255}), x - begin(range));
+        };
+        const word_row all_but_one(~std::uint64_t{1});
+        const std::uint8_t known = f.zero.some != 0 ? beyond(f.zero, low) & beyond(f.zero, high)
+                                                    : less(all_but_one, word_row(stored));
+        for (std::size_t n = 0; n < f.count; ++n) {
+            const bdi_family& family = f.family[n];
+            if (family.bases != 1) continue;
+            const std::uint8_t fails = known & beyond(family.reached[0], low) &
+                                       beyond(family.reached[0], high) &
+                                       less(word_row(family.below + family.above), between);
+            out_ |= static_cast<std::uint32_t>(fails == 0xFF) << n;
         }
     }
 
@@ -127,17 +175,21 @@ class nnw_bdi_choice {
     template <class Immediates>
     void find_bases(const families& f, Immediates immediates, std::size_t b) noexcept {
         for (std::size_t n = 0; n < f.taking[b]; ++n) {
+            if (is_out(n)) continue;
             word_row left = stored;
             for (std::size_t s = 0; s < immediates + b; ++s)
                 left = without(left, taken_by(rows_[n], left, s, s >= immediates));
             find_base(rows_[n], f.family[n], left, b);
         }
-        for (std::size_t c = 0; c < row_lanes; ++c) {
-            const byte_block block(bytes + mask_block * c);
-            for (std::size_t n = 0; n < f.taking[b]; ++n)
-                rows_[n].masks[immediates + b].at[c] =
-                    block.within(static_cast<std::uint32_t>(rows_[n].low.at[c]),
-                                 static_cast<std::uint32_t>(rows_[n].span.at[c]));
+        for (std::size_t n = 0; n < f.taking[b]; ++n) {
+            if (is_out(n)) continue;
+            family_rows& r = rows_[n];
+#pragma GCC unroll 8
+            for (std::size_t c = 0; c < row_lanes; ++c)
+                r.masks[immediates + b].at[c] =
+                    byte_block(bytes + mask_block * c)
+                        .within(static_cast<std::uint32_t>(r.low.at[c]),
+                                static_cast<std::uint32_t>(r.span.at[c]));
         }
     }
 
@@ -149,6 +201,7 @@ class nnw_bdi_choice {
         for (std::size_t s = 0; s < immediates + bases; ++s)
             zero.store(taken[s]);
         for (std::size_t n = 0; n < f.count; ++n) {
+            if (is_out(n)) continue;
             const bdi_family& family = f.family[n];
             const family_rows& r = rows_[n];
             word_row taken_now[bdi_sources] = {zero, zero, zero, zero, zero, zero, zero};
@@ -202,6 +255,7 @@ class nnw_bdi_choice {
 
     family_rows rows_[bdi_families];
     bool all_may_ = true;
+    std::uint32_t out_ = 0;  // families that cannot write any of the chunks, a bit each
 };
 
 }  // namespace tare::detail

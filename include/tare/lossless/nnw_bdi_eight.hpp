@@ -39,14 +39,37 @@ class nnw_bdi_eight {
 
     // Reads the chunks of `values`, at most eight. The origin of `f` may move.
     void load(std::span<const Value> values, families& f) noexcept {
-        count_ = (values.size() + options_.chunk - 1) / options_.chunk;
-        loaded_ = 0;
-        marked_ = 0;
+        const std::size_t chunk = options_.chunk;
+        const int shift = options_.init_shift;
+        const std::uint64_t zeros = options_.zero_compression ? ~std::uint64_t{0} : 0;
+        const std::size_t whole = values.size() / chunk;
+        count_ = whole + (values.size() % chunk != 0);
         values_ = values.data();
+        loaded_ = static_cast<std::uint32_t>(low_mask(static_cast<int>(count_)));
+        marked_ = 0;
         choice_.clear();
+        (word_row(zeros) & word_row(chunk)).store(mask_bits_);
+        word_row(std::uint64_t{f.origin}).store(origin_);
         for (std::size_t c = 0; c < count_; ++c) {
-            const std::size_t begin = c * options_.chunk;
-            load(values.subspan(begin, std::min(options_.chunk, values.size() - begin)), c, f);
+            fetch_half(c, 0);
+            const Value* from = values_ + c * chunk;
+            std::uint64_t stored = low_mask(static_cast<int>(chunk));
+            Value padded[mask_block];
+            if (chunk < mask_block || c == whole) {
+                const std::size_t size = std::min(chunk, values.size() - c * chunk);
+                std::fill(std::copy(from, from + size, padded), padded + mask_block, from[0]);
+                from = padded;
+                stored = low_mask(static_cast<int>(size));
+                mask_bits_.at[c] = zeros & size;
+            }
+            bool inside;
+            const auto bytes = byte_block::narrowed(from, shift, f.origin, inside);
+            if (inside) {
+                bytes.store(choice_.bytes + mask_block * c);
+                choice_.stored.at[c] = stored & ~(f.zero.marks(bytes) & zeros);
+            } else {
+                load_elsewhere(from, stored, c, f);
+            }
         }
         choice_.mark(f, marked_, count_);
     }
@@ -79,57 +102,43 @@ class nnw_bdi_eight {
     }
 
   private:
-    // Asks for a half of what is loaded in the place of chunk c two turns later. In halves, because
-    // the lines of a whole group asked for at once wait for one another.
+    // Asks for a half of what is loaded in the place of chunk c four turns later. In halves,
+    // because the lines of a whole group asked for at once wait for one another.
     [[gnu::always_inline]] void fetch_half(std::size_t c, std::size_t half) const noexcept {
-        simd::prefetch<mask_block / 2>(
-            values_, static_cast<std::ptrdiff_t>((4 * row_lanes + c) * options_.chunk +
+        simd::prefetch_early<mask_block / 2>(
+            values_, static_cast<std::ptrdiff_t>((8 * row_lanes + c) * options_.chunk +
                                                  half * (mask_block / 2)));
     }
 
-    // Reads chunk c; not, if the stored elements span 256 or more.
-    [[gnu::always_inline]] void load(std::span<const Value> chunk, std::size_t c,
-                                     families& f) noexcept {
-        fetch_half(c, 0);
-        const Value* from = chunk.data();
-        Value padded[mask_block];
-        if (chunk.size() < mask_block) {
-            std::fill(std::ranges::copy(chunk, padded).out, padded + mask_block, chunk[0]);
-            from = padded;
-        }
-        std::uint8_t* const bytes = choice_.bytes + mask_block * c;
-        std::uint64_t stored = low_mask(static_cast<int>(chunk.size()));
-        const bool inside = narrow_64(from, options_.init_shift, f.origin, bytes);
-        const bool loaded = inside || load_elsewhere(from, c, stored, f);
-        if (!loaded) return;
-        loaded_ |= 1U << c;
-        if (inside && options_.zero_compression) stored &= ~f.zero.marks(byte_block(bytes));
-        choice_.stored.at[c] = stored;
-        mask_bits_.at[c] = options_.zero_compression ? chunk.size() : 0;
-        origin_.at[c] = f.origin;
-    }
-
-    // As load, if an element lies outside the bytes: zeros may, and the origin may move.
-    bool load_elsewhere(const Value* from, std::size_t c, std::uint64_t& stored,
-                        families& f) noexcept {
+    // Reads chunk c, if an element lies outside the bytes: zeros may, and the origin may move. Not,
+    // if the stored elements span 256 or more. Seldom called, and in line it takes the registers.
+    [[gnu::noinline]] void load_elsewhere(const Value* from, std::uint64_t stored, std::size_t c,
+                                          families& f) noexcept {
         std::uint32_t values[mask_block];
         for (std::size_t i = 0; i < mask_block; ++i)
             values[i] = static_cast<std::uint32_t>(from[i] >> options_.init_shift);
         if (options_.zero_compression) stored &= ~within_64(values, 0U, 0U);
-        if (stored == 0) return true;
+        choice_.stored.at[c] = stored;
+        if (stored == 0) return;
         Value least = std::numeric_limits<Value>::max();
         Value most = std::numeric_limits<Value>::min();
         // An integer may be read through the type of the other signedness.
         extremes_64(reinterpret_cast<const Value*>(values), stored, least, most);
-        if (std::int64_t{most} - least > 255) return false;
+        if (std::int64_t{most} - least > 255) {
+            choice_.stored.at[c] = 0;
+            loaded_ &= ~(1U << c);
+            return;
+        }
         const auto bottom = std::int64_t{static_cast<Value>(f.origin)};
         if (least < bottom || most > bottom + 255) {
             choice_.mark(f, marked_, c);  // what was loaded from the old origin
             marked_ = c;
             f.move_to(least, most);
+            std::fill(origin_.at + c, origin_.at + row_lanes, f.origin);
         }
-        (void)narrow_64(from, options_.init_shift, f.origin, choice_.bytes + mask_block * c);
-        return true;
+        bool inside;
+        byte_block::narrowed(from, options_.init_shift, f.origin, inside)
+            .store(choice_.bytes + mask_block * c);
     }
 
     // The lowest bytes, as four_of().
@@ -229,14 +238,23 @@ class nnw_bdi_eight {
             selectors_[p].at[c] = extract_bits(planes_[p].at[c], stored);
     }
 
-    // Puts the two planes behind the fields of the head, which end before bit 128.
+    // Puts the two planes behind the fields of the head, which end before bit 128: the planes
+    // joined, moved up within words, and then by a word where they begin in the second one.
     void join_selectors() noexcept {
-        const word_row second_at = word_row(selectors_at_) + elements_;
-        for (std::uint64_t w = 0; w < 4; ++w) {
-            const word_row both =
-                piece(selectors_[0], selectors_at_, w) | piece(selectors_[1], second_at, w);
-            (w < 2 ? both | head_[w] : both).store(head_[w]);
-        }
+        const word_row zero(std::uint64_t{0});
+        const word_row word(std::uint64_t{64});
+        const word_row elements(elements_);
+        const word_row second(selectors_[1]);
+        const word_row low = word_row(selectors_[0]) | (second << elements);
+        const word_row high = second >> (word - elements);
+        const word_row at(selectors_at_);
+        const word_row by = at & word_row(std::uint64_t{63});
+        const word_row moved[3] = {low << by, joined(high, low, by), high >> (word - by)};
+        const std::uint8_t later = less(word_row(std::uint64_t{63}), at);
+        (select(later, zero, moved[0]) | word_row(head_[0])).store(head_[0]);
+        (select(later, moved[0], moved[1]) | word_row(head_[1])).store(head_[1]);
+        select(later, moved[1], moved[2]).store(head_[2]);
+        select(later, moved[2], zero).store(head_[3]);
     }
 
     // Eight chunks as settle() wants them.

@@ -59,6 +59,7 @@ struct nnw_bdi_families {
     bool fit = false;  // whether the options are small enough for this table
     std::size_t immediates = 0;
     std::size_t most_bases = 0;
+    bool some_may_fail = false;            // families of one base that do not reach every byte
     std::size_t taking[bdi_sources] = {};  // by number of bases: families that take more, in front
     bdi_family family[bdi_families];
 
@@ -145,6 +146,7 @@ struct nnw_bdi_families {
         const std::uint64_t down = std::is_signed_v<Value> ? span / 2 + 1 : 0;
         f.below = std::min<std::uint64_t>(down, 255);
         f.above = std::min<std::uint64_t>(span - down, 255);
+        some_may_fail = some_may_fail || (f.bases == 1 && f.below + f.above < 255);
         for (int b = 0; b < leader.bases; ++b)
             ++taking[b];
     }

@@ -109,6 +109,26 @@ class word_row {
         sum = _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 6));
         return _mm512_add_epi64(sum, _mm512_alignr_epi64(sum, zero, 4));
     }
+    /// Stores lane l of four rows from to[4 l] on.
+    static void store_columns(const word_row (&rows)[4],
+                              std::uint64_t (&to)[4 * row_lanes]) noexcept {
+        const __m512i even = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);   // 0 and 2, or 1 and 3
+        const __m512i odd = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);  // 4 and 6, or 5 and 7
+        const __m512i lower[2] = {_mm512_unpacklo_epi64(rows[0].v_, rows[1].v_),
+                                  _mm512_unpackhi_epi64(rows[0].v_, rows[1].v_)};
+        const __m512i upper[2] = {_mm512_unpacklo_epi64(rows[2].v_, rows[3].v_),
+                                  _mm512_unpackhi_epi64(rows[2].v_, rows[3].v_)};
+        const auto store_two = [&](std::size_t lane, __m512i two) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * lane),
+                                _mm512_castsi512_si256(two));
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * (lane + 2)),
+                                _mm512_extracti64x4_epi64(two, 1));
+        };
+        for (std::size_t l = 0; l < 2; ++l) {
+            store_two(l, _mm512_permutex2var_epi64(lower[l], even, upper[l]));
+            store_two(l + 4, _mm512_permutex2var_epi64(lower[l], odd, upper[l]));
+        }
+    }
     friend std::uint8_t nonzero(word_row a) noexcept { return _mm512_test_epi64_mask(a.v_, a.v_); }
     friend std::uint8_t less(word_row a, word_row b) noexcept {
         return _mm512_cmplt_epu64_mask(a.v_, b.v_);
@@ -198,6 +218,12 @@ class word_row {
     friend word_row running_sums(const word_row& a) noexcept {
         std::uint64_t so_far = 0;
         return each([&](std::size_t l) { return so_far += a.v_.at[l]; });
+    }
+    static void store_columns(const word_row (&rows)[4],
+                              std::uint64_t (&to)[4 * row_lanes]) noexcept {
+        for (std::size_t l = 0; l < row_lanes; ++l)
+            for (std::size_t w = 0; w < 4; ++w)
+                to[4 * l + w] = rows[w].v_.at[l];
     }
     friend std::uint8_t nonzero(const word_row& a) noexcept {
         return bits([&](std::size_t l) { return a.v_.at[l] != 0; });
