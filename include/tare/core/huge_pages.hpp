@@ -6,8 +6,10 @@
 // interleaved passes, one core of a Sapphire Rapids virtual machine), 100 MB from memory at 9.7 and
 // 11.7. The system's default is to do so only for a program that asks.
 //
-// Asking is MADV_COLLAPSE (Linux 6.1): it needs no alignment of the block and no allocator of our
-// own, contents stay, and where it is refused nothing changes.
+// Memory that has not been touched yet is asked for by MADV_HUGEPAGE: its pages are large from
+// their first touch. What has been touched is collapsed (MADV_COLLAPSE, Linux 6.1), which the
+// system refuses where nothing has been touched. Neither needs alignment of the block or an
+// allocator of our own, contents stay, and where both are refused nothing changes.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,11 +41,17 @@ inline void prefer_huge_pages([[maybe_unused]] const void* block,
     constexpr int collapse = 25;  // MADV_COLLAPSE, which older headers do not name
     const int before = errno;
     const auto begin = reinterpret_cast<std::uintptr_t>(block);
-    for (std::uintptr_t page = begin / huge_page_bytes * huge_page_bytes; page < begin + bytes;
-         page += huge_page_bytes)
+    const std::uintptr_t end = begin + bytes;
+    const std::uintptr_t first = begin / huge_page_bytes * huge_page_bytes;
+    const std::uintptr_t last = (end + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
+    // Where an end reaches beyond what is mapped the answer is an error, the rest is done.
+    (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+    for (std::uintptr_t page = first; page < last; page += huge_page_bytes) {
+        const bool inside = page >= begin && page + huge_page_bytes <= end;
         if (::madvise(reinterpret_cast<void*>(page), huge_page_bytes, collapse) != 0 &&
-            errno == ENOMEM)
+            errno == ENOMEM && inside)
             break;  // none left
+    }
     errno = before;
 #endif
 }
