@@ -17,6 +17,7 @@
 
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/core/pool.hpp>
 #include <tare/lossless/nnw_bdi_decoder.hpp>
 #include <tare/lossless/nnw_bdi_encoder.hpp>
 #include <tare/lossless/nnw_bdi_layout.hpp>
@@ -29,7 +30,7 @@ namespace tare {
 /// masks, selectors and chunk headers, scales the bases, code books the stream's header, directory
 /// and padding.
 struct nnw_bdi_stream {
-    std::vector<std::byte> bytes;
+    std::vector<std::byte, unset_allocator<std::byte>> bytes;
     storage_cost cost;
 };
 
@@ -70,47 +71,63 @@ class first_failure {
     std::size_t group_ = 0;
 };
 
-// Writes one group to `out` and returns its bytes.
+// Writes the groups from `first` to `last` one behind the other, from `at` in `out` on, and ends it
+// there. Their bytes go to lengths[first] and so on. What new bytes hold before is not looked at,
+// so that room for the longest stream costs addresses, not memory.
 template <bdi_value Value>
-std::size_t encode_group(nnw_bdi_encoder<Value>& encoder, const nnw_bdi_layout& layout,
-                         std::span<const Value> values, std::size_t group, std::byte* out,
-                         storage_cost& cost) {
-    const std::size_t first = group * layout.group_elements();
-    const std::size_t last = std::min(values.size(), first + layout.group_elements());
-    bit_writer writer(out);
-    encoder.encode(values.subspan(first, last - first), first, writer, cost);
-    return writer.finish();
+void encode_groups(const nnw_bdi_layout& layout, std::span<const Value> values, std::size_t first,
+                   std::size_t last, std::span<std::uint32_t> lengths, std::size_t at,
+                   nnw_bdi_stream& out) {
+    out.bytes.resize(at + (last - first) * layout.most_group_bytes() + bit_writer::room);
+    nnw_bdi_encoder<Value> encoder(layout);
+    for (std::size_t g = first; g < last; ++g) {
+        const std::size_t begin = g * layout.group_elements();
+        const std::size_t count = std::min(values.size() - begin, layout.group_elements());
+        bit_writer writer(out.bytes.data() + at);
+        encoder.encode(values.subspan(begin, count), begin, writer, out.cost);
+        const std::size_t bytes = writer.finish();
+        lengths[g] = static_cast<std::uint32_t>(bytes);
+        at += bytes;
+    }
+    out.bytes.resize(at);
 }
 
-// A group as bytes of its own.
-struct nnw_bdi_part {
-    std::vector<std::byte> bytes;
-    storage_cost cost;
-};
-
-// All groups, several threads at once.
+// The same for all groups, a run of them for each thread.
 template <bdi_value Value>
-std::vector<nnw_bdi_part> encode_groups(const nnw_bdi_layout& layout,
-                                        std::span<const Value> values) {
-    std::vector<nnw_bdi_part> parts(layout.groups());
+void encode_in_runs(const nnw_bdi_layout& layout, std::span<const Value> values,
+                    std::span<std::uint32_t> lengths, std::size_t at, nnw_bdi_stream& out) {
+    const std::size_t groups = layout.groups();
+    std::vector<nnw_bdi_stream> runs(std::min(static_cast<std::size_t>(threads()), groups));
     first_failure failure;
-    const auto elements = static_cast<extent>(layout.group_elements());
-    parallel_for(static_cast<extent>(parts.size()), 1, 4 * elements, [&](extent b, extent e) {
-        auto g = static_cast<std::size_t>(b);
+    const auto each_run = [&](std::size_t work, auto body) {
+        parallel_for(static_cast<extent>(runs.size()), 1, static_cast<extent>(work),
+                     [&](extent b, extent e) {
+                         for (auto r = static_cast<std::size_t>(b); r < static_cast<std::size_t>(e);
+                              ++r)
+                             body(r);
+                     });
+    };
+    each_run(4 * values.size() / runs.size(), [&](std::size_t r) {
         try {
-            nnw_bdi_encoder<Value> encoder(layout);
-            std::vector<std::byte> scratch(layout.most_group_bytes() + bit_writer::room);
-            for (; g < static_cast<std::size_t>(e); ++g) {
-                const std::size_t length =
-                    encode_group(encoder, layout, values, g, scratch.data(), parts[g].cost);
-                parts[g].bytes.assign(scratch.data(), scratch.data() + length);
-            }
+            encode_groups(layout, values, r * groups / runs.size(), (r + 1) * groups / runs.size(),
+                          lengths, 0, runs[r]);
         } catch (...) {  // no memory
-            failure.record(g);
+            failure.record(r);
         }
     });
     failure.rethrow();
-    return parts;
+    std::vector<std::size_t> begins;
+    for (const nnw_bdi_stream& run : runs) {
+        begins.push_back(at);
+        at += run.bytes.size();
+        out.cost.value_bits += run.cost.value_bits;
+        out.cost.mask_bits += run.cost.mask_bits;
+        out.cost.scale_bits += run.cost.scale_bits;
+    }
+    out.bytes.resize(at);
+    each_run(at / runs.size(), [&](std::size_t r) {
+        std::memcpy(out.bytes.data() + begins[r], runs[r].bytes.data(), runs[r].bytes.size());
+    });
 }
 
 }  // namespace detail
@@ -128,41 +145,19 @@ void nnw_bdi_encode(std::span<const Value> values, const nnw_bdi_options& option
     const auto layout = detail::nnw_bdi_layout::of<Value>(values.size(), options);
     const std::size_t groups = layout.groups();
     const std::size_t directory = layout.header_bytes();
-    std::size_t end = directory + 4 * groups;
-    // Old bytes stay until they are overwritten: a vector clears new ones first.
-    const auto make_room = [&](std::size_t bytes) {
-        const std::size_t size = end + bytes + bit_writer::room;
-        if (out.bytes.size() < size) out.bytes.resize(size);
-    };
-    const auto finish_group = [&](std::size_t group, std::size_t bytes) {
-        const auto length = static_cast<std::uint32_t>(bytes);
-        std::memcpy(out.bytes.data() + directory + 4 * group, &length, sizeof length);
-        end += bytes;
-    };
+    const std::size_t begin = directory + 4 * groups;
     out.cost = {};
-    make_room(0);
+    out.bytes.resize(begin + bit_writer::room);
     bit_writer header(out.bytes.data());
     layout.write(header);
     (void)header.finish();
-    if (threads() == 1) {
-        detail::nnw_bdi_encoder<Value> encoder(layout);
-        for (std::size_t g = 0; g < groups; ++g) {
-            make_room(layout.most_group_bytes());
-            std::byte* const at = out.bytes.data() + end;
-            finish_group(g, detail::encode_group(encoder, layout, values, g, at, out.cost));
-        }
+    std::vector<std::uint32_t> lengths(groups);
+    if (threads() == 1 || groups <= 1) {
+        detail::encode_groups(layout, values, 0, groups, lengths, begin, out);
     } else {
-        const auto parts = detail::encode_groups(layout, values);
-        for (std::size_t g = 0; g < groups; ++g) {
-            make_room(parts[g].bytes.size());
-            std::ranges::copy(parts[g].bytes, out.bytes.data() + end);
-            finish_group(g, parts[g].bytes.size());
-            out.cost.value_bits += parts[g].cost.value_bits;
-            out.cost.mask_bits += parts[g].cost.mask_bits;
-            out.cost.scale_bits += parts[g].cost.scale_bits;
-        }
+        detail::encode_in_runs(layout, values, lengths, begin, out);
     }
-    out.bytes.resize(end);
+    std::ranges::copy(std::as_bytes(std::span(lengths)), out.bytes.data() + directory);
     out.cost.codebook_bits =
         8 * static_cast<std::int64_t>(out.bytes.size()) - out.cost.total_bits();
 }
