@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lossless packing beside a copy in the same run. Bytes are those of the unpacked side, items its
-// elements. 16.8 million elements (64 MB) of normal weights, deviation 0.03, cold: larger than the
-// caches.
+// elements. 16.8 million elements (64 MB) of normal weights, deviation 0.03, in memory of the pool
+// as a tensor's, cold: larger than the caches.
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -10,6 +10,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include <tare/core/pool.hpp>
 #include <tare/core/random.hpp>
 #include <tare/lossless/bdi.hpp>
 #include <tare/lossless/bit_mask.hpp>
@@ -24,12 +25,15 @@ namespace {
 
 constexpr std::size_t elements = std::size_t{1} << 24;
 
+template <class T>
+using pooled = std::vector<T, tare::pool_allocator<T>>;
+
 // Codes of normal weights on the 32-bit grid, centred at 0 or at 2^31.
 template <class Value>
-const std::vector<Value>& weights() {
-    static const std::vector<Value> values = [] {
+const pooled<Value>& weights() {
+    static const pooled<Value> values = [] {
         const tare::random_stream draws(1, 0);
-        std::vector<Value> out(elements);
+        pooled<Value> out(elements);
         for (std::size_t i = 0; i < elements; ++i) {
             const double x = 0.03 * draws.normal(i) * 0x1p31;
             out[i] = static_cast<Value>(static_cast<std::int64_t>(x) +
@@ -40,8 +44,8 @@ const std::vector<Value>& weights() {
     return values;
 }
 
-std::vector<std::uint32_t> narrow(int width) {
-    std::vector<std::uint32_t> codes = weights<std::uint32_t>();
+pooled<std::uint32_t> narrow(int width) {
+    pooled<std::uint32_t> codes = weights<std::uint32_t>();
     for (std::uint32_t& c : codes)
         c >>= 32 - width;
     return codes;
@@ -54,8 +58,8 @@ void finish(benchmark::State& state, std::size_t bytes) {
 }
 
 void copy(benchmark::State& state) {
-    static const std::vector<float> from(elements, 1.0F);
-    static std::vector<float> to(elements);
+    static const pooled<float> from(elements, 1.0F);
+    static pooled<float> to(elements);
     for (auto _ : state) {
         bench::copy_peak(from.data(), to.data(), static_cast<tare::extent>(elements));
         benchmark::ClobberMemory();
@@ -65,7 +69,7 @@ void copy(benchmark::State& state) {
 
 void pack(benchmark::State& state, int width) {
     const auto codes = narrow(width);
-    std::vector<std::byte> out(tare::packed_bytes(elements, width));
+    pooled<std::byte> out(tare::packed_bytes(elements, width));
     for (auto _ : state) {
         tare::pack_bits<std::uint32_t>(codes, width, out);
         benchmark::ClobberMemory();
@@ -75,7 +79,7 @@ void pack(benchmark::State& state, int width) {
 
 void unpack(benchmark::State& state, int width) {
     auto codes = narrow(width);
-    std::vector<std::byte> stream(tare::packed_bytes(elements, width));
+    pooled<std::byte> stream(tare::packed_bytes(elements, width));
     tare::pack_bits<std::uint32_t>(codes, width, stream);
     for (auto _ : state) {
         tare::unpack_bits<std::uint32_t>(stream, width, codes);
@@ -86,7 +90,7 @@ void unpack(benchmark::State& state, int width) {
 
 void pack_plain(benchmark::State& state) {
     const auto codes = narrow(4);
-    std::vector<std::byte> out(tare::packed_bytes(elements, 4));
+    pooled<std::byte> out(tare::packed_bytes(elements, 4));
     for (auto _ : state)
         tare::pack_bits_plain<std::uint32_t>(codes, 4, out);
     finish(state, elements * 4);
@@ -94,10 +98,10 @@ void pack_plain(benchmark::State& state) {
 
 void mask(benchmark::State& state) {
     const tare::random_stream draws(2, 0);
-    std::vector<float> values(elements);
+    pooled<float> values(elements);
     for (std::size_t i = 0; i < elements; ++i)
         values[i] = draws.below(i, 10) < 3 ? 1.0F : 0.0F;
-    std::vector<float> stored(tare::nonzero_mask<float>(values).count());
+    pooled<float> stored(tare::nonzero_mask<float>(values).count());
     for (auto _ : state) {
         const tare::bit_mask marks = tare::nonzero_mask<float>(values);
         tare::compress<float>(values, marks, stored);
@@ -124,7 +128,7 @@ void nnw_encode(benchmark::State& state, bool one_config) {
     for (auto _ : state)
         tare::nnw_bdi_encode<Value>(values, o, stream);
     finish(state, elements * 4);
-    std::vector<Value> codes = values;
+    pooled<Value> codes = values;
     for (Value& v : codes)
         v = static_cast<Value>(v >> 24);
     const auto bits = stream.cost.total_bits();
@@ -137,7 +141,7 @@ void nnw_encode(benchmark::State& state, bool one_config) {
 template <class Value>
 void nnw_decode(benchmark::State& state, bool one_config) {
     const auto stream = tare::nnw_bdi_encode<Value>(weights<Value>(), options<Value>(one_config));
-    std::vector<Value> out(elements);
+    pooled<Value> out(elements);
     for (auto _ : state)
         tare::nnw_bdi_decode<Value>(stream.bytes, out);
     finish(state, elements * 4);
