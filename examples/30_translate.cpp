@@ -25,7 +25,7 @@ struct options : translation_example {
     explicit options(CLI::App& app) : translation_example(app) {
         app.add_option("--updates", updates, "of training")
             ->capture_default_str()
-            ->check(CLI::NonNegativeNumber);
+            ->check(non_negative_number);
         app.add_option("--dropout", dropout.residual, "after embeddings and sublayers")
             ->capture_default_str();
         app.add_option("--attention-dropout", dropout.attention, "of attention probabilities")

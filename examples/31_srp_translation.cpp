@@ -36,16 +36,16 @@ struct options : translation_example {
     explicit options(CLI::App& app) : translation_example(app) {
         add_count(app, "--updates", updates, "of training before pruning");
         add_count(app, "--fading", fading, "updates while units fade, in each stage",
-                  CLI::Range(2.0, 1e9));
+                  number_check("of at least 2", [](double n) { return n >= 2; }));
         add_count(app, "--tuning", tuning, "updates after removal");
         app.add_option("--stages", stages, "1: all units at once; 2: columns, then insides")
             ->capture_default_str()
             ->check(CLI::Range(1, 2));
-        add_count(app, "--scored", scored, "batches that units are scored with",
-                  CLI::PositiveNumber);
+        add_count(app, "--scored", scored, "batches that units are scored with", positive_number);
         app.add_option("--rate", rate, "share of the parameters that remains")
             ->capture_default_str()
-            ->check(CLI::PositiveNumber & CLI::Range(0.0, 1.0));
+            ->check(
+                number_check("above 0 and at most 1", [](double r) { return r > 0 && r <= 1; }));
         app.add_option("--share", share, "of the teacher in the loss while units fade")
             ->capture_default_str();
         app.add_option("--load", load, "weights to begin with (safetensors)");

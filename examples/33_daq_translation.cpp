@@ -32,17 +32,17 @@ struct options : example_options {
 
     explicit options(CLI::App& app) : example_options(app) {
         add_count(app, "--updates", updates, "before the first stage, with quantization noise",
-                  CLI::PositiveNumber);
-        add_count(app, "--stage-updates", stage_updates, "after each stage", CLI::PositiveNumber);
+                  positive_number);
+        add_count(app, "--stage-updates", stage_updates, "after each stage", positive_number);
         add_count(app, "--buckets", buckets,
-                  "with a codebook each, of every matrix: a power of two", CLI::PositiveNumber);
+                  "with a codebook each, of every matrix: a power of two", positive_number);
         add_count(app, "--sentences", sentences, "of the test that are translated after each stage",
-                  CLI::PositiveNumber);
+                  positive_number);
         app.add_option("--noise", noise, "probability that a block is dropped while training")
             ->capture_default_str()
-            ->check(CLI::Range(0.0, 0.9));
+            ->check(number_check("from 0 to 0.9", [](double p) { return p >= 0 && p <= 0.9; }));
         app.add_flag("--shared", shared, "one codebook for a stage's layers, undivided");
-        app.add_option("--save", save, "the quantized model (safetensors)");
+        app.add_option("--save", save, "the quantized model (safetensors)")->check(writable_file);
     }
 };
 

@@ -23,12 +23,14 @@
 #include <tare/train/translation_loss.hpp>
 #include <tare/train/translation_run.hpp>
 
+#include "command_line_checks.hpp"
+
 namespace tare {
 
 /// An option for a whole number that `check` allows, its default shown.
 template <class Number>
 void add_count(CLI::App& app, const std::string& name, Number& value, const std::string& what,
-               const CLI::Validator& check = CLI::NonNegativeNumber) {
+               const CLI::Validator& check = non_negative_number) {
     app.add_option(name, value, what)->capture_default_str()->check(check);
 }
 
@@ -50,7 +52,7 @@ struct example_options {
         app.add_option("--tokens", tokens, "of a batch's longer side")->capture_default_str();
         app.add_option("--merges", merges, "of byte pairs")->capture_default_str();
         app.add_option("--seed", seed, "of weights, batches and dropout")->capture_default_str();
-        app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
+        app.add_option("--threads", threads)->capture_default_str()->check(positive_number);
     }
 };
 
@@ -62,11 +64,10 @@ struct translation_example : example_options {
     bool resume = false;
 
     explicit translation_example(CLI::App& app) : example_options(app) {
-        add_count(app, "--every", every, "updates between reports", CLI::PositiveNumber);
+        add_count(app, "--every", every, "updates between reports", positive_number);
         CLI::Option* const folder =
             app.add_option("--work", work, "folder of checkpoints: weights, moments, position");
-        add_count(app, "--save-every", save_every, "updates between checkpoints",
-                  CLI::PositiveNumber);
+        add_count(app, "--save-every", save_every, "updates between checkpoints", positive_number);
         app.add_flag("--resume", resume, "go on from the checkpoints in --work")->needs(folder);
     }
 };

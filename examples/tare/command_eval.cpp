@@ -16,6 +16,7 @@
 #include <tare/micronet/report.hpp>
 #include <tare/text/perplexity.hpp>
 
+#include "../command_line_checks.hpp"
 #include "command.hpp"
 #include "input_key.hpp"
 #include "kept_evaluation.hpp"
@@ -211,10 +212,10 @@ const registration eval{
                            "One token at a time, the whole distribution before each next word");
          sub->add_option("--chunk", o->chunk, "Tokens of one evaluation call")
              ->capture_default_str()
-             ->check(CLI::PositiveNumber)
+             ->check(positive_number)
              ->excludes(online);
          sub->add_option("--limit", o->limit, "Only the first so many tokens")
-             ->check(CLI::PositiveNumber);
+             ->check(positive_number);
          sub->add_option("--threads", o->threads, "Threads to compute with")->capture_default_str();
          sub->add_option("--json", o->json, "Write the figures as JSON; - for standard output");
          sub->add_option("--work", o->work,

@@ -16,6 +16,7 @@
 #include <tare/micronet/compressed_parameters.hpp>
 #include <tare/text/name_pattern.hpp>
 
+#include "../command_line_checks.hpp"
 #include "command.hpp"
 #include "input_key.hpp"
 #include "language_model.hpp"
@@ -155,13 +156,13 @@ const registration quantize{
              ->check(CLI::ExistingFile);
          sub->add_option("--tensor", o->exceptions, "REGEX=BITS: a width of their own; repeatable");
          sub->add_option("--qat-steps", o->steps, "Quantization-aware training steps")
-             ->check(CLI::NonNegativeNumber)
+             ->check(non_negative_number)
              ->capture_default_str();
          sub->add_option("--samples", o->samples, "Calibration chunks when there are no steps")
-             ->check(CLI::PositiveNumber)
+             ->check(positive_number)
              ->capture_default_str();
          sub->add_option("--chunk", o->chunk, "Tokens of a sample")
-             ->check(CLI::PositiveNumber)
+             ->check(positive_number)
              ->capture_default_str();
          sub->add_option("--rate", o->rate, "Learning rate")->capture_default_str();
          sub->add_option("--seed", o->seed, "Of the samples")->capture_default_str();
@@ -170,7 +171,7 @@ const registration quantize{
          sub->add_option("--work", o->work,
                          "Folder for a checkpoint: a command that was killed goes on from there");
          sub->add_option("--save-every", o->saves_every, "Training steps between checkpoints")
-             ->check(CLI::PositiveNumber)
+             ->check(positive_number)
              ->capture_default_str();
          sub->add_option("--threads", o->threads, "Threads; the results do not depend on them")
              ->capture_default_str();

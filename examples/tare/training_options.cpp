@@ -7,6 +7,8 @@
 
 #include <tare/train/schedule.hpp>
 
+#include "../command_line_checks.hpp"
+
 namespace tare::tool {
 
 void training_options::add(CLI::App& app) {
@@ -23,9 +25,9 @@ void training_options::add(CLI::App& app) {
     app.add_option("--out", out, "Folder for checkpoint, vocabulary and configuration");
     app.add_option("--log", log, "Append metrics to this file, one JSON object per line");
     app.add_option("--steps", steps, "Steps instead of the configuration's")
-        ->check(CLI::PositiveNumber);
+        ->check(positive_number);
     app.add_option("--batch", batch, "Samples per step instead of the configuration's")
-        ->check(CLI::PositiveNumber);
+        ->check(positive_number);
     app.add_option("--seed", seed, "Of initial weights and samples")->capture_default_str();
     app.add_option("--threads", threads, "Never changes a result")->capture_default_str();
     app.add_flag("--resume", resume, "Go on from the checkpoint in --out, if there is one");
