@@ -58,9 +58,11 @@
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/daq.hpp>
 #include <tare/quantize/ggml_blocks.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
+#include <tare/quantize/group_passes.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/histogram_observer.hpp>
 #include <tare/quantize/integer_grid.hpp>

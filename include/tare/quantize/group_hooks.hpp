@@ -81,6 +81,12 @@ struct group_hooks {
         block == 0 && requires(const Derived& q, const float* x, float* y, const Group& g) {
         q.fake_values(x, y, extent{0}, extent{0}, true, g);
     };
+    /// Whether a group's parameters follow from its own elements alone, and are few.
+    static constexpr bool stand_alone =
+        std::is_empty_v<Tensor> && sizeof(Group) <= 64 &&
+        !requires(const Derived& q, typename Derived::params_type& p) {
+        q.finish(p);
+    };
     using coder = decltype(coder_of(std::declval<const Derived&>(), std::declval<const Tensor&>()));
     static constexpr bool wide_codes =
         requires(const coder& q, const float* x, const Group& g, std::uint32_t* codes) {

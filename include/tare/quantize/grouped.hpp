@@ -21,6 +21,7 @@
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
+#include <tare/quantize/group_passes.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -67,19 +68,10 @@ class grouped_quantizer {
         out.groups.resize(static_cast<std::size_t>(at.groups));
         const auto some = [&](extent first, extent last) {
             const Derived q = self();
-            Group* const groups = out.groups.data();
-            for (extent g = first; g < last; g += group_batch) {
-                const extent stop = std::min(g + group_batch, last);
-                at.walk<hooks::block>(at.begin(g), at.begin(stop),
-                                      [&](extent one, extent from, auto count) {
-                                          if constexpr (hooks::block > 0)
-                                              detail::fetch_ahead(x.data() + from, count);
-                                          groups[one] = q.fit_group(std::span<const float>(
-                                              x.data() + from, static_cast<std::size_t>(count)));
-                                      });
-                if constexpr (requires { q.finish_groups(groups, g); })
-                    q.finish_groups(groups + g, stop - g);
-            }
+            for (extent g = first; g < last; g += detail::group_batch)
+                detail::fit_groups<hooks, true>(q, at, x.data(), g,
+                                                std::min(g + detail::group_batch, last),
+                                                out.groups.data() + g);
         };
         if (at.groups < threads()) {  // few long groups: the threads share each one
             some(0, at.groups);
@@ -123,6 +115,19 @@ class grouped_quantizer {
             });
             if (stream) simd::stream_fence();
         });
+    }
+
+    /// fake_quantize(x, fit(x), y), the same bits. Where groups are short and stand alone, in one
+    /// pass: x is read from memory once. `y` may be `x`. Throws as the two do.
+    void fit_and_quantize(std::span<const float> x, std::span<float> y) const {
+        detail::require_same_size(Derived::name, x.size(), y.size());
+        if constexpr (hooks::stand_alone) {
+            const detail::group_layout at = layout(static_cast<extent>(x.size()));
+            if (at.size <= detail::longest_fused_group)
+                return detail::fit_and_fake_groups<hooks, Derived, Tensor>(self(), at, x.data(),
+                                                                           y.data());
+        }
+        fake_quantize(x, fit(x), y);
     }
 
     /// The packed tensor: codes of all elements, then the parameters of all groups.
@@ -247,7 +252,6 @@ class grouped_quantizer {
 
   private:
     static constexpr extent piece = detail::group_piece;
-    static constexpr extent group_batch = 256;
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);
