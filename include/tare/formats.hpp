@@ -51,6 +51,7 @@
 #include <tare/quantize/activation.hpp>
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/block_float.hpp>
+#include <tare/quantize/block_quotient.hpp>
 #include <tare/quantize/bucket_grid.hpp>
 #include <tare/quantize/bucket_scalar.hpp>
 #include <tare/quantize/builtin.hpp>
