@@ -59,6 +59,7 @@
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/daq.hpp>
 #include <tare/quantize/ggml_blocks.hpp>
+#include <tare/quantize/dynamic_map.hpp>
 #include <tare/quantize/fit_and_quantize.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/group_hooks.hpp>
