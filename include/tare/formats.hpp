@@ -32,6 +32,7 @@
 #include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/eight_strings.hpp>
 #include <tare/lossless/entropy.hpp>
+#include <tare/lossless/join_bits.hpp>
 #include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/lossless/nnw_bdi.hpp>
