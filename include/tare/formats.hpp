@@ -59,9 +59,9 @@
 #include <tare/quantize/codebook.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/daq.hpp>
-#include <tare/quantize/ggml_blocks.hpp>
 #include <tare/quantize/dynamic_map.hpp>
 #include <tare/quantize/fit_and_quantize.hpp>
+#include <tare/quantize/ggml_blocks.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>

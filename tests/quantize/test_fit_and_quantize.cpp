@@ -124,3 +124,19 @@ TEST_CASE("one pass refuses an output of another size") {
     std::vector<float> y(63);
     CHECK_THROWS_AS(fit_and_quantize(q4_0(), x, y), error);
 }
+
+TEST_CASE("codes that go past the cache are those that do not") {
+    // The stream of a large tensor begins with that of its first pieces.
+    const std::vector<float> x = values(stream_min_elements + 2048 + 64);
+    const linear_quantizer<symmetric_levels, per_block<32>> q(5);
+    const packed_tensor all = q.encode(x, q.fit(x));
+    constexpr std::size_t some = 100'000;  // not whole pieces
+    const auto first = std::span(x).first(some);
+    const packed_tensor part = q.encode(first, q.fit(first));
+    CHECK(std::equal(part.bytes.begin(), part.bytes.begin() + some * 5 / 8, all.bytes.begin()));
+    std::vector<float> y(x.size());
+    std::vector<float> decoded(x.size());
+    q.fake_quantize(x, q.fit(x), y);
+    q.decode(all, decoded);
+    CHECK(y == decoded);
+}

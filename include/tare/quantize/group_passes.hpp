@@ -1,15 +1,18 @@
 #pragma once
 // SPDX-License-Identifier: MIT
 // Passes of grouped_quantizer (quantize/grouped.hpp) over the groups of a tensor: the fit alone,
-// and fit and values together. Together the elements are read from memory once: what one piece of
-// groups was fitted to is still in the first cache when the same piece is quantized, and no list of
-// groups is written. That needs parameters that follow from the group's own elements.
+// fit and values together, and the end of packing. Together the elements are read from memory once:
+// what one piece of groups was fitted to is still in the first cache when the same piece is
+// quantized, and no list of groups is written. That needs parameters that follow from the group's
+// own elements.
 
 #include <algorithm>
+#include <cstddef>
 #include <span>
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/parallel.hpp>
+#include <tare/lossless/bit_pack.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
 
@@ -34,6 +37,18 @@ template <class Hooks, bool Ahead, class Quantizer, class Group>
             q.fit_group(std::span<const float>(x + from, static_cast<std::size_t>(count)));
     });
     if constexpr (requires { q.finish_groups(out, first); }) q.finish_groups(out, last - first);
+}
+
+/// Packs the codes of one piece into `out`. Of a large tensor (`stream`) whole pieces go past the
+/// cache: a plain store would first read the line that it overwrites.
+template <class Code>
+void pack_piece(std::span<const Code> codes, int width, bool stream, std::span<std::byte> out) {
+    constexpr auto whole = static_cast<std::size_t>(group_piece);
+    if (!stream || codes.size() != whole) return pack_bits(codes, width, out);
+    alignas(64) std::byte packed[2 * whole];  // codes have at most 16 bits
+    pack_bits(codes, width, std::span(packed, out.size()));
+    stream_out(reinterpret_cast<const float*>(packed), reinterpret_cast<float*>(out.data()),
+               static_cast<extent>(out.size() / sizeof(float)));
 }
 
 /// y = fake_quantize(x, fit(x)) for groups that stand alone, none of them long.

@@ -142,6 +142,7 @@ class grouped_quantizer {
         code_writer writer(out);
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
+        const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
             const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
@@ -152,9 +153,11 @@ class grouped_quantizer {
                         detail::fetch_piece_below(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
-                pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
-                          part(bytes, from, to, width));
+                detail::pack_piece(
+                    std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
+                    stream, part(bytes, from, to, width));
             });
+            if (stream) simd::stream_fence();
         });
         if constexpr (has_tensor)
             if (n > 0) self().put_tensor(writer, p.tensor);
