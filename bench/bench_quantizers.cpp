@@ -3,6 +3,7 @@
 // beside a copy of the same tensor. Bytes are those of the input.
 #include <tare/formats/minifloat.hpp>
 #include <tare/quantize/builtin.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 
 #include "peak.hpp"
 
@@ -47,7 +48,7 @@ void all(const std::string& name, Q q) {
             [q] { return [q, p = q.fit(input())] { q.fake_quantize(input(), p, output()); }; });
         // Statistics and round trip: what training does with every tensor.
         add("fit_and_quantize",
-            [q] { return [q] { q.fake_quantize(input(), q.fit(input()), output()); }; });
+            [q] { return [q] { tare::fit_and_quantize(q, input(), output()); }; });
         add("quantizer_fit", [q] { return [q] { benchmark::DoNotOptimize(q.fit(input())); }; });
         add("quantizer_encode", [q] {
             return [q, p = q.fit(input())] { benchmark::DoNotOptimize(q.encode(input(), p)); };

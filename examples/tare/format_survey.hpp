@@ -23,6 +23,7 @@
 #include <tare/lossless/bit_stream.hpp>
 #include <tare/lossless/entropy.hpp>
 #include <tare/quantize/builtin.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 
 namespace tare::tool {
 
@@ -105,7 +106,7 @@ class survey {
         row.kind = "quantizer";
         row.values.resize(x_.size());
         row.gigabytes_per_second =
-            speed(best_seconds([&] { q.fake_quantize(x_, q.fit(x_), row.values); }));
+            speed(best_seconds([&] { fit_and_quantize(q, x_, row.values); }));
         const auto p = q.fit(x_);
         const storage_cost cost = storage_of(q, x_, p);
         const auto n = static_cast<double>(x_.size());

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -173,4 +174,25 @@ TEST_CASE("misuse of linear quantizers is named") {
     for (std::size_t i = 10; i < 14; ++i)
         packed.bytes[i] = std::byte{0};
     CHECK_THROWS_AS(tare::linear_quantizer<>(8).decode(packed, x), tare::error);
+}
+
+TEST_CASE("parameters of many groups are packed as those of one, by any number of threads") {
+    // So many groups of 37 bits that threads share them, and the last byte is not full.
+    const tare::linear_quantizer<tare::affine_range, tare::per_block<16>> q(5);
+    std::vector<float> x(16 * 20'003);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = static_cast<float>((i * 7919) % 1009) - static_cast<float>(i / 16 % 700);
+    const auto p = q.fit(x);
+    const tare::packed_tensor packed = q.encode(x, p);
+    tare::packed_tensor groups;
+    tare::code_writer writer(groups);
+    for (const auto& group : p.groups)
+        q.put_group(writer, group);
+    REQUIRE(packed.bits == static_cast<std::int64_t>(5 * x.size()) + groups.bits);
+    REQUIRE(groups.bits % 8 != 0);
+    CHECK(std::equal(groups.bytes.begin(), groups.bytes.end(),
+                     packed.bytes.end() - static_cast<std::ptrdiff_t>(groups.bytes.size())));
+    tare::set_threads(3);
+    CHECK(q.encode(x, p) == packed);
+    tare::set_threads(1);
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -48,10 +49,10 @@ struct philox_keys {
     }
 };
 
-/// Words [philox_words * group, philox_words * (group + 1)) of the stream.
+/// Words [philox_words * group, philox_words * (group + 1)) of the stream, or twice as many
+/// half-words, the lower one of a word first: `out` may be an array of either.
 template <int Rounds>
-void philox_group(const philox_keys<Rounds>& keys, std::uint64_t group,
-                  std::uint32_t* out) noexcept {
+void philox_group(const philox_keys<Rounds>& keys, std::uint64_t group, void* out) noexcept {
     using simd::words64;
     const std::uint64_t first = group * philox_counters;
     std::array<std::uint64_t, philox_counters> counters;
@@ -99,8 +100,8 @@ void philox_group(const philox_keys<Rounds>& keys, std::uint64_t group,
         }
 #pragma GCC unroll 4
         for (std::size_t k = 0; k < side; ++k)
-            simd::store_in_turns(out + 4 * (at + k * simd::lanes64), (c0[k] & half) | (c1[k] << 32),
-                                 (c2[k] & half) | (c3[k] << 32));
+            simd::store_in_turns(static_cast<std::byte*>(out) + 16 * (at + k * simd::lanes64),
+                                 (c0[k] & half) | (c1[k] << 32), (c2[k] & half) | (c3[k] << 32));
     }
 }
 
@@ -130,39 +131,38 @@ inline void fill_bits(const random_stream& stream, std::uint64_t first,
     }
 }
 
-/// The `index`-th of the numbers that fill_uniform_16 writes.
+/// The `index`-th half-word of a stream of rounding_rounds, for rounding: two for each word,
+/// because the generator costs more than what is usually done with a draw.
+[[nodiscard]] constexpr std::uint16_t rounding_bits(const random_stream& random,
+                                                    std::uint64_t index) noexcept {
+    const std::uint32_t word = random.bits<rounding_rounds>(index / 2);
+    return static_cast<std::uint16_t>(word >> (16 * (index % 2)));
+}
+/// (h + 1/2) / 2^16 of half-words: uniform in (0, 1), and a fraction exceeds it with a probability
+/// that is right to 2^-17.
+[[nodiscard, gnu::always_inline]] inline simd::floats uniform_16(simd::ints halves) {
+    // Both steps are exact, fused or not.
+    return simd::fma(simd::to_floats(halves), simd::broadcast(0x1p-16F), simd::broadcast(0x1p-17F));
+}
+/// The same of one, the `index`-th.
 [[nodiscard]] constexpr float uniform_16(const random_stream& random,
                                          std::uint64_t index) noexcept {
-    const std::uint32_t word = random.bits<rounding_rounds>(index / 2);
-    const std::uint32_t half = word >> (16 * (index % 2)) & 0xFFFFU;
-    return (static_cast<float>(static_cast<std::int32_t>(half)) + 0.5F) * 0x1p-16F;
+    const std::int32_t half = rounding_bits(random, index);
+    return (static_cast<float>(half) + 0.5F) * 0x1p-16F;
 }
 
-/// out[i] = (h + 1/2) / 2^16, h the half-word first + i of the stream of rounding_rounds: uniform
-/// in (0, 1), and a fraction exceeds it with a probability that is right to 2^-17. Two for each
-/// word, because the generator costs more than what is usually done with a draw. On the calling
-/// thread. A function of its own, not inlined: the generator unrolls to thousands of instructions.
-[[gnu::noinline]] inline void fill_uniform_16(const detail::philox_keys<rounding_rounds>& keys,
-                                              std::uint64_t first, std::span<float> out) {
-    constexpr std::size_t block = 2 * detail::philox_words;
-    std::uint32_t words[detail::philox_words];
-    std::uint16_t halves[block];
-    for (std::size_t at = 0; at < out.size();) {
-        const std::uint64_t position = first + at;
-        const auto skip = static_cast<std::size_t>(position % block);
-        const std::size_t some = std::min(block - skip, out.size() - at);
-        detail::philox_group(keys, position / block, words);
-        std::memcpy(halves, words, sizeof words);
-        const std::uint16_t* const half = halves + skip;
-        float* const to = out.data() + at;
-        std::size_t i = 0;
-        for (; i + simd::lanes <= some; i += simd::lanes)  // both steps are exact, fused or not
-            simd::store(to + i, simd::fma(simd::to_floats(simd::load_codes(half + i)),
-                                          simd::broadcast(0x1p-16F), simd::broadcast(0x1p-17F)));
-        for (; i < some; ++i)
-            to[i] = (static_cast<float>(half[i]) + 0.5F) * 0x1p-16F;
-        at += some;
-    }
+/// Half-words that fill_rounding_bits writes at a time.
+inline constexpr std::size_t rounding_bits_block = 2 * detail::philox_words;
+
+/// out[i] = rounding_bits(first + i) for every i, on the calling thread. `first` and the size of
+/// `out` are multiples of rounding_bits_block. A function of its own, not inlined: the generator
+/// unrolls to thousands of instructions.
+[[gnu::noinline]] inline void fill_rounding_bits(const detail::philox_keys<rounding_rounds>& keys,
+                                                 std::uint64_t first,
+                                                 std::span<std::uint16_t> out) noexcept {
+    static_assert(std::endian::native == std::endian::little);
+    for (std::size_t at = 0; at < out.size(); at += rounding_bits_block)
+        detail::philox_group(keys, (first + at) / rounding_bits_block, out.data() + at);
 }
 
 }  // namespace tare

@@ -141,22 +141,25 @@ inline floats fused_negated(floats a, floats b, floats c) {
     if (!xsimd::all(magnitude(rough) < broadcast(0x1p126F))) return a / d.value;
     return quotient;
 }
-/// The same for a known to be finite, without asking.
-[[gnu::always_inline]] inline floats divide_finite(floats a, const divisor& d) {
-    if (!d.usable) return a / d.value;
+/// The same for a known to be finite and d to be usable, without asking.
+[[gnu::always_inline]] inline floats divide_usable(floats a, const divisor& d) {
     const floats rough = a * d.reciprocal;
     const floats near =
         detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
     return detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
 }
 #else
+inline floats divide_usable(floats a, const divisor& d) {
+    return a / d.value;
+}
 inline floats divide(floats a, const divisor& d) {
     return a / d.value;
 }
-inline floats divide_finite(floats a, const divisor& d) {
-    return a / d.value;
-}
 #endif
+/// The same for a known to be finite.
+[[gnu::always_inline]] inline floats divide_finite(floats a, const divisor& d) {
+    return d.usable ? divide_usable(a, d) : a / d.value;
+}
 
 inline constexpr std::size_t stream_alignment = 64;
 

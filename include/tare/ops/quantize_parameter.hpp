@@ -12,6 +12,7 @@
 
 #include <tare/ops/concept.hpp>
 #include <tare/ops/fake_quantize.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 #include <tare/quantize/linear.hpp>
 #include <tare/readings/apply.hpp>
 
@@ -27,7 +28,7 @@ struct quantize_parameter {
     void forward(input_views<Scalar> in, array_view<Scalar> out, saved<Scalar>&) const {
         static_assert(std::is_same_v<Scalar, float>, "the quantizer is defined in float32");
         const auto run = [&](const auto& quantizer) {
-            quantizer.fake_quantize(in[0].span(), quantizer.fit(in[0].span()), out.span());
+            fit_and_quantize(quantizer, in[0].span(), out.span());
         };
         if (out.size() == 0) return;
         if (by_row) {

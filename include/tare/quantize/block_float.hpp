@@ -82,6 +82,10 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
         for (extent i = 0; i < n; ++i)
             y[i] = static_cast<float>(by.mantissa(x[i])) * by.step;
     }
+    void pack_groups(const block_float_group* groups, extent count, std::byte* to) const {
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(groups[g].exponent + 127);
+    }
     void put_group(code_writer& out, const block_float_group& group) const {
         out.put(static_cast<std::uint64_t>(group.exponent + 127), 8);
     }

@@ -15,12 +15,14 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string_view>
 
 #include <tare/formats/fp16.hpp>
 #include <tare/quantize/block_elements.hpp>
+#include <tare/quantize/block_quotient.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -31,7 +33,9 @@ namespace tare {
 /// Scale of a block, before and after its rounding to half precision.
 struct ggml_group {
     float exact = 0.0F;
-    std::uint16_t half = 0;
+    float inverse = 0.0F;    ///< detail::block_inverse(exact)
+    float value = 0.0F;      ///< of `half`
+    std::uint16_t half = 0;  ///< what is stored
     friend bool operator==(const ggml_group&, const ggml_group&) = default;
 };
 
@@ -70,6 +74,15 @@ struct q4_0_levels {
     [[gnu::always_inline]] static float scale(std::span<const float> x) noexcept {
         return detail::first_extreme(x) / -8.0F;
     }
+    /// Codes of quotients from -widest to widest; the integers that they stand for.
+    static constexpr float widest = 8.0F;
+    [[gnu::always_inline]] static simd::ints codes(simd::floats v) noexcept {
+        return simd::truncate_to_int(simd::min(v + simd::broadcast(8.5F), simd::broadcast(15.5F)));
+    }
+    [[gnu::always_inline]] static simd::floats integers(simd::floats v) noexcept {
+        return simd::to_floats(codes(v)) - simd::broadcast(8.0F);
+    }
+    /// The same for any quotient.
     static std::int32_t rounded(float v) noexcept {
         // Beyond 16 every code is the outermost one.
         const auto whole = static_cast<std::int32_t>(detail::bounded(v, 16.0F) + 8.5F);
@@ -90,6 +103,13 @@ struct q8_0_levels {
     [[gnu::always_inline]] static float scale(std::span<const float> x) noexcept {
         return largest_magnitude(x) / 127.0F;
     }
+    static constexpr float widest = 127.0F;
+    [[gnu::always_inline]] static simd::ints codes(simd::floats v) noexcept {
+        return whole(v) & simd::ints(0xFF);
+    }
+    [[gnu::always_inline]] static simd::floats integers(simd::floats v) noexcept {
+        return simd::to_floats(whole(v));
+    }
     static std::int32_t rounded(float v) noexcept {
         // Bounded first, because the bound is an integer.
         return detail::nearest_away_integer(detail::bounded(v, 127.0F));
@@ -99,6 +119,13 @@ struct q8_0_levels {
     }
     static constexpr std::int32_t integer(std::uint32_t code) noexcept {
         return from_twos_complement(code, 8);
+    }
+
+  private:
+    // Half away from zero: where the largest number below 1/2 is added, the sum reaches the next
+    // integer from the middle on and not before.
+    [[gnu::always_inline]] static simd::ints whole(simd::floats v) noexcept {
+        return simd::truncate_to_int(v + simd::with_sign_of(simd::broadcast(0x1.FFFFFEp-2F), v));
     }
 };
 
@@ -120,7 +147,7 @@ class ggml_blocks : public grouped_quantizer<ggml_blocks<Levels>, ggml_group> {
     [[nodiscard]] constexpr int code_bits() const noexcept { return Levels::bits; }
     [[nodiscard]] constexpr int group_bits() const noexcept { return 16; }
     [[nodiscard, gnu::always_inline]] ggml_group fit_group(std::span<const float> x) const {
-        return {Levels::scale(x), 0};
+        return {.exact = Levels::scale(x)};
     }
     /// Rounds the scales, many at once; they saturate.
     void finish_groups(ggml_group* groups, extent count) const {
@@ -129,43 +156,62 @@ class ggml_blocks : public grouped_quantizer<ggml_blocks<Levels>, ggml_group> {
             const extent some = std::min(most, count - from);
             ggml_group* const group = groups + from;
             float exact[most];
+            float inverse[most];
+            float value[most];
             std::uint16_t half[most];
             for (extent g = 0; g < some; ++g)
                 exact[g] = group[g].exact;
 #pragma omp simd
             for (extent g = 0; g < some; ++g) {
                 exact[g] = detail::bounded(exact[g], 65504.0F);
+                inverse[g] = detail::block_inverse(exact[g]);
                 half[g] = fp16::encode(exact[g]);
+                value[g] = fp16::decode(half[g]);
             }
             for (extent g = 0; g < some; ++g)
-                group[g] = {exact[g], half[g]};
+                group[g] = {exact[g], inverse[g], value[g], half[g]};
         }
     }
     template <class Code>
     [[gnu::always_inline]] void encode_values(const float* x, extent n, const ggml_group& group,
                                               Code* codes) const {
+        const extent done = detail::for_quotients(
+            x, n, group.exact, group.inverse, Levels::widest, [=](simd::floats v, extent i) {
+                static_assert(sizeof(Code) == sizeof(float));
+                const simd::floats bits = simd::as_floats(Levels::codes(v));
+                std::memcpy(codes + i, &bits, sizeof bits);
+            });
         const float divisor = divisor_of(group);
 #pragma omp simd
-        for (extent i = 0; i < n; ++i)
+        for (extent i = done; i < n; ++i)
             codes[i] = static_cast<Code>(Levels::code(Levels::rounded(x[i] / divisor)));
     }
     template <class Code>
     [[gnu::always_inline]] void decode_values(const Code* codes, extent n, const ggml_group& group,
                                               float* y) const {
-        const float d = fp16::decode(group.half);
+        const float d = group.value;
 #pragma omp simd
         for (extent i = 0; i < n; ++i)
             y[i] = static_cast<float>(Levels::integer(codes[i])) * d;
     }
     [[gnu::always_inline]] void fake_block(const float* x, float* y, extent n,
                                            const ggml_group& group) const {
+        const float d = group.value;
+        const extent done = detail::for_quotients(
+            x, n, group.exact, group.inverse, Levels::widest, [=](simd::floats v, extent i) {
+                simd::store(y + i, Levels::integers(v) * simd::broadcast(d));
+            });
         const float divisor = divisor_of(group);
-        const float d = fp16::decode(group.half);
 #pragma omp simd
-        for (extent i = 0; i < n; ++i)
+        for (extent i = done; i < n; ++i)
             y[i] = static_cast<float>(Levels::rounded(x[i] / divisor)) * d;
     }
 
+    void pack_groups(const ggml_group* groups, extent count, std::byte* to) const {
+        static_assert(std::endian::native == std::endian::little);
+        for (extent g = 0; g < count; ++g)
+            std::memcpy(to + 2 * g, &groups[g].half, 2);
+    }
     void put_group(code_writer& out, const ggml_group& group) const {
         out.put(group.half, 16);
     }
@@ -174,7 +220,7 @@ class ggml_blocks : public grouped_quantizer<ggml_blocks<Levels>, ggml_group> {
         const float d = fp16::decode(half);
         require(is_finite(d), name, ": a block scale of ", d,
                 " in the stream; it must be finite, the stream is damaged");
-        return {d, half};
+        return {d, 0.0F, d, half};
     }
 
   private:

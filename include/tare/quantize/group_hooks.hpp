@@ -17,6 +17,7 @@
 //       void scale_values(values, n, group, y) const, y may be values, stands for decode_values
 //   [optional] void finish_groups(Group*, count) const   completes groups in place, many at once
 //   [optional] void pack_groups(const Group*, count, std::byte*) const   as put_group, many at once
+//       from the beginning of a byte on, zeros behind the last bit
 //   [optional] auto coder(tensor) const              what has encode_values and so on, if not
 //       the quantizer itself
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
@@ -39,6 +40,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <tare/core/parallel.hpp>
 #include <tare/core/shape.hpp>
 #include <tare/quantize/group_layout.hpp>
 #include <tare/quantize/packed.hpp>
@@ -81,6 +83,12 @@ struct group_hooks {
         block == 0 && requires(const Derived& q, const float* x, float* y, const Group& g) {
         q.fake_values(x, y, extent{0}, extent{0}, true, g);
     };
+    /// Whether a group's parameters follow from its own elements alone, and are few.
+    static constexpr bool stand_alone =
+        std::is_empty_v<Tensor> && sizeof(Group) <= 64 &&
+        !requires(const Derived& q, typename Derived::params_type& p) {
+        q.finish(p);
+    };
     using coder = decltype(coder_of(std::declval<const Derived&>(), std::declval<const Tensor&>()));
     static constexpr bool wide_codes =
         requires(const coder& q, const float* x, const Group& g, std::uint32_t* codes) {
@@ -108,9 +116,12 @@ struct group_hooks {
         const extent count = static_cast<extent>(groups.size());
         const int width = q.group_bits();
         if constexpr (requires(std::byte * to) { q.pack_groups(groups.data(), count, to); }) {
-            if (writer.at_byte() && width % 8 == 0) {
-                std::byte* const to = writer.reserve(count * (width / 8), 8).data();
-                return q.pack_groups(groups.data(), count, to);
+            if (writer.at_byte()) {
+                std::byte* const to = writer.reserve(count, width).data();
+                constexpr extent whole = 64;  // groups, which are whole bytes at any width
+                return parallel_for(count, whole, 16, [&](extent begin, extent end) {
+                    q.pack_groups(groups.data() + begin, end - begin, to + begin * width / 8);
+                });
             }
         }
         for (const Group& group : groups)

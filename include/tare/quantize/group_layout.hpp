@@ -84,6 +84,14 @@ void for_pieces_downward(extent begin, extent end, const One& one) {
         simd::prefetch(x + i, -group_piece);
 }
 
+/// Asks for what the same place of the piece above will read: while a piece is worked on twice, the
+/// memory system would otherwise rest the second time.
+[[gnu::always_inline]] inline void fetch_piece_above(const float* x, extent count) {
+    constexpr extent line = 16;  // floats
+    for (extent i = 0; i < count; i += line)
+        simd::prefetch(x + i, group_piece);
+}
+
 /// Asks for what a pass upward will read soon, half a piece ahead.
 [[gnu::always_inline]] inline void fetch_ahead(const float* x, extent count) {
     constexpr extent line = 16;  // floats

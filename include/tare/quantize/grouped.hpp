@@ -21,6 +21,7 @@
 #include <tare/quantize/block_elements.hpp>
 #include <tare/quantize/group_hooks.hpp>
 #include <tare/quantize/group_layout.hpp>
+#include <tare/quantize/group_passes.hpp>
 #include <tare/quantize/packed.hpp>
 #include <tare/quantize/storage.hpp>
 
@@ -67,19 +68,10 @@ class grouped_quantizer {
         out.groups.resize(static_cast<std::size_t>(at.groups));
         const auto some = [&](extent first, extent last) {
             const Derived q = self();
-            Group* const groups = out.groups.data();
-            for (extent g = first; g < last; g += group_batch) {
-                const extent stop = std::min(g + group_batch, last);
-                at.walk<hooks::block>(at.begin(g), at.begin(stop),
-                                      [&](extent one, extent from, auto count) {
-                                          if constexpr (hooks::block > 0)
-                                              detail::fetch_ahead(x.data() + from, count);
-                                          groups[one] = q.fit_group(std::span<const float>(
-                                              x.data() + from, static_cast<std::size_t>(count)));
-                                      });
-                if constexpr (requires { q.finish_groups(groups, g); })
-                    q.finish_groups(groups + g, stop - g);
-            }
+            for (extent g = first; g < last; g += detail::group_batch)
+                detail::fit_groups<hooks, true>(q, at, x.data(), g,
+                                                std::min(g + detail::group_batch, last),
+                                                out.groups.data() + g);
         };
         if (at.groups < threads()) {  // few long groups: the threads share each one
             some(0, at.groups);
@@ -125,6 +117,19 @@ class grouped_quantizer {
         });
     }
 
+    /// fake_quantize(x, fit(x), y), the same bits. Where groups are short and stand alone, in one
+    /// pass: x is read from memory once. `y` may be `x`. Throws as the two do.
+    void fit_and_quantize(std::span<const float> x, std::span<float> y) const {
+        detail::require_same_size(Derived::name, x.size(), y.size());
+        if constexpr (hooks::stand_alone) {
+            const detail::group_layout at = layout(static_cast<extent>(x.size()));
+            if (at.size <= detail::longest_fused_group)
+                return detail::fit_and_fake_groups<hooks, Derived, Tensor>(self(), at, x.data(),
+                                                                           y.data());
+        }
+        fake_quantize(x, fit(x), y);
+    }
+
     /// The packed tensor: codes of all elements, then the parameters of all groups.
     [[nodiscard]] packed_tensor encode(std::span<const float> x, const params_type& p) const {
         using code = typename hooks::code;
@@ -137,6 +142,7 @@ class grouped_quantizer {
         code_writer writer(out);
         const int width = self().code_bits();
         const std::span<std::byte> bytes = writer.reserve(n, width);
+        const bool stream = n >= stream_min_elements;
         parallel_for(n, piece, 8, [&](extent begin, extent end) {
             const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
@@ -147,9 +153,11 @@ class grouped_quantizer {
                         detail::fetch_piece_below(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
-                pack_bits(std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
-                          part(bytes, from, to, width));
+                detail::pack_piece(
+                    std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
+                    stream, part(bytes, from, to, width));
             });
+            if (stream) simd::stream_fence();
         });
         if constexpr (has_tensor)
             if (n > 0) self().put_tensor(writer, p.tensor);
@@ -247,7 +255,6 @@ class grouped_quantizer {
 
   private:
     static constexpr extent piece = detail::group_piece;
-    static constexpr extent group_batch = 256;
 
     [[nodiscard]] constexpr const Derived& self() const noexcept {
         return static_cast<const Derived&>(*this);

@@ -5,15 +5,20 @@
 // scale. NaN gets the code of zero; infinities get the outermost codes and do not touch the scale;
 // -0 comes back as +0.
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string_view>
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
+#include <tare/lossless/bit_stream.hpp>
 #include <tare/quantize/concept.hpp>
 #include <tare/quantize/granularity.hpp>
 #include <tare/quantize/grouped.hpp>
@@ -58,14 +63,47 @@ class linear_quantizer
     }
 
     // What grouped_quantizer asks for.
+    static constexpr bool by_extremes = requires { Range::from_extremes(extremes{}, 8); };
     static constexpr extent block = fixed_group_size<Granularity>;
     [[nodiscard]] constexpr extent group_size(extent n) const { return granularity_.group_size(n); }
     [[nodiscard]] constexpr int code_bits() const noexcept { return bits_; }
     [[nodiscard]] constexpr int group_bits() const noexcept {
         return Range::has_zero ? 32 + bits_ : 32;
     }
-    [[nodiscard]] linear_group fit_group(std::span<const float> x) const {
-        return Range::fit(x, bits_);
+    /// Where they follow from the ends of the values: these of the values in the place of the
+    /// parameters, until finish_groups() has computed those of many groups at once.
+    [[nodiscard, gnu::always_inline]] linear_group fit_group(std::span<const float> x) const {
+        if constexpr (by_extremes) {
+            const extremes range = range_of(x);
+            return {range.low, range.high, 0.0F};
+        } else {
+            return Range::fit(x, bits_);
+        }
+    }
+    void finish_groups(linear_group* groups, extent count) const requires(by_extremes) {
+        constexpr extent most = 64;
+        for (extent from = 0; from < count; from += most) {
+            const extent some = std::min(most, count - from);
+            linear_group* const group = groups + from;
+            // Each number in an array of its own: loops over the groups themselves would gather.
+            float scale[most];
+            float step[most];
+            float zero[most];
+            for (extent g = 0; g < some; ++g) {
+                scale[g] = group[g].scale;
+                step[g] = group[g].step;
+            }
+            const int bits = bits_;
+#pragma omp simd
+            for (extent g = 0; g < some; ++g) {
+                const linear_group one = Range::from_extremes({scale[g], step[g]}, bits);
+                scale[g] = one.scale;
+                step[g] = one.step;
+                zero[g] = one.zero;
+            }
+            for (extent g = 0; g < some; ++g)
+                group[g] = {scale[g], step[g], zero[g]};
+        }
     }
 
     template <class Code>
@@ -127,8 +165,22 @@ class linear_quantizer
             y[i] = dequantize(inside(by.scale * x[i], by.zero, low, high), by);
     }
 
+    void pack_groups(const linear_group* groups, extent count, std::byte* to) const {
+        const int width = group_bits();
+        constexpr extent most = 64;
+        std::byte words[most * 6 + extent{bit_writer::room}];  // of at most 48 bits each
+        for (extent from = 0; from < count; from += most) {
+            bit_writer out(words);
+            for (extent g = from; g < std::min(from + most, count); ++g) {
+                const auto factor = std::bit_cast<std::uint32_t>(factor_of(groups[g]));
+                const auto zero = static_cast<std::uint64_t>(groups[g].zero);
+                out.put(factor | zero << 32, width);
+            }
+            std::memcpy(to + from * width / 8, words, out.finish());
+        }
+    }
     void put_group(code_writer& out, const linear_group& group) const {
-        out.put_float(Range::multiplies ? group.step : group.scale);
+        out.put_float(factor_of(group));
         if constexpr (Range::has_zero) out.put(static_cast<std::uint64_t>(group.zero), bits_);
     }
     [[nodiscard]] linear_group get_group(code_reader& in) const {
@@ -142,6 +194,10 @@ class linear_quantizer
     }
 
   private:
+    // The one that is stored.
+    [[nodiscard]] static float factor_of(const linear_group& group) noexcept {
+        return Range::multiplies ? group.step : group.scale;
+    }
     // The integer of a scaled value, NaN the code of zero.
     [[nodiscard]] static float inside(float scaled, float zero, float low, float high) noexcept {
         const float q = std::nearbyint(scaled) + zero;

@@ -21,6 +21,7 @@
 #include <span>
 #include <string_view>
 
+#include <tare/formats/rounding.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
@@ -108,13 +109,20 @@ struct affine_range {
     }
     /// Parameters for a range known beforehand; it is widened to contain 0, which has a code.
     static linear_group from_extremes(extremes range, int bits) {
-        const double low_value = range.low < 0.0F ? static_cast<double>(range.low) : 0.0;
-        const double high_value = range.high > 0.0F ? static_cast<double>(range.high) : 0.0;
+        // Choices between bit patterns: floats would be branches, and loops over many groups not
+        // vectorised.
+        const auto choose = [](bool condition, float v, float other) {
+            return std::bit_cast<float>(detail::select(condition, std::bit_cast<std::uint32_t>(v),
+                                                       std::bit_cast<std::uint32_t>(other)));
+        };
+        const auto low_value = static_cast<double>(choose(range.low < 0.0F, range.low, 0.0F));
+        const auto high_value = static_cast<double>(choose(range.high > 0.0F, range.high, 0.0F));
         const auto scale =
             static_cast<float>(static_cast<double>(high(bits)) / (high_value - low_value));
-        if (!is_finite(scale)) return {};
-        const auto zero = std::nearbyint(-low_value * static_cast<double>(scale));
-        return {scale, 1.0F / scale, static_cast<float>(zero)};
+        const bool finite = is_finite(scale);
+        const float usable = choose(finite, scale, 1.0F);
+        const auto zero = std::nearbyint(-low_value * static_cast<double>(usable));
+        return {usable, 1.0F / usable, choose(finite, static_cast<float>(zero), 0.0F)};
     }
 };
 

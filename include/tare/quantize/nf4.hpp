@@ -10,9 +10,10 @@
 // sections 3 and appendix E.
 
 #include <algorithm>
-#include <array>
-#include <cmath>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -21,36 +22,12 @@
 #include <tare/core/error.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/quantize/concept.hpp>
+#include <tare/quantize/dynamic_map.hpp>
 #include <tare/quantize/grouped.hpp>
 #include <tare/quantize/nf4_elements.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare {
-
-/// The signed dynamic map: 256 values in [-0.99, 1], ascending, whose spacing grows tenfold per
-/// decade of magnitude. Source: Dettmers, Lewis, Shleifer, Zettlemoyer 2022, "8-bit optimizers via
-/// block-wise quantization", section 2.
-[[nodiscard]] inline const std::array<float, 256>& dynamic_map() {
-    static const std::array<float, 256> map = [] {
-        constexpr int decades = 7;
-        std::array<float, 256> out{};
-        std::size_t size = 0;
-        for (int i = 0; i < decades; ++i) {
-            const int steps = 1 << i;  // of equal length in [0.1, 1], each gives its middle
-            for (int k = 0; k < steps; ++k) {
-                const double middle = 0.1 + 0.9 * (k + 0.5) / steps;
-                const auto v = static_cast<float>(middle * std::pow(10.0, i - (decades - 1)));
-                out[size++] = v;
-                out[size++] = -v;
-            }
-        }
-        out[size++] = 0.0F;
-        out[size++] = 1.0F;
-        std::ranges::sort(out);
-        return out;
-    }();
-    return map;
-}
 
 /// NF4 with one float32 scale per block: 4.5 bits per element. Gradient: identity.
 class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
@@ -66,6 +43,11 @@ class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
         return {largest_magnitude(x), 0};
     }
     [[nodiscard]] detail::nf4_elements coder(const no_tensor_params&) const { return {}; }
+    void pack_groups(const nf4_group* groups, extent count, std::byte* to) const {
+        static_assert(std::endian::native == std::endian::little);
+        for (extent g = 0; g < count; ++g)
+            std::memcpy(to + 4 * g, &groups[g].scale, 4);
+    }
     void put_group(code_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
     [[nodiscard]] nf4_group get_group(code_reader& in) const {
         const float scale = in.get_float();
@@ -108,6 +90,7 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
         const float offset = static_cast<float>(moments_of(scales).mean);
         const extent blocks = blocks_of_scales(groups);
         p.tensor = {offset, std::vector<float>(static_cast<std::size_t>(blocks))};
+        const dynamic_codes& code_of = dynamic_codes::instance();
         parallel_for(blocks, 1, 16 * scales_per_block, [&](extent begin, extent end) {
             for (extent b = begin; b < end; ++b) {
                 const extent first = b * scales_per_block;
@@ -121,7 +104,7 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
                 for (std::size_t k = 0; k < part.size(); ++k) {
                     const extent g = first + static_cast<extent>(k);
                     p.groups[static_cast<std::size_t>(g)] =
-                        group_of(nearest_in_map(most == 0.0F ? 0.0F : part[k] / most), g, p.tensor);
+                        group_of(code_of(most == 0.0F ? 0.0F : part[k] / most), g, p.tensor);
                 }
             }
         });
@@ -141,20 +124,16 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
                 ": a nested scale in the stream is not finite; the stream is damaged");
         return t;
     }
+    void pack_groups(const nf4_group* groups, extent count, std::byte* to) const {
+        for (extent g = 0; g < count; ++g)
+            to[g] = static_cast<std::byte>(groups[g].code);
+    }
     void put_group(code_writer& out, const nf4_group& group) const { out.put(group.code, 8); }
     [[nodiscard]] nf4_group get_group(code_reader& in, extent g, const nf4_nested_tensor& t) const {
         return group_of(static_cast<std::uint8_t>(in.get(8)), g, t);
     }
 
   private:
-    // Index of the nearest value of the dynamic map, the lower one on ties.
-    static std::uint8_t nearest_in_map(float v) {
-        const auto& map = dynamic_map();
-        const auto above = std::ranges::lower_bound(map, v);
-        auto k = static_cast<std::size_t>(above - map.begin());
-        if (k == map.size() || (k > 0 && v - map[k - 1] <= map[k] - v)) --k;
-        return static_cast<std::uint8_t>(k);
-    }
     static constexpr std::int64_t blocks_of_scales(extent groups) noexcept {
         return (groups + scales_per_block - 1) / scales_per_block;
     }

@@ -126,6 +126,12 @@ class smaq_faithful_kernel {
     [[nodiscard]] simd::floats finish(simd::floats v) const {
         return simd::max(simd::broadcast(floor_), v);  // the second argument for a NaN
     }
+    /// All three steps. There are no usual parameters here that would spare one.
+    template <bool Usual>
+    [[nodiscard, gnu::always_inline]] simd::floats survivor(simd::floats v, simd::floats u) const {
+        static_assert(!Usual);
+        return finish(value(grid(v, u)));
+    }
 
   private:
     smaq_side main_, outlier_;
@@ -186,21 +192,29 @@ class smaq_encodable_kernel {
     static float divisor(const smaq_options&, const smaq_params& p) {
         return p.deviation == 0.0F ? 1.0F : p.deviation;
     }
+    /// Whether the options and parameters are such that survivor<true>, which does not ask for each
+    /// vector what holds for all, is right.
+    [[nodiscard]] bool usual() const noexcept {
+        return inward_.usable && one_bound_ && exact_back_ && !bounded_;
+    }
 
     // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
+    template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
-        const simd::floats z = deviations(v);
+        const simd::floats z = deviations<Usual>(v);
         const simd::masks outlier = outside(z);
         const simd::floats offset = offset_of(z);
         const simd::floats y = scaled(z, offset, outlier);
         // The bounds are integers, so that it does not matter which comes first, they or rounding.
-        const simd::floats most = one_bound_ ? simd::broadcast(outlier_.levels)
-                                             : pick(outlier, outlier_.levels, main_.levels);
+        const simd::floats most = Usual || one_bound_
+                                      ? simd::broadcast(outlier_.levels)
+                                      : pick(outlier, outlier_.levels, main_.levels);
         return {Rounding::round_small(simd::limit(y, most), u), offset, outlier};
     }
+    template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
         simd::floats w;
-        if (exact_back_) {
+        if (Usual || exact_back_) {
             const simd::floats low = c.q * pick(c.outlier, outlier_back_.low, main_back_.low);
             w = simd::fma(c.q, pick(c.outlier, outlier_back_.high, main_back_.high), low);
         } else {
@@ -210,10 +224,17 @@ class smaq_encodable_kernel {
         return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
     }
     /// Keeps to the range of float32, and above 0 where that was asked for.
+    template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats finish(simd::floats v) const {
-        if (!bounded_) return v;
+        if (Usual || !bounded_) return v;
         const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
         return simd::max(simd::broadcast(floor_), simd::clamp(v, -most, most));
+    }
+
+    /// All three steps.
+    template <bool Usual>
+    [[nodiscard, gnu::always_inline]] simd::floats survivor(simd::floats v, simd::floats u) const {
+        return finish<Usual>(value<Usual>(grid<Usual>(v, u)));
     }
 
     /// One integer per element, with a place for either sign of 0: |q| where v is not below the
@@ -222,7 +243,7 @@ class smaq_encodable_kernel {
     /// are bytes.
     [[nodiscard, gnu::always_inline]] simd::ints
     signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
-        const simd::floats z = deviations(v);
+        const simd::floats z = deviations<false>(v);
         const simd::masks outlier = outside(z);
         const simd::floats y = scaled(z, offset_of(z), outlier);
         outliers = simd::mask_bits(outlier);
@@ -234,9 +255,11 @@ class smaq_encodable_kernel {
     }
 
   private:
+    template <bool Usual>
     [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
         const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
-        return simd::divide_finite(simd::limit(d, simd::broadcast(farthest_)), inward_);
+        const simd::floats near = simd::limit(d, simd::broadcast(farthest_));
+        return Usual ? simd::divide_usable(near, inward_) : simd::divide_finite(near, inward_);
     }
     [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
         return simd::magnitude(z) > simd::broadcast(threshold_);

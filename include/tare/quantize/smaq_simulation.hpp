@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include <tare/core/bits.hpp>
 #include <tare/core/elementwise.hpp>
@@ -14,6 +15,7 @@
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
 #include <tare/core/simd_ops.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/quantize/smaq_fold.hpp>
 
@@ -31,35 +33,35 @@ class smaq_simulation {
                       std::uint64_t* outliers) const requires(!Kernel::faithful) {
         constexpr auto block = static_cast<extent>(mask_block);
         constexpr auto lanes = static_cast<extent>(simd::lanes);
-        float u[map_chunk + lanes];
         const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
-        draw({}, keys, begin, end, u);
         const simd::floats bound = simd::broadcast(most);
         const Kernel kernel = kernel_;  // its own, which no store can change
-        const auto one_block = [&](const float* in, extent at) {
-            std::uint64_t mask = 0;
+        with_draws<map_chunk>({}, keys, begin, end, [&](const auto& u) {
+            const auto one_block = [&](const float* in, extent at) {
+                std::uint64_t mask = 0;
 #pragma GCC unroll 4
-            for (extent i = 0; i < block; i += lanes) {
-                std::uint32_t bits = 0;
-                const simd::ints code =
-                    kernel.signed_code(simd::load(in + i), drawn(u + at + i), bound, bits);
-                simd::store(codes + at + i, code);
-                mask |= std::uint64_t{bits} << i;
+                for (extent i = 0; i < block; i += lanes) {
+                    std::uint32_t bits = 0;
+                    const simd::ints code =
+                        kernel.signed_code(simd::load(in + i), u(at + i), bound, bits);
+                    simd::store(codes + at + i, code);
+                    mask |= std::uint64_t{bits} << i;
+                }
+                outliers[at / block] = mask;
+            };
+            extent at = 0;
+            for (; at + block <= end - begin; at += block) {
+                // The next chunk comes into the cache while this one is coded.
+                simd::prefetch<mask_block>(x + begin + at, map_chunk);
+                one_block(x + begin + at, at);
             }
-            outliers[at / block] = mask;
-        };
-        extent at = 0;
-        for (; at + block <= end - begin; at += block) {
-            // The next chunk comes into the cache while this one is coded.
-            simd::prefetch<mask_block>(x + begin + at, map_chunk);
-            one_block(x + begin + at, at);
-        }
-        if (const extent rest = end - begin - at; rest > 0) {
-            float padded[mask_block] = {};
-            std::copy_n(x + begin + at, rest, padded);
-            one_block(padded, at);
-            outliers[at / block] &= low_mask(static_cast<int>(rest));
-        }
+            if (const extent rest = end - begin - at; rest > 0) {
+                float padded[mask_block] = {};
+                std::copy_n(x + begin + at, rest, padded);
+                one_block(padded, at);
+                outliers[at / block] &= low_mask(static_cast<int>(rest));
+            }
+        });
     }
     [[nodiscard]] int levels(bool outlier) const noexcept {
         return kernel_.levels(outlier);
@@ -79,14 +81,13 @@ class smaq_simulation {
                 constexpr extent step = Rounding::draws ? drawn_together : map_chunk;
                 for (extent from = start; from < stop; from += step) {
                     const extent to = std::min(stop, from + step);
-                    // Padded, because the last vector reads whole lanes.
-                    float u[step + static_cast<extent>(simd::lanes)];
-                    draw(draws, keys, from, to, u);
-                    if (fold.gamma.empty()) {
-                        plain(x.data() + from, y.data() + from, to - from, stream, u);
-                    } else {
-                        folded(fold, x.data(), y.data(), from, to, u);
-                    }
+                    with_draws<step>(draws, keys, from, to, [&](const auto& u) {
+                        if (fold.gamma.empty()) {
+                            plain(x.data() + from, y.data() + from, to - from, stream, u);
+                        } else {
+                            folded(fold, x.data(), y.data(), from, to, u);
+                        }
+                    });
                 }
                 stop = start;
             }
@@ -96,33 +97,49 @@ class smaq_simulation {
 
   private:
     /// One group of the generator.
-    static constexpr auto drawn_together = static_cast<extent>(2 * philox_words);
+    static constexpr auto drawn_together = static_cast<extent>(rounding_bits_block);
 
-    // Fills u[0 .. end - begin) with the draws of elements begin to end.
-    static void draw(std::span<const float> draws, const philox_keys<rounding_rounds>& keys,
-                     extent begin, extent end, float* u) {
-        if constexpr (Rounding::draws) {
-            if (draws.empty()) {
-                fill_uniform_16(keys, static_cast<std::uint64_t>(begin),
-                                std::span(u, static_cast<std::size_t>(end - begin)));
-            } else {
-                std::copy_n(draws.data() + begin, end - begin, u);
-            }
+    // Calls use(u) with u(i) the draws of the elements begin + i and on, at most Most of them.
+    // `begin` is a multiple of drawn_together. Rounding that draws nothing gets zeros.
+    template <extent Most, class Use>
+    [[gnu::always_inline]] static void with_draws(std::span<const float> draws,
+                                                  const philox_keys<rounding_rounds>& keys,
+                                                  extent begin, extent end, const Use& use) {
+        // Padded, because the last vector reads whole lanes.
+        constexpr extent most = Most + static_cast<extent>(simd::lanes);
+        const auto count = static_cast<std::size_t>(end - begin);
+        if constexpr (!Rounding::draws) {
+            use([](extent) { return simd::broadcast(0.0F); });
+        } else if (draws.empty()) {
+            constexpr std::size_t block = rounding_bits_block;
+            alignas(64) std::uint16_t bits[Most + static_cast<extent>(block)];
+            const std::size_t wanted = (count + block - 1) / block * block;
+            fill_rounding_bits(keys, static_cast<std::uint64_t>(begin), std::span(bits, wanted));
+            const std::uint16_t* const from = bits;
+            use([from](extent i) { return uniform_16(simd::load_codes(from + i)); });
+        } else {
+            float given[most];
+            std::copy_n(draws.data() + begin, count, given);
+            const float* const from = given;
+            use([from](extent i) { return simd::load(from + i); });
         }
     }
-    [[gnu::always_inline]] static simd::floats drawn(const float* u) {
-        if constexpr (Rounding::draws) return simd::load(u);
-        return simd::broadcast(0.0F);
-    }
 
-    // `u` holds the draws of the elements that are worked on.
-    void plain(const float* x, float* y, extent count, bool stream, const float* u) const {
-        map_elements(x, y, 0, count, stream, [=, k = kernel_](simd::floats v, extent i) {
-            return k.finish(k.value(k.grid(v, drawn(u + i))));
-        });
+    // `u` gives the draws of the elements that are worked on.
+    template <class Draws>
+    void plain(const float* x, float* y, extent count, bool stream, const Draws& u) const {
+        const auto run = [&](auto usual) {
+            map_elements(x, y, 0, count, stream, [=, k = kernel_](simd::floats v, extent i) {
+                return k.template survivor<decltype(usual)::value>(v, u(i));
+            });
+        };
+        if constexpr (!Kernel::faithful)
+            if (kernel_.usual()) return run(std::true_type{});
+        run(std::false_type{});
     }
+    template <class Draws>
     void folded(const smaq_fold& fold, const float* x, float* y, extent begin, extent end,
-                const float* u) const {
+                const Draws& u) const {
         for_each_channel(begin, end, fold, [&](extent from, extent to, float gamma, float beta) {
             const simd::floats back = simd::broadcast(gamma);
             // Without gamma the output is beta whatever is coded.
@@ -130,7 +147,7 @@ class smaq_simulation {
                 simd::broadcast(!Kernel::faithful && gamma == 0.0F ? 1.0F : gamma);
             const simd::floats b = simd::broadcast(beta);
             map_elements(x, y, from, to, false, [=, k = kernel_](simd::floats v, extent i) {
-                return k.finish(k.value(k.grid((v - b) / g, drawn(u + (i - begin)))) * back + b);
+                return k.finish(k.value(k.grid((v - b) / g, u(i - begin))) * back + b);
             });
         });
     }

@@ -26,7 +26,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/pool.hpp>
 #include <tare/lossless/bit_pack_blocks.hpp>
-#include <tare/lossless/bit_stream.hpp>
+#include <tare/lossless/join_bits.hpp>
 #include <tare/lossless/lane_moves.hpp>
 #include <tare/lossless/lanes.hpp>
 #include <tare/quantize/packed.hpp>
@@ -182,35 +182,25 @@ void smaq_encode(std::span<const float> x, const smaq_widths& widths, const smaq
                       : smaq_pack_range<std::int32_t>(x.data(), from, to, widths, elements);
         }
     });
-    out.bits = n + 64;
-    for (const smaq_range& range : ranges)
-        out.bits += range.main_bits + range.outlier_bits;
-    const auto size = static_cast<std::size_t>((out.bits + 7) / 8);
-    out.bytes.resize(size + 8);
-    bit_writer writer(out.bytes.data());
-    // The buffers may lie at any address: words are copied out of them.
-    const auto append = [&](const std::byte* from, std::int64_t bits) {
-        constexpr std::int64_t piece = 64 * 64;
-        for (std::int64_t at = 0; at < bits; at += piece) {
-            std::uint64_t words[64];
-            const std::int64_t some = std::min(piece, bits - at);
-            std::memcpy(words, from + at / 8, static_cast<std::size_t>((some + 7) / 8));
-            writer.put(words, static_cast<std::size_t>(some));
-        }
-    };
+    const auto words_of = [](float v) { return std::bit_cast<std::uint32_t>(v); };
+    const std::uint64_t statistics = words_of(p.mean) | std::uint64_t{words_of(p.deviation)} << 32;
+    std::vector<bit_string> strings;
+    strings.reserve(3 * ranges.size() + 1);
     for (extent r = 0; r < count; ++r) {
-        const extent left = n - r * smaq_range_elements;
-        append(reinterpret_cast<const std::byte*>(ranges[static_cast<std::size_t>(r)].flags.data()),
-               std::min(left, smaq_range_elements));
+        const smaq_range& range = ranges[static_cast<std::size_t>(r)];
+        strings.push_back({reinterpret_cast<const std::byte*>(range.flags.data()),
+                           std::min(n - r * smaq_range_elements, smaq_range_elements)});
     }
     for (const smaq_range& range : ranges)
-        append(range.main.data(), range.main_bits);
+        strings.push_back({range.main.data(), range.main_bits});
     for (const smaq_range& range : ranges)
-        append(range.outlier.data(), range.outlier_bits);
-    writer.put(std::bit_cast<std::uint32_t>(p.mean), 32);
-    writer.put(std::bit_cast<std::uint32_t>(p.deviation), 32);
-    static_cast<void>(writer.finish());
-    out.bytes.resize(size);
+        strings.push_back({range.outlier.data(), range.outlier_bits});
+    strings.push_back({reinterpret_cast<const std::byte*>(&statistics), 64});
+    out.bits = 0;
+    for (const bit_string& s : strings)
+        out.bits += s.bits;
+    out.bytes.resize(static_cast<std::size_t>((out.bits + 7) / 8));
+    static_cast<void>(join_bits(strings, out.bytes.data()));
 }
 
 /// Codes of all elements in order, bit 15 the outlier flag.

@@ -8,6 +8,7 @@
 //   - the stream decodes to what fake_quantize writes, bit for bit, and has the declared bits;
 //   - the same parameters, values and stream for 1, 2, 3 and 4 threads;
 //   - the same bits whether an element is coded in a vector or alone, aligned or not, in place;
+//   - fit_and_quantize writes what its two steps write;
 //   - finite input never becomes NaN or infinite;
 //   - coding the coded values again changes nothing, where the quantizer promises it;
 //   - cut, prolonged and foreign streams throw tare::error;
@@ -26,6 +27,7 @@
 #include <tare/core/parallel.hpp>
 #include <tare/core/random.hpp>
 #include <tare/quantize/concept.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 #include <tare/quantize/statistics.hpp>
 
 namespace tare::testing {
@@ -145,6 +147,9 @@ template <packing_quantizer Q>
         const std::span<float> shifted = std::span(moved).subspan(1);
         q.fake_quantize(shifted, p, shifted);
         if (!detail::same_bits(y, shifted)) say(what, ": in place and misaligned, values differ");
+        std::copy(x.begin(), x.end(), shifted.begin());
+        fit_and_quantize(q, shifted, shifted);
+        if (!detail::same_bits(y, shifted)) say(what, ": fit_and_quantize differs from its steps");
 
         if constexpr (differentiable_quantizer<Q>) {
             std::vector<float> dy(x.size());

@@ -13,6 +13,7 @@
 #include <tare/core/random.hpp>
 #include <tare/formats/convert.hpp>
 #include <tare/quantize/concept.hpp>
+#include <tare/quantize/fit_and_quantize.hpp>
 
 namespace tare::train {
 
@@ -54,17 +55,13 @@ class quantized {
         if constexpr (requires {
                           { quantizer_.reseeded(call.number) } -> std::same_as<Q>;
                       }) {
-            run(quantizer_.reseeded(call.number), values);
+            fit_and_quantize(quantizer_.reseeded(call.number), values, values);
         } else {
-            run(quantizer_, values);
+            fit_and_quantize(quantizer_, values, values);
         }
     }
 
   private:
-    static void run(const Q& q, std::span<float> values) {
-        q.fake_quantize(values, q.fit(values), values);
-    }
-
     Q quantizer_{};
 };
 
