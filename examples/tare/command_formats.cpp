@@ -53,7 +53,7 @@ void require_finite(const input_tensor& t) {
             first = i;
         }
     require(bad == 0, t.origin, ": ", bad, " of ", t.values.size(),
-            " values are NaN or infinite, the first at element ", first,
+            " values are NaN, infinite or beyond float32, the first at element ", first,
             "; errors and speeds need finite values. Mend the tensor first");
 }
 
@@ -62,6 +62,7 @@ nlohmann::json to_json(const input_tensor& t, const std::vector<surveyed>& rows,
     nlohmann::json j;
     j["schema"] = 1;
     j["tensor"] = {{"origin", t.origin}, {"elements", t.values.size()}};
+    j["tensor"]["shape"] = nlohmann::json::array();
     for (std::size_t axis = 0; axis < t.extents.rank(); ++axis)
         j["tensor"]["shape"].push_back(t.extents[axis]);
     j["threads"] = threads;

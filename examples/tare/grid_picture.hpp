@@ -39,6 +39,15 @@ inline std::string escaped(const std::string& text) {
                           : std::string(1, c);
     return out;
 }
+/// UTF-8 of at most 90 characters, which is what fits into a line of the picture.
+inline std::string shortened(const std::string& text) {
+    constexpr int most = 90;
+    int characters = 0;
+    for (std::size_t i = 0; i < text.size(); ++i)
+        if ((static_cast<unsigned char>(text[i]) & 0xC0U) != 0x80U && ++characters > most)
+            return text.substr(0, i) + "...";
+    return text;
+}
 
 }  // namespace detail
 
@@ -96,8 +105,9 @@ inline std::string escaped(const std::string& text) {
         "sans-serif\" font-size=\"13\">\n<rect width=\"960\" height=\"470\" fill=\"white\"/>\n",
         "<text x=\"30\" y=\"28\" font-size=\"17\" font-weight=\"bold\">", detail::escaped(row.name),
         ": ", svg_number(row.bits_per_value), " bits per value, ", svg_number(row.signal_to_noise),
-        " dB</text>\n<text x=\"30\" y=\"50\" fill=\"#555\">", detail::escaped(origin), ": ",
-        x.size(), " values, ", levels, " distinct survivors</text>\n");
+        " dB</text>\n<text x=\"30\" y=\"50\" fill=\"#555\">",
+        detail::escaped(detail::shortened(origin)), ": ", x.size(), " values, ", levels,
+        " distinct survivors</text>\n");
     out += "<g fill=\"#4878a8\">\n";
     const double tallest = *std::ranges::max_element(heights);
     const double bar = (right - left) / static_cast<double>(bars);

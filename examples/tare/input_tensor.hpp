@@ -13,8 +13,10 @@
 #include <tare/core/shape.hpp>
 #include <tare/formats/bf16.hpp>
 #include <tare/formats/fp16.hpp>
+#include <tare/formats/fp8.hpp>
 #include <tare/io/npz.hpp>
 #include <tare/io/safetensors.hpp>
+#include <tare/text/utf8.hpp>
 
 namespace tare::tool {
 
@@ -26,6 +28,30 @@ struct input_tensor {
 };
 
 namespace detail {
+
+/// `text` as it can stand on a terminal, in JSON and in XML: what is no UTF-8 and what is no
+/// character to be seen becomes a question mark, a byte each.
+inline std::string printable(std::string_view text) {
+    const auto shown = [](std::string_view one) {
+        const auto first = static_cast<unsigned char>(one[0]);
+        if (one.size() == 1) return first >= 0x20 && first != 0x7F;
+        const auto second = static_cast<unsigned char>(one[1]);
+        const auto last = static_cast<unsigned char>(one.back());
+        const bool control = first == 0xC2 && second < 0xA0;
+        const bool noncharacter = first == 0xEF && second == 0xBF && last >= 0xBE;
+        return text::is_text(one) && !control && !noncharacter;
+    };
+    std::string out;
+    while (!text.empty()) {
+        const auto first = static_cast<unsigned char>(text[0]);
+        const std::size_t length = first < 0xC0 ? 1 : (first < 0xE0 ? 2 : (first < 0xF0 ? 3 : 4));
+        const std::string_view one = text.substr(0, length);
+        const bool good = one.size() == length && first < (length == 1 ? 0x80 : 0xFF) && shown(one);
+        out += good ? one : std::string_view("?");
+        text.remove_prefix(good ? length : 1);
+    }
+    return out;
+}
 
 template <class Stored, class Convert>
 std::vector<float> converted(std::span<const std::byte> bytes, Convert&& convert) {
@@ -50,6 +76,10 @@ inline bool to_floats(std::string_view type, std::span<const std::byte> bytes,
         out = converted<std::uint16_t>(bytes, [](std::uint16_t c) { return fp16::decode(c); });
     } else if (type == "BF16") {
         out = converted<std::uint16_t>(bytes, [](std::uint16_t c) { return bf16::decode(c); });
+    } else if (type == "F8_E4M3") {
+        out = converted<std::uint8_t>(bytes, [](std::uint8_t c) { return fp8_e4m3::decode(c); });
+    } else if (type == "F8_E5M2") {
+        out = converted<std::uint8_t>(bytes, [](std::uint8_t c) { return fp8_e5m2::decode(c); });
     } else {
         return false;
     }
@@ -68,21 +98,23 @@ input_tensor pick(const std::string& path, const std::string& wanted, Each&& eac
         if (count <= 8) to += message(count == 1 ? "" : ", ", label);
         if (count == 9) to += ", ...";
     };
-    each([&](const std::string& label, std::string_view type, const shape& extents,
+    each([&](const std::string& name, std::string_view type, const shape& extents,
              std::span<const std::byte> bytes) {
+        const std::string label = printable(name);
         list(all_names, ++all, label);
-        if (!wanted.empty() && label != wanted) return;
+        if (!wanted.empty() && name != wanted) return;
         std::vector<float> values;
         const bool known = to_floats(type, bytes, values);
         require(known || wanted.empty(), path, ": tensor ", label, " holds ", type,
-                "; expected floating-point values of 16, 32 or 64 bits");
+                "; expected floating-point values of 8 (E4M3, E5M2), 16, 32 or 64 bits");
         if (!known) return;
         list(names, ++candidates, label);
-        out = {path + ", " + label, extents, std::move(values)};
+        out = {message(printable(path), ", ", label), extents, std::move(values)};
     });
     require(candidates != 0 || wanted.empty(), path, ": no tensor named ", wanted, "; it holds ",
-            all_names);
-    require(candidates != 0, path, ": no tensor of floating-point values");
+            all == 0 ? "none" : all_names);
+    require(candidates != 0, path, ": no tensor of floating-point values; it holds ",
+            all == 0 ? "none" : all_names);
     require(candidates == 1, path, ": holds ", candidates, " tensors (", names,
             "); choose one with --tensor");
     return out;

@@ -79,7 +79,31 @@ int differences_to_shifts() {
     return wrong;
 }
 
+/// Inputs around the smallest normal float32 that a format which begins there flushes otherwise
+/// than the same format 64 octaves up, where float32 has no subnormals.
+template <class Rounding, class Underflow>
+int differences_of_lowest_binade() {
+    using low =
+        tare::minifloat<8, 7, 127, tare::specials::ieee, Rounding, tare::to_infinity, Underflow>;
+    using high =
+        tare::minifloat<7, 7, 63, tare::specials::ieee, Rounding, tare::to_infinity, Underflow>;
+    int wrong = 0;
+    for (std::uint32_t u = 0; u < 0x0110'0000U; u += 61) {
+        const float x = std::bit_cast<float>(u);
+        const float expected = high::round(x * 0x1P64F) * 0x1P-64F;
+        wrong += low::round(x) != expected || low::decode(low::encode(x)) != expected;
+    }
+    return wrong;
+}
+
 }  // namespace
+
+TEST_CASE("subnormals are flushed as if they were normal where float32 has them too") {
+    CHECK(differences_of_lowest_binade<tare::nearest_even, tare::flush_to_zero>() == 0);
+    CHECK(differences_of_lowest_binade<tare::nearest_away, tare::flush_to_zero>() == 0);
+    CHECK(differences_of_lowest_binade<tare::toward_zero, tare::flush_to_zero>() == 0);
+    CHECK(differences_of_lowest_binade<tare::nearest_even, tare::flush_to_nearest>() == 0);
+}
 
 TEST_CASE("rounding by the adder gives the bits of rounding by shifts") {
     CHECK(differences_to_shifts<tare::fp16>() == 0);

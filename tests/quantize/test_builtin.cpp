@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <initializer_list>
 #include <set>
 #include <string>
 #include <vector>
@@ -37,4 +40,38 @@ TEST_CASE("every built-in quantizer has its own label, a declared size and an er
         CHECK(decibel >= 6.0206 * (bits - 3.4) - 4.0);
     });
     CHECK(labels.size() == 30);
+}
+
+TEST_CASE("what a damaged stream is refused for is named with its byte") {
+    const tare::random_stream random(3, 1);
+    std::vector<float> x(64);
+    for (std::size_t i = 0; i < x.size(); ++i)
+        x[i] = random.normal(i) * (i == 5 ? 9.0F : 1.0F);
+    int refused = 0;
+    tare::quantizers::for_each_builtin(8, [&](const char* label, const auto& q) {
+        CAPTURE(std::string(label));
+        const tare::packed_tensor packed = q.encode(x, q.fit(x));
+        std::vector<float> y(x.size());
+        for (std::size_t at = 0; at < packed.bytes.size(); ++at)
+            for (const unsigned value : {0U, 0x7FU, 0x80U, 0xFFU}) {
+                tare::packed_tensor damaged = packed;
+                for (std::size_t i = at; i < std::min(at + 4, packed.bytes.size()); ++i)
+                    damaged.bytes[i] = std::byte(value);
+                try {
+                    q.decode(damaged, y);
+                } catch (const tare::error& e) {
+                    ++refused;
+                    CHECK_MESSAGE(std::string(e.what()).find(": byte ") != std::string::npos,
+                                  e.what());
+                }
+            }
+    });
+    CHECK(refused > 100);
+
+    const tare::linear_quantizer<> q(8);
+    tare::packed_tensor packed = q.encode(x, q.fit(x));
+    std::fill(packed.bytes.end() - 4, packed.bytes.end(), std::byte{0});
+    CHECK_THROWS_WITH_AS(q.decode(packed, x),
+                         doctest::Contains("linear_symmetric: byte 64: a scale of 0 in the stream"),
+                         tare::error);
 }

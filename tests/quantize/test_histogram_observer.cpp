@@ -9,6 +9,7 @@
 #include <tare/core/random.hpp>
 #include <tare/quantize/histogram_observer.hpp>
 #include <tare/quantize/integer_grid.hpp>
+#include <tare/quantize/range.hpp>
 
 #include "golden_manifest.hpp"
 
@@ -261,4 +262,39 @@ TEST_CASE("grids hold zero exactly and clamp at their ends") {
                     CHECK(grid.code_of(grid.value_of(c)) == c);
             }
         }
+}
+
+TEST_CASE("ranges from the least float to the largest give finite ranges and values") {
+    constexpr float most = std::numeric_limits<float>::max();
+    const std::vector<std::vector<float>> tensors{
+        {1e-45F, -1e-45F}, {1.0F, -2.0F, 0.5F}, {most, 1.0F}, {-most, most, 0.0F}, {3.0F}};
+    tare::histogram_observer histogram;
+    tare::histogram_tracker tracker(64);
+    tare::moving_extremes moving(0.5F);
+    tare::minmax_tracker both;
+    float count = 0.0F;
+    for (const std::vector<float>& x : tensors) {
+        for (const float v : x)
+            count += tare::is_finite(v) ? 1.0F : 0.0F;
+        histogram.update(x);
+        tracker.update(x);
+        moving.update(x);
+        both.update(x);
+        float counted = 0.0F;
+        for (const float c : histogram.counts())
+            counted += c;
+        CHECK(counted == count);
+        for (const tare::extremes range : {histogram.best_range(), histogram.range(),
+                                           tracker.range(), moving.range(), both.range()}) {
+            CAPTURE(range.low);
+            CAPTURE(range.high);
+            CHECK(tare::is_finite(range.low));
+            CHECK(tare::is_finite(range.high));
+            for (const tare::integer_grid& grid :
+                 {tare::affine_grid(range), tare::symmetric_grid(range),
+                  tare::affine_grid(range, tare::unsigned_codes(1))})
+                for (const float v : {0.0F, 1.0F, most, -most, std::numeric_limits<float>::min()})
+                    CHECK(tare::is_finite(grid.round_trip(v)));
+        }
+    }
 }

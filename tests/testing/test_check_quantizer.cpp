@@ -79,6 +79,39 @@ struct doubles_gradients : sound {
     }
 };
 
+struct swaps_two_levels : sound {  // fit, stream and values agree on it
+    [[nodiscard]] static float swapped(float v, float level) {
+        const float size = std::fabs(v);
+        if (size > 3.5F * level && size < 4.5F * level) return std::copysign(6.0F * level, v);
+        return v;
+    }
+    void fake_quantize(std::span<const float> x, const params& p, std::span<float> y) const {
+        sound::fake_quantize(x, p, y);
+        for (float& v : y)
+            v = swapped(v, 1.0F / p.groups[0].scale);
+    }
+    void decode(const tare::packed_tensor& packed, std::span<float> y) const {
+        sound::decode(packed, y);
+        tare::code_reader reader(packed, name);
+        (void)reader.take(static_cast<tare::extent>(y.size()), 5);
+        const float level = y.empty() ? 1.0F : 1.0F / reader.get_float();
+        for (float& v : y)
+            v = swapped(v, level);
+    }
+};
+struct turns_signs : sound {
+    void fake_quantize(std::span<const float> x, const params& p, std::span<float> y) const {
+        sound::fake_quantize(x, p, y);
+        for (float& v : y)
+            v = 0.0F - v;
+    }
+    void decode(const tare::packed_tensor& packed, std::span<float> y) const {
+        sound::decode(packed, y);
+        for (float& v : y)
+            v = 0.0F - v;
+    }
+};
+
 template <class Q>
 bool found(const std::string& part) {
     return std::ranges::any_of(tare::testing::check_quantizer(Q()), [&](const std::string& wrong) {
@@ -102,6 +135,8 @@ TEST_CASE("each fault is found and named") {
     CHECK(found<accepts_any_stream>("shortened stream decodes"));
     CHECK(found<accepts_any_stream>("prolonged stream decodes"));
     CHECK(found<doubles_gradients>("gradient"));
+    CHECK(found<swaps_two_levels>("at the smaller"));
+    CHECK(found<turns_signs>("at the smaller"));
 }
 
 TEST_CASE("the check puts the thread count back") {

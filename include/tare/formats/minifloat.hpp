@@ -227,7 +227,7 @@ struct minifloat {
     template <rounding_policy R>
     [[nodiscard]] static constexpr float flushed(float x, std::uint32_t draw) noexcept {
         const std::uint32_t u = std::bit_cast<std::uint32_t>(x);
-        const std::uint32_t a = u & 0x7FFF'FFFFU;
+        const std::uint32_t a = detail::without_subnormals<grid>(u & 0x7FFF'FFFFU);
         const std::uint32_t cut = ((a + R::increment(a, drop, draw)) >> drop) << drop;
         return finished<R>(u, Underflow::template flushed<grid>(cut));
     }

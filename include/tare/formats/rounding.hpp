@@ -224,6 +224,21 @@ struct gradual {
     }
 };
 
+namespace detail {
+
+/// A float32 magnitude as if the exponent field 0 were an ordinary binade, 2^-127 to 2^-126, so
+/// that a number just below the smallest normal one of float32 has the last place of its own
+/// binade; everything below is its lower end. Needed by grids that begin where the normal numbers
+/// of float32 do.
+template <class Grid>
+[[nodiscard]] constexpr std::uint32_t without_subnormals(std::uint32_t a) noexcept {
+    if constexpr (Grid::min_field > 1) return a;
+    constexpr std::uint32_t least_normal = 1U << 23;
+    return select(a < least_normal, std::max(2 * a, least_normal) - least_normal, a);
+}
+
+}  // namespace detail
+
 /// No subnormals: rounded as if the exponent had no lower end, then anything below the smallest
 /// normal number is zero.
 struct flush_to_zero {
@@ -232,6 +247,7 @@ struct flush_to_zero {
     template <rounding_policy R, class Grid>
     static constexpr std::uint32_t magnitude(std::uint32_t a, std::uint32_t draw) noexcept {
         constexpr std::uint32_t drop = 23 - Grid::mantissa;
+        a = detail::without_subnormals<Grid>(a);
         const std::uint32_t q = (a + R::increment(a, drop, draw)) >> drop;
         return detail::select(q < (Grid::min_field << Grid::mantissa), 0U,
                               q - ((Grid::min_field - 1) << Grid::mantissa));
@@ -253,6 +269,7 @@ struct flush_to_nearest {
     static constexpr std::uint32_t magnitude(std::uint32_t a, std::uint32_t draw) noexcept {
         constexpr std::uint32_t drop = 23 - Grid::mantissa;
         constexpr std::uint32_t smallest = 1U << Grid::mantissa;
+        a = detail::without_subnormals<Grid>(a);
         const std::uint32_t q = (a + R::increment(a, drop, draw)) >> drop;
         const std::uint32_t below =
             detail::select(q > ((Grid::min_field - 1) << Grid::mantissa), smallest, 0U);

@@ -105,10 +105,11 @@ class activation_linear : public grouped_quantizer<activation_linear, activation
     [[nodiscard]] activation_group get_group(code_reader& in) const {
         activation_group group;
         group.max_abs = in.get_float();
+        in.check(is_finite(group.max_abs), "max_abs ", group.max_abs,
+                 " in the stream; it must be finite");
         group.inv_scale = in.get_float();
-        require(is_finite(group.inv_scale) && group.inv_scale > 0.0F && is_finite(group.max_abs),
-                name, ": max_abs ", group.max_abs, " and inv_scale ", group.inv_scale,
-                " in the stream; both must be finite and the second positive");
+        in.check(is_finite(group.inv_scale) && group.inv_scale > 0.0F, "inv_scale ",
+                 group.inv_scale, " in the stream; it must be finite and positive");
         return group;
     }
 

@@ -91,8 +91,8 @@ class block_float : public grouped_quantizer<block_float<Granularity>, block_flo
     }
     [[nodiscard]] block_float_group get_group(code_reader& in) const {
         const int field = static_cast<int>(in.get(8));
-        require(field >= 1 && field <= 254, name, ": an exponent field of ", field,
-                " in the stream; it must be 1 to 254, the stream is damaged");
+        in.check(field >= 1 && field <= 254, "an exponent field of ", field,
+                 " in the stream; it must be 1 to 254, the stream is damaged");
         return {field - 127};
     }
 

@@ -112,10 +112,11 @@ class bucket_scalar {
         const code_range range = unsigned_codes(options_.bits);
         for (extent bucket = 0; bucket < buckets; ++bucket) {
             const float scale = reader.get_float();
+            reader.check(is_finite(scale) && scale > 0.0F, "a scale of ", scale,
+                         " in the stream; it must be finite and positive");
             const auto zero = static_cast<std::int32_t>(reader.get(8));
-            require(is_finite(scale) && scale > 0.0F && zero <= range.high, name, ": a scale of ",
-                    scale, " and a zero point of ", zero,
-                    " in the stream; a scale is positive, a zero point at most ", range.high);
+            reader.check(zero <= range.high, "a zero point of ", zero,
+                         " in the stream; it is at most ", range.high);
             p.grids.push_back({scale, zero, range});
         }
         reader.expect_end();

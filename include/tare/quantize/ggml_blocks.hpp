@@ -218,8 +218,8 @@ class ggml_blocks : public grouped_quantizer<ggml_blocks<Levels>, ggml_group> {
     [[nodiscard]] ggml_group get_group(code_reader& in) const {
         const auto half = static_cast<std::uint16_t>(in.get(16));
         const float d = fp16::decode(half);
-        require(is_finite(d), name, ": a block scale of ", d,
-                " in the stream; it must be finite, the stream is damaged");
+        in.check(is_finite(d), "a block scale of ", d,
+                 " in the stream; it must be finite, the stream is damaged");
         return {d, 0.0F, d, half};
     }
 

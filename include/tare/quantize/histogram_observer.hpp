@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT
 // A histogram of signed values over many tensors, and the clipping range that loses least when the
 // values inside it are cut into equal steps. Where a tensor is wider than the ones before, old
-// counts are spread over cells 128 times finer and gathered again in the new, wider bins.
+// counts are spread over cells 128 times finer and gathered again in the new, wider bins; a tensor
+// a million times as wide, or near the ends of float32, takes each old bin as a whole.
 //     error(i, j) = sum_k c_k / w [ N(a - center(A), d/2) + (B - A - 1) N(-d/2, d/2)
 //                                   + N(-d/2, b - center(B)) ],   N(x, y) = (y^3 - x^3) / 3
 // for the bins k, [a, b] = [(k - i) w, (k - i + 1) w], A and B the steps of width
@@ -61,7 +62,9 @@ class histogram_observer {
         }
         const float fine = (range_.high - range_.low) / static_cast<float>(bins * finer);
         const float old_width = static_cast<float>(bins) * fine;
-        const auto gather = static_cast<int>(std::ceil((wide.high - wide.low) / old_width));
+        const float times = (wide.high - wide.low) / old_width;
+        if (!(times < most_times && wide.high - wide.low < widest)) return place_again(x, wide);
+        const auto gather = static_cast<int>(std::ceil(times));
         wide.high += static_cast<float>(gather) * old_width - (wide.high - wide.low);
         const auto start =
             static_cast<std::int64_t>(std::nearbyint((range_.low - wide.low) / fine));
@@ -82,8 +85,9 @@ class histogram_observer {
         const auto [first, last] = best_bins(levels);
         const double width = bin_width();
         const auto low = static_cast<double>(range_.low);
+        const auto high = static_cast<double>(range_.high);  // what rounding must not pass
         return {static_cast<float>(low + width * first),
-                static_cast<float>(low + width * (last + 1))};
+                static_cast<float>(std::min(high, low + width * (last + 1)))};
     }
 
     /// The first and the last bin of that range.
@@ -129,8 +133,13 @@ class histogram_observer {
     /// **Rounding** every term in float32, because the search stops where errors are equal to their
     /// last digits; the sum in double.
     [[nodiscard]] float error_of(int first, int last, int levels = 256) const {
-        const auto width = static_cast<float>(bin_width());
-        const auto step = static_cast<float>(bin_width() * (last - first + 1) / levels);
+        // A power of two apart, errors compare alike, and third powers stay within float32.
+        constexpr double most_width = 0x1p20;
+        double exact = bin_width();
+        if (exact > 0.0 && !(exact < most_width && exact > 1.0 / most_width))
+            exact = std::ldexp(exact, -std::ilogb(exact));
+        const auto width = static_cast<float>(exact);
+        const auto step = static_cast<float>(exact * (last - first + 1) / levels);
         if (step == 0.0F) return 0.0F;
         const float half = step / 2.0F;
         const auto norm = [](float from, float to) {
@@ -161,6 +170,22 @@ class histogram_observer {
 
   private:
     static constexpr int finer = 128;
+    /// Beyond these all of the old range falls into one new bin, or a width is no float32.
+    static constexpr float most_times = 0x1p20F;
+    static constexpr float widest = 0x1p124F;
+
+    /// Counts x in bins over `wide`, the old counts going where the middles of their bins lie.
+    void place_again(std::span<const float> x, extremes wide) {
+        const double width = bin_width();
+        const double from = static_cast<double>(range_.low);
+        const std::vector<float> old = std::exchange(counts_, {});
+        range_ = wide;
+        counts_ = count(x, wide);
+        for (int bin = 0; bin < bins; ++bin)
+            if (const float c = old[static_cast<std::size_t>(bin)]; c > 0.0F)
+                counts_[static_cast<std::size_t>(std::max(
+                    0, bin_of(static_cast<float>(from + (bin + 0.5) * width), wide)))] += c;
+    }
 
     [[nodiscard]] double bin_width() const noexcept {
         return (static_cast<double>(range_.high) - static_cast<double>(range_.low)) / bins;
@@ -175,7 +200,13 @@ class histogram_observer {
     [[nodiscard]] static int bin_of(float x, extremes range) {
         if (!(x >= range.low && x <= range.high)) return -1;
         if (!(range.low < range.high)) return 0;
-        const float place = (x - range.low) / (range.high - range.low) * static_cast<float>(bins);
+        const float width = range.high - range.low;
+        if (!is_finite(width)) {  // halves of both are never too large
+            const float half = x / 2.0F - range.low / 2.0F;
+            const float share = half / (range.high / 2.0F - range.low / 2.0F);
+            return std::min(static_cast<int>(share * static_cast<float>(bins)), bins - 1);
+        }
+        const float place = (x - range.low) / width * static_cast<float>(bins);
         return std::min(static_cast<int>(place), bins - 1);
     }
     [[nodiscard]] std::vector<float> count(std::span<const float> x, extremes here) const {

@@ -6,7 +6,8 @@
 // [min, max] widened to hold zero:
 //     affine       s = max((hi - lo) / (high - low), eps),  z = clamp(low - round(lo / s))
 //     symmetric    s = max(max(-lo, hi) / ((high - low) / 2), eps),  z in the middle
-// with eps = 2^-23. Source: PyTorch 1.13, torch.ao.quantization.observer.
+// with eps = 2^-23. For a range within a step of the ends of float32 the scale is so much smaller
+// that the outermost codes are finite. Source: PyTorch 1.13, torch.ao.quantization.observer.
 
 #include <algorithm>
 #include <bit>
@@ -77,18 +78,36 @@ inline extremes with_zero(extremes range) {
     return {std::min(range.low, 0.0F), std::max(range.high, 0.0F)};
 }
 
+/// The grid with a smaller scale where its outermost codes would decode beyond FLT_MAX.
+inline integer_grid within_floats(integer_grid grid) {
+    constexpr float most = std::numeric_limits<float>::max();
+    if (is_finite(grid.lowest()) && is_finite(grid.highest())) return grid;
+    const auto reach =
+        static_cast<float>(std::max(grid.zero - grid.codes.low, grid.codes.high - grid.zero));
+    grid.scale = most / reach;
+    while (!is_finite(grid.scale * reach))
+        grid.scale = std::nextafter(grid.scale, 0.0F);
+    return grid;
+}
+
 }  // namespace detail
 
 /// The grid whose ends are those of the range. A range of zeros gets the smallest scale.
 [[nodiscard]] inline integer_grid affine_grid(extremes range, code_range codes = {}) {
     const extremes r = detail::with_zero(range);
-    const float scale = std::max((r.high - r.low) / static_cast<float>(codes.high - codes.low),
-                                 std::numeric_limits<float>::epsilon());
+    const auto steps = static_cast<float>(codes.high - codes.low);
+    const float width = r.high - r.low;
+    // One step of two halves of float32 is no float32 either.
+    const float wanted = is_finite(width) ? width / steps
+                                          : std::min(r.high / steps - r.low / steps,
+                                                     std::numeric_limits<float>::max());
+    const float scale = std::max(wanted, std::numeric_limits<float>::epsilon());
     const float zero = static_cast<float>(codes.low) - std::nearbyint(r.low / scale);
-    return {scale,
-            static_cast<std::int32_t>(
-                std::clamp(zero, static_cast<float>(codes.low), static_cast<float>(codes.high))),
-            codes};
+    return detail::within_floats(
+        {scale,
+         static_cast<std::int32_t>(
+             std::clamp(zero, static_cast<float>(codes.low), static_cast<float>(codes.high))),
+         codes});
 }
 
 /// The grid around zero that reaches the largest magnitude. Codes with a sign have zero as their
@@ -99,7 +118,8 @@ inline extremes with_zero(extremes range) {
     const float scale =
         std::max(std::max(-r.low, r.high) / half, std::numeric_limits<float>::epsilon());
     const bool bytes = codes == code_range{};
-    return {scale, codes.low < 0 ? 0 : (codes.low + codes.high + (bytes ? 1 : 0)) / 2, codes};
+    return detail::within_floats(
+        {scale, codes.low < 0 ? 0 : (codes.low + codes.high + (bytes ? 1 : 0)) / 2, codes});
 }
 
 /// Smallest and largest element of every row (output channel), or of every column.
@@ -133,14 +153,23 @@ class moving_extremes {
     void update(std::span<const float> x) { update(range_of(x)); }
     void update(extremes range) {
         if (!started_) range_ = range;
-        range_.low += constant_ * (range.low - range_.low);
-        range_.high += constant_ * (range.high - range_.high);
+        range_.low = moved(range_.low, range.low);
+        range_.high = moved(range_.high, range.high);
         started_ = true;
     }
     /// {0, 0} before the first update.
     [[nodiscard]] extremes range() const noexcept { return range_; }
 
   private:
+    // A distance between two floats may be none; between two doubles it is.
+    [[nodiscard]] float moved(float from, float to) const noexcept {
+        const float distance = to - from;
+        if (is_finite(distance)) return from + constant_ * distance;
+        const double wide = static_cast<double>(to) - static_cast<double>(from);
+        return static_cast<float>(static_cast<double>(from) +
+                                  static_cast<double>(constant_) * wide);
+    }
+
     float constant_;
     extremes range_;
     bool started_ = false;

@@ -187,8 +187,8 @@ class linear_quantizer
         linear_group group;
         float& factor = Range::multiplies ? group.step : group.scale;
         factor = in.get_float();
-        require(is_finite(factor) && factor > 0.0F, name, ": a scale of ", factor,
-                " in the stream; it must be positive and finite, the stream is damaged");
+        in.check(is_finite(factor) && factor > 0.0F, "a scale of ", factor,
+                 " in the stream; it must be positive and finite, the stream is damaged");
         if constexpr (Range::has_zero) group.zero = static_cast<float>(in.get(bits_));
         return group;
     }

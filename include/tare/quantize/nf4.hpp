@@ -51,8 +51,8 @@ class nf4_blocks : public grouped_quantizer<nf4_blocks, nf4_group> {
     void put_group(code_writer& out, const nf4_group& group) const { out.put_float(group.scale); }
     [[nodiscard]] nf4_group get_group(code_reader& in) const {
         const float scale = in.get_float();
-        require(is_finite(scale) && scale >= 0.0F, name, ": a block scale of ", scale,
-                " in the stream; it must be finite and not negative");
+        in.check(is_finite(scale) && scale >= 0.0F, "a block scale of ", scale,
+                 " in the stream; it must be finite and not negative");
         return {scale, 0};
     }
 };
@@ -117,11 +117,15 @@ class nf4_nested : public grouped_quantizer<nf4_nested, nf4_group, nf4_nested_te
     }
     [[nodiscard]] nf4_nested_tensor get_tensor(code_reader& in, extent groups) const {
         nf4_nested_tensor t;
-        t.offset = in.get_float();
+        const auto next = [&] {
+            const float v = in.get_float();
+            in.check(is_finite(v), "a nested scale of ", v,
+                     " in the stream; it must be finite, the stream is damaged");
+            return v;
+        };
+        t.offset = next();
         for (extent b = 0; b < blocks_of_scales(groups); ++b)
-            t.absmax.push_back(in.get_float());
-        require(is_finite(t.offset) && std::ranges::all_of(t.absmax, is_finite), name,
-                ": a nested scale in the stream is not finite; the stream is damaged");
+            t.absmax.push_back(next());
         return t;
     }
     void pack_groups(const nf4_group* groups, extent count, std::byte* to) const {

@@ -120,8 +120,8 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     }
     [[nodiscard]] nvfp4_tensor get_tensor(code_reader& in, extent) const {
         const float scale = in.get_float();
-        require(is_finite(scale) && scale >= 0.0F, name, ": a tensor scale of ", scale,
-                " in the stream; it must be finite and not negative");
+        in.check(is_finite(scale) && scale >= 0.0F, "a tensor scale of ", scale,
+                 " in the stream; it must be finite and not negative");
         return {scale};
     }
     void pack_groups(const nvfp4_group* groups, extent count, std::byte* to) const {
@@ -134,8 +134,8 @@ class nvfp4 : public grouped_quantizer<nvfp4, nvfp4_group, nvfp4_tensor> {
     }
     [[nodiscard]] nvfp4_group get_group(code_reader& in, extent, const nvfp4_tensor& t) const {
         const auto code = static_cast<std::uint8_t>(in.get(8));
-        require(code < 0x7F, name, ": the block scale code ", static_cast<int>(code),
-                " is negative or NaN; the stream is damaged");
+        in.check(code < 0x7F, "the block scale code ", static_cast<int>(code),
+                 " is negative or NaN; the stream is damaged");
         return {t.scale == 0.0F ? 0.0F : fp8_e4m3::decode(code)};
     }
 

@@ -92,6 +92,7 @@ class code_reader {
     std::uint64_t get(int width) {
         require(width <= in_->bits - at_, who_, ": byte ", at_ / 8, ": the stream of ", in_->bits,
                 " bits ends inside a field of ", width, " bits; it was cut or damaged");
+        field_ = at_;
         const auto first = static_cast<std::size_t>(at_ / 8);
         if (width <= 56 && first + 8 <= in_->bytes.size()) {  // within one word wherever it begins
             static_assert(std::endian::native == std::endian::little);
@@ -126,8 +127,14 @@ class code_reader {
         const auto codes = std::span(in_->bytes)
                                .subspan(static_cast<std::size_t>(at_ / 8),
                                         packed_bytes(static_cast<std::size_t>(count), width));
+        field_ = at_;
         at_ += bits;
         return codes;
+    }
+    /// Throws, with the byte where what was read last begins, unless it makes sense.
+    template <class... Parts>
+    void check(bool good, const Parts&... parts) const {
+        require(good, who_, ": byte ", field_ / 8, ": ", parts...);
     }
     /// Throws unless at least `bits` are left.
     void expect(std::int64_t bits) const {
@@ -145,6 +152,7 @@ class code_reader {
     const packed_tensor* in_;
     std::string_view who_;
     std::int64_t at_ = 0;
+    std::int64_t field_ = 0;
 };
 
 namespace detail {

@@ -156,13 +156,13 @@ class divided_product {
         detail::unpack_codes(reader.take(grid.size(), width), width,
                              std::span<codebook_entry>(coded.codes));
         const codebook_entry largest = std::ranges::max(coded.codes);
-        require(static_cast<extent>(largest) < entries, name, ": a code of ", largest,
-                " in the stream; the codebook has ", entries, " entries");
+        reader.check(static_cast<extent>(largest) < entries, "a code of ", largest,
+                     " among those that begin here; the codebook has ", entries, " entries");
         coded.codebooks.resize(static_cast<std::size_t>(grid.buckets() * entries * grid.block));
         for (float& v : coded.codebooks) {
             v = Entry::decode(static_cast<typename Entry::code_type>(reader.get(Entry::bits)));
-            require(is_finite(v), name, ": a codebook in the stream holds ", v,
-                    "; entries are finite");
+            reader.check(is_finite(v), "a codebook in the stream holds ", v,
+                         "; entries are finite");
         }
         decode_product(coded, {y.data(), grid.rows, grid.columns});
     }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -147,8 +148,10 @@ class histogram_tracker {
     [[nodiscard]] double edge(std::size_t bin) const noexcept {
         return width_ * static_cast<double>(bin + 1);
     }
+    // The edge of the last bin may lie beyond float32.
     static extremes symmetric(double m) noexcept {
-        const auto f = static_cast<float>(m);
+        constexpr double most = std::numeric_limits<float>::max();
+        const auto f = static_cast<float>(std::min(m, most));
         return {-f, f};
     }
     void widen() {

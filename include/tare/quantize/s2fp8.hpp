@@ -134,9 +134,10 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     }
     [[nodiscard]] s2fp8_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
+        in.check(is_finite(alpha) && alpha >= 0.0F, "alpha ", alpha,
+                 " in the stream; it must be finite and not negative");
         const float beta = in.get_float();
-        require(is_finite(alpha) && alpha >= 0.0F && is_finite(beta), name, ": alpha ", alpha,
-                " and beta ", beta, " in the stream; both must be finite, alpha not negative");
+        in.check(is_finite(beta), "beta ", beta, " in the stream; it must be finite");
         return group_of(alpha, beta);
     }
 

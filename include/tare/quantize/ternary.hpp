@@ -93,8 +93,8 @@ class ternary_weights
     }
     [[nodiscard]] ternary_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
-        require(is_finite(alpha) && alpha >= 0.0F, name, ": a magnitude of ", alpha,
-                " in the stream; it must be finite and not negative");
+        in.check(is_finite(alpha) && alpha >= 0.0F, "a magnitude of ", alpha,
+                 " in the stream; it must be finite and not negative");
         return {alpha, 0.0F};
     }
 

@@ -58,8 +58,8 @@ class xnor : public grouped_quantizer<xnor<Granularity>, binary_group> {
     }
     [[nodiscard]] binary_group get_group(code_reader& in) const {
         const float alpha = in.get_float();
-        require(is_finite(alpha) && alpha >= 0.0F, name, ": a magnitude of ", alpha,
-                " in the stream; it must be finite and not negative");
+        in.check(is_finite(alpha) && alpha >= 0.0F, "a magnitude of ", alpha,
+                 " in the stream; it must be finite and not negative");
         return {alpha};
     }
 

@@ -10,10 +10,13 @@
 //   - the same bits whether an element is coded in a vector or alone, aligned or not, in place;
 //   - fit_and_quantize writes what its two steps write;
 //   - finite input never becomes NaN or infinite;
+//   - under the same parameters larger elements never become smaller values, nor lose their signs
+//   so;
 //   - coding the coded values again changes nothing, where the quantizer promises it;
 //   - cut, prolonged and foreign streams throw tare::error;
 //   - the straight-through gradient is the incoming gradient or 0.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -38,6 +41,9 @@ struct quantizer_promises {
     bool idempotent = true;
     /// Finite elements stay finite also beside NaN and infinite ones.
     bool isolates_bad_elements = true;
+    /// An element that grows never becomes a smaller value, the parameters and the other elements
+    /// being the same. Not so where elements share a code.
+    bool keeps_order = true;
     /// Every size is possible; if not, only multiples of this (rows, channels).
     extent multiple_of = 1;
 };
@@ -92,6 +98,45 @@ inline std::vector<std::pair<std::string, std::vector<float>>> awkward_tensors(e
     });
     add("a narrow band", 100, [&](std::size_t i) { return 1000.0F + 0.01F * normal(i); });
     return out;
+}
+
+/// Numbers from beyond -most to beyond most, ascending: evenly spaced ones and, for codes that grow
+/// finer toward zero, quarter octaves.
+inline std::vector<float> ramp(float most) {
+    constexpr int even = 256;
+    constexpr int quarters = 100;
+    std::vector<float> out{0.0F};
+    const auto add = [&](double part) {
+        const double v = part * static_cast<double>(most);
+        for (const double side : {v, -v})
+            if (is_finite(static_cast<float>(side))) out.push_back(static_cast<float>(side));
+    };
+    for (int i = 1; i <= even; ++i)
+        add(1.25 * i / even);
+    for (int i = 0; i < quarters; ++i)
+        add(std::exp2(-0.25 * i));
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+/// Moves all elements along a ramp, the parameters being those of `x`: a sentence about the first
+/// that comes down, or nothing.
+template <quantizer Q>
+[[nodiscard]] std::string disorder(const Q& q, const typename Q::params_type& p,
+                                   std::span<const float> x) {
+    float before = 0.0F;
+    std::vector<float> last(x.size(), -std::numeric_limits<float>::infinity());
+    std::vector<float> y(x.size());
+    for (const float v : ramp(largest_magnitude(x))) {
+        q.fake_quantize(std::vector<float>(x.size(), v), p, y);
+        for (std::size_t i = 0; i < y.size(); ++i)
+            if (y[i] < last[i])
+                return message("element ", i, " becomes ", y[i], " at ", v, ", but ", last[i],
+                               " at the smaller ", before);
+        before = v;
+        last = y;
+    }
+    return {};
 }
 
 }  // namespace detail
@@ -196,6 +241,10 @@ template <packing_quantizer Q>
                 say(what, ": element ", i, ", ", x[i], ", became ", y[i]);
                 break;
             }
+        constexpr std::size_t few = 300;
+        if (promises.keeps_order && x.size() <= few)
+            if (const std::string why = detail::disorder(q, p, x); !why.empty())
+                say(what, ": ", why);
         if (promises.idempotent) {
             std::vector<float> twice(y.size());
             q.fake_quantize(y, p, twice);
