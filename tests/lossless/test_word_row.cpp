@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <tare/core/random.hpp>
+#include <tare/lossless/byte_lanes.hpp>
 #include <tare/lossless/word_row.hpp>
 
 TEST_CASE("every operation on eight words does to each what its definition says") {
@@ -52,6 +53,14 @@ TEST_CASE("every operation on eight words does to each what its definition says"
             for (std::size_t l = 0; l < tare::row_lanes; ++l)
                 REQUIRE(out.at[l] == expected(l));
         };
+        check("fours_of", fours_of(x),
+              [&](std::size_t l) { return tare::four_of(static_cast<std::uint8_t>(a.at[l])); });
+        for (const std::uint64_t place : {0UL, 63UL, 64UL, 65UL, 127UL, 128UL})
+            check("string_word", string_word(x, tare::word_row(place), 1), [&](std::size_t l) {
+                if (place >= 128) return std::uint64_t{0};
+                if (place >= 64) return a.at[l] << (place - 64);
+                return place == 0 ? 0 : a.at[l] >> (64 - place);
+            });
         std::uint64_t columns[4 * tare::row_lanes];
         tare::word_row::store_columns({x, y, tare::word_row(counts), tare::word_row(same)},
                                       columns);

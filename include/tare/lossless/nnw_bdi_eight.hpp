@@ -141,21 +141,6 @@ class nnw_bdi_eight {
             .store(choice_.bytes + mask_block * c);
     }
 
-    // The lowest bytes, as four_of().
-    static word_row fours_of(word_row bytes) noexcept {
-        return product(bytes & word_row(std::uint64_t{255}), word_row(std::uint64_t{four_of(1)}));
-    }
-    static word_row field(word_row entry, std::uint64_t at) noexcept {
-        return (entry >> word_row(at)) & word_row(std::uint64_t{255});
-    }
-    // Word `word` of a string of bits in which `what` begins at bit `at`: of the two shifts one or
-    // both are by 64 or more (below 0, modulo 2^64) and give 0, but for at = 64 word, where both
-    // are by 0.
-    static word_row piece(word_row what, word_row at, std::uint64_t word) noexcept {
-        const word_row start(64 * word);
-        return (what << (at - start)) | (what >> (start - at));
-    }
-
     // What the chosen configurations make of the chunks: the bytes that their sources stand for,
     // the planes of the selectors, and the fields in front of those. Which of them fit, with deltas
     // of bytes; and whether eight can be written together: two planes, a head of a byte at least.
@@ -163,7 +148,7 @@ class nnw_bdi_eight {
         const word_row zero(std::uint64_t{0});
         const word_row one(std::uint64_t{1});
         const word_row entry = choice_.entry;
-        const word_row base_bits = field(entry, bdi_entry::base_bits);
+        const word_row base_bits = bdi_entry::field(entry, bdi_entry::base_bits);
         const word_row base_mask = (one << base_bits) - one;
         word_row planes[3] = {zero, zero, zero};
         word_row sources = zero;
@@ -194,13 +179,14 @@ class nnw_bdi_eight {
         const word_row mask = select(nonzero(word_row(mask_bits_)), choice_.stored, zero);
         const word_row config_bits(config_bits_);
         const word_row front =
-            ((((values << field(entry, bdi_entry::used_bits)) | bases)) << word_row(count)) |
+            ((((values << bdi_entry::field(entry, bdi_entry::used_bits)) | bases))
+             << word_row(count)) |
             immediates;
         const word_row at = config_bits + mask_bits_;
         const word_row elements = popcount(word_row(choice_.stored));
-        const word_row end = at + field(entry, bdi_entry::front_bits) + bits;
-        (choice_.config | (mask << config_bits) | piece(front, at, 0)).store(head_[0]);
-        (piece(mask, config_bits, 1) | piece(front, at, 1)).store(head_[1]);
+        const word_row end = at + bdi_entry::field(entry, bdi_entry::front_bits) + bits;
+        (choice_.config | (mask << config_bits) | string_word(front, at, 0)).store(head_[0]);
+        (string_word(mask, config_bits, 1) | string_word(front, at, 1)).store(head_[1]);
         end.store(selectors_at_);
         const word_row first_plane = select(less(one, sources), elements, zero);
         const word_row second_plane =
@@ -211,7 +197,7 @@ class nnw_bdi_eight {
         sources.store(sources_);
         elements.store(elements_);
         bits.store(base_bits_);
-        const word_row delta_bits = field(entry, bdi_entry::delta_bits);
+        const word_row delta_bits = bdi_entry::field(entry, bdi_entry::delta_bits);
         delta_bits.store(delta_bits_);
         fours_of((one << delta_bits) - one).store(delta_masks_);
         fours_of(zero - origin_).store(raw_bytes_);

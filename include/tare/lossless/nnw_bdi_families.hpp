@@ -39,6 +39,9 @@ struct bdi_entry {
         return static_cast<std::uint64_t>(delta | base << 8 | used << 16) |
                static_cast<std::uint64_t>(front) << 24;
     }
+    static word_row field(word_row entries, std::uint64_t at) noexcept {
+        return (entries >> word_row(at)) & word_row(std::uint64_t{255});
+    }
 };
 
 struct bdi_family {

@@ -258,6 +258,19 @@ class word_row {
 
 #endif
 
+/// Word `word` of a string of bits in which `what` begins at bit `at`.
+[[nodiscard]] inline word_row string_word(word_row what, word_row at, std::uint64_t word) noexcept {
+    // Of the two shifts one or both are by 64 or more (below 0, modulo 2^64) and give 0, but for at
+    // = 64 word, where both are by 0.
+    const word_row start(64 * word);
+    return (what << (at - start)) | (what >> (start - at));
+}
+
+/// The lowest byte of each lane in the four lowest places, as four_of().
+[[nodiscard]] inline word_row fours_of(word_row bytes) noexcept {
+    return product(bytes & word_row(std::uint64_t{255}), word_row(std::uint64_t{0x01010101}));
+}
+
 /// The sum of all lanes.
 [[nodiscard]] inline std::uint64_t sum(const word_row& a) noexcept {
     stored_row sums;
