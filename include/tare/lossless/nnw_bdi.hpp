@@ -92,12 +92,12 @@ void encode_groups(const nnw_bdi_layout& layout, std::span<const Value> values, 
     out.bytes.resize(at);
 }
 
-// The same for all groups, a run of them for each thread.
+// The same for all groups, in runs: several for each thread, as parallel_for has ranges.
 template <bdi_value Value>
 void encode_in_runs(const nnw_bdi_layout& layout, std::span<const Value> values,
                     std::span<std::uint32_t> lengths, std::size_t at, nnw_bdi_stream& out) {
     const std::size_t groups = layout.groups();
-    std::vector<nnw_bdi_stream> runs(std::min(static_cast<std::size_t>(threads()), groups));
+    std::vector<nnw_bdi_stream> runs(std::min(4 * static_cast<std::size_t>(threads()), groups));
     first_failure failure;
     const auto each_run = [&](std::size_t work, auto body) {
         parallel_for(static_cast<extent>(runs.size()), 1, static_cast<extent>(work),
