@@ -31,6 +31,19 @@ n_cache: 50
 cache_theta_init: 0.05
 cache_lambda_init: 0.1'
 
+# expect CODE ARGUMENTS: runs the tool, whose output is in out and err then, and must end with CODE.
+expect() {
+    want=$1
+    shift
+    got=0
+    "$tool" "$@" > out 2> err || got=$?
+    [ "$got" -eq "$want" ] || {
+        echo "tare $*: exit code $got, expected $want" >&2
+        cat err >&2
+        exit 1
+    }
+}
+
 # milliseconds COMMAND: how long it takes, in $took.
 milliseconds() {
     began=$(date +%s%N)

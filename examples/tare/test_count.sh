@@ -2,24 +2,7 @@
 # What tare count writes beside its table: JSON, CSV and limits for every rule set and for
 # differences, and vocabularies of more bins than the entry's three.
 # Usage: test_count.sh PATH_OF_THE_TOOL
-set -eu
-tool=$1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here"
-
-# Runs the tool, expects the exit code given first.
-expect() {
-    want=$1
-    shift
-    got=0
-    "$tool" "$@" > out 2> err || got=$?
-    [ "$got" -eq "$want" ] || {
-        echo "tare $*: exit code $got, expected $want" >&2
-        cat err >&2
-        exit 1
-    }
-}
+. "$(dirname "$0")/script_setup.sh"
 
 expect 0 count --rules hanlab_published --json -
 grep -q '^{' out

@@ -2,24 +2,7 @@
 # tare formats on files of a user's: element types, awkward names and tensors, and that what it
 # writes can be read.
 # Usage: test_formats.sh PATH_OF_THE_TOOL
-set -eu
-tool=$1
-here=$(mktemp -d)
-trap 'rm -rf "$here"' EXIT
-cd "$here"
-
-# Runs the tool, expects the exit code given first.
-expect() {
-    want=$1
-    shift
-    got=0
-    "$tool" formats "$@" > out 2> err || got=$?
-    [ "$got" -eq "$want" ] || {
-        echo "tare formats $*: exit code $got, expected $want" >&2
-        cat err >&2
-        exit 1
-    }
-}
+. "$(dirname "$0")/script_setup.sh"
 
 # A .safetensors file from a header of less than 256 bytes and the octal bytes of the tensors.
 tensors() {
@@ -30,7 +13,7 @@ tensors() {
 # A NaN in no figure, names that are markup and control characters, a shape without axes.
 tensors name.safetensors '{"a<b&\u001b[1m":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}' \
     '\0\0\300\077'
-expect 0 --input name.safetensors --json all.json --csv all.csv --svg grid.svg --markdown -
+expect 0 formats --input name.safetensors --json all.json --csv all.csv --svg grid.svg --markdown -
 grep -q '"shape": \[\]' all.json
 grep -q 'a<b&?\[1m' all.json
 grep -q 'a&lt;b&amp;?\[1m: 1 values' grid.svg
@@ -40,17 +23,17 @@ if grep -qi nan all.json all.csv grid.svg out; then
 fi
 
 tensors eight.safetensors '{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}' '\070\176'
-expect 0 --input eight.safetensors --svg -
+expect 0 formats --input eight.safetensors --svg -
 grep -q '>1</text>' out
 grep -q '>448</text>' out
 
 tensors int.safetensors '{"ids":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}' '\1\0\0\0'
-expect 3 --input int.safetensors
+expect 3 formats --input int.safetensors
 grep -q 'no tensor of floating-point values; it holds ids' err
 tensors big.safetensors '{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}' \
     '\0\0\0\0\0\0\340\176'
-expect 3 --input big.safetensors
+expect 3 formats --input big.safetensors
 grep -q 'beyond float32' err
 tensors empty.safetensors '{"w":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]}}' ''
-expect 3 --input empty.safetensors
+expect 3 formats --input empty.safetensors
 grep -q 'the tensor is empty' err

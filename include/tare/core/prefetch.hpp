@@ -10,25 +10,21 @@
 namespace tare::simd {
 
 /// Asks for the lines of `Count` elements from the place `ahead` elements behind p (before it, if
-/// negative), to be read soon.
-template <std::size_t Count = 1, class T>
+/// negative), to be read soon. Locality: 3 into all caches, 2 into the second and those behind it.
+template <std::size_t Count = 1, int Locality = 3, class T>
 [[gnu::always_inline]] inline void prefetch(const T* p, std::ptrdiff_t ahead) {
     const std::uintptr_t line =
         reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < Count * sizeof(T); i += 64)
-        __builtin_prefetch(reinterpret_cast<const void*>(line + i));
+        __builtin_prefetch(reinterpret_cast<const void*>(line + i), 0, Locality);
 }
 
 /// The same into the second cache, to be read when much else has been: it does not push that out of
 /// the first.
 template <std::size_t Count = 1, class T>
 [[gnu::always_inline]] inline void prefetch_early(const T* p, std::ptrdiff_t ahead) {
-    const std::uintptr_t line =
-        reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead) * sizeof(T);
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < Count * sizeof(T); i += 64)
-        __builtin_prefetch(reinterpret_cast<const void*>(line + i), 0, 2);
+    prefetch<Count, 2>(p, ahead);
 }
 
 /// Asks for one line to be written soon.

@@ -120,9 +120,7 @@ void encode_in_runs(const nnw_bdi_layout& layout, std::span<const Value> values,
     for (const nnw_bdi_stream& run : runs) {
         begins.push_back(at);
         at += run.bytes.size();
-        out.cost.value_bits += run.cost.value_bits;
-        out.cost.mask_bits += run.cost.mask_bits;
-        out.cost.scale_bits += run.cost.scale_bits;
+        out.cost += run.cost;
     }
     out.bytes.resize(at);
     each_run(at / runs.size(), [&](std::size_t r) {

@@ -17,6 +17,14 @@ struct storage_cost {
     [[nodiscard]] constexpr std::int64_t total_bits() const noexcept {
         return value_bits + mask_bits + scale_bits + codebook_bits;
     }
+    /// Bits of several tensors, or of the parts of one.
+    constexpr storage_cost& operator+=(const storage_cost& other) noexcept {
+        value_bits += other.value_bits;
+        mask_bits += other.mask_bits;
+        scale_bits += other.scale_bits;
+        codebook_bits += other.codebook_bits;
+        return *this;
+    }
     friend constexpr bool operator==(const storage_cost&, const storage_cost&) = default;
 };
 
