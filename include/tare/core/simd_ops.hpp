@@ -126,27 +126,24 @@ inline floats fused_negated(floats a, floats b, floats c) {
 #endif
 }  // namespace detail
 
-/// a / d.value, correctly rounded. Two corrections by the exact remainder: the first brings the
+/// a / d.value, correctly rounded, for a finite, d usable and a quotient within float32 (beyond it
+/// NaN); -0 by a d above 0 gives +0. Two corrections by the exact remainder: the first brings the
 /// quotient within one unit of the last place, from where the second rounds it correctly.
 /// Source: Markstein 1990, "Computation of elementary functions on the IBM RISC System/6000
 /// processor", theorem 8.
-[[gnu::always_inline]] inline floats divide(floats a, const divisor& d) {
-    if (!d.usable) return a / d.value;
-    const floats rough = a * d.reciprocal;
-    const floats near =
-        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
-    const floats quotient =
-        detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
-    // Infinities and NaN have no remainder.
-    if (!xsimd::all(magnitude(rough) < broadcast(0x1p126F))) return a / d.value;
-    return quotient;
-}
-/// The same for a known to be finite and d to be usable, without asking.
 [[gnu::always_inline]] inline floats divide_usable(floats a, const divisor& d) {
     const floats rough = a * d.reciprocal;
     const floats near =
         detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
     return detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+}
+/// The same for any a, d and quotient.
+[[gnu::always_inline]] inline floats divide(floats a, const divisor& d) {
+    if (!d.usable) return a / d.value;
+    const floats quotient = divide_usable(a, d);
+    // Infinities and NaN have no remainder.
+    if (!xsimd::all(magnitude(a * d.reciprocal) < broadcast(0x1p126F))) return a / d.value;
+    return quotient;
 }
 #else
 inline floats divide_usable(floats a, const divisor& d) {
@@ -156,7 +153,7 @@ inline floats divide(floats a, const divisor& d) {
     return a / d.value;
 }
 #endif
-/// The same for a known to be finite.
+/// The same for a known to be finite, a quotient within float32 and any d.
 [[gnu::always_inline]] inline floats divide_finite(floats a, const divisor& d) {
     return d.usable ? divide_usable(a, d) : a / d.value;
 }
