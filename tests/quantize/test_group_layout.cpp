@@ -50,18 +50,3 @@ TEST_CASE("a walk meets every element once, in its group, whole blocks as consta
                 }
         }
 }
-
-TEST_CASE("pieces come downward and cover the range") {
-    for (const tare::extent begin : {0, 1, 2048, 3000})
-        for (const tare::extent end : {0, 1, 2047, 2048, 2049, 9000}) {
-            tare::extent next = std::max(begin, end);
-            tare::detail::for_pieces_downward(begin, end, [&](tare::extent from, tare::extent to) {
-                CHECK(to == next);
-                CHECK(from < to);
-                CHECK((from == begin || from % tare::detail::group_piece == 0));
-                CHECK(to - from <= tare::detail::group_piece);
-                next = from;
-            });
-            CHECK(next == (end > begin ? begin : next));
-        }
-}

@@ -5,8 +5,9 @@
 // padded buffer, so that an element's bits do not depend on where it stands.
 //
 // Outputs of `stream_min_elements` and more bypass the cache: a plain store first reads the line it
-// overwrites, a third of the traffic of a copy. Ranges are walked from the last chunk to the first,
-// because what a statistics pass read last is what the cache still holds.
+// overwrites, a third of the traffic of a copy. Ranges are walked in spans of a few MiB from the
+// last to the first, because what a statistics pass read last is what the cache still holds; inside
+// a span upward, because that is what the machine's own prefetching follows.
 
 #include <cstdint>
 #include <cstring>
@@ -46,6 +47,26 @@ namespace detail {
 
 inline constexpr extent map_chunk = 2048;  // elements: 8 KiB in, 8 KiB out, inside L1
 
+/// Elements that are walked upward before the walk goes down: 4 MiB of float32. A downward walk in
+/// chunks of 8 KiB costs 20 to 70 % where one core reads 40 GB/s.
+inline constexpr extent map_span = 512 * map_chunk;
+
+/// Calls one(from, to) for the chunks of [begin, end), each within one aligned map_chunk.
+template <class One>
+void for_chunks(extent begin, extent end, const One& one) {
+    for (extent stop = end; stop > begin;) {
+        const extent low = (stop - 1) / map_span * map_span;
+        const extent start = low < begin ? begin : low;
+        for (extent from = start; from < stop;) {
+            const extent next = (from / map_chunk + 1) * map_chunk;
+            const extent to = next < stop ? next : stop;
+            one(from, to);
+            from = to;
+        }
+        stop = start;
+    }
+}
+
 // The ends, which do not fill the lanes or lie before the first aligned address, go through a
 // buffer, and all three parts through one loop: with the kernel in one place compilers inline it,
 // and a sanitized build of it takes seconds where it took a minute.
@@ -73,9 +94,7 @@ void map_range(const float* x, float* y, extent begin, extent end, bool stream,
         }
         const bool past_cache = stream && whole;
         for (extent i = 0; i < count; i += lanes) {
-            // The same place of the chunk below, which is next: chunks follow each other downward,
-            // and the machine's own prefetching would begin anew in each.
-            if (past_cache) simd::prefetch(from + i, -map_chunk);
+            if (past_cache) simd::prefetch(from + i, map_chunk);  // the chunk above is next
             const simd::floats v = kernel(simd::load(from + i), begin + i);
             if (past_cache) {
                 simd::stream(to + i, v);
@@ -97,12 +116,9 @@ void map_range(const float* x, float* y, extent begin, extent end, bool stream,
 template <class Kernel>
 void map_elements(const float* x, float* y, extent begin, extent end, bool stream,
                   const Kernel& kernel) {
-    for (extent stop = end; stop > begin;) {
-        extent start = (stop - 1) / detail::map_chunk * detail::map_chunk;
-        if (start < begin) start = begin;
-        detail::map_range(x, y, start, stop, stream, kernel);
-        stop = start;
-    }
+    detail::for_chunks(begin, end, [&](extent from, extent to) {
+        detail::map_range(x, y, from, to, stream, kernel);
+    });
 }
 
 /// The same over a whole tensor on all threads.

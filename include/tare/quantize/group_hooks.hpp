@@ -22,7 +22,7 @@
 //       the quantizer itself
 //   [optional] float gradient(x, group) const        straight-through factor, 1 by default
 //   [optional] static constexpr extent block         the group size where it is always the same
-//   [optional] static constexpr bool fetches_below   encode_values asks for what it reads next
+//   [optional] static constexpr bool fetches_next    encode_values asks for what it reads next
 //
 // Block formats are fast because the element functions are loops over `n` without a call in them,
 // always_inline: a whole block comes with `n` a constant, so that the compiler vectorises the loop
@@ -77,7 +77,7 @@ struct group_hooks {
         if constexpr (requires { Derived::block; }) return Derived::block;
         return extent{0};
     }();
-    static constexpr bool fetches_below = requires { requires Derived::fetches_below; };
+    static constexpr bool fetches_next = requires { requires Derived::fetches_next; };
     static constexpr bool has_elements = requires { typename Derived::element_type; };
     static constexpr bool maps_long_groups =
         block == 0 && requires(const Derived& q, const float* x, float* y, const Group& g) {

@@ -65,28 +65,9 @@ struct group_layout {
 /// Elements that are coded at a time: inside the first cache, and whole bytes at any width.
 inline constexpr extent group_piece = map_chunk;
 
-/// Calls one(from, to) for the pieces of [begin, end), from the last to the first (see
-/// core/elementwise.hpp for why).
-template <class One>
-void for_pieces_downward(extent begin, extent end, const One& one) {
-    for (extent stop = end; stop > begin;) {
-        const extent start = std::max(begin, (stop - 1) / group_piece * group_piece);
-        one(start, stop);
-        stop = start;
-    }
-}
-
-/// Asks for what the same place of the piece below will read. Pieces follow each other downward, so
-/// the machine's own prefetching begins anew in each.
-[[gnu::always_inline]] inline void fetch_piece_below(const float* x, extent count) {
-    constexpr extent line = 16;  // floats
-    for (extent i = 0; i < count; i += line)
-        simd::prefetch(x + i, -group_piece);
-}
-
-/// Asks for what the same place of the piece above will read: while a piece is worked on twice, the
-/// memory system would otherwise rest the second time.
-[[gnu::always_inline]] inline void fetch_piece_above(const float* x, extent count) {
+/// Asks for what the same place of the next piece will read: the machine's own prefetching falls
+/// behind this much arithmetic, and rests while a piece is worked on twice.
+[[gnu::always_inline]] inline void fetch_next_piece(const float* x, extent count) {
     constexpr extent line = 16;  // floats
     for (extent i = 0; i < count; i += line)
         simd::prefetch(x + i, group_piece);

@@ -77,7 +77,7 @@ void fit_and_fake_groups(const Quantizer& shared, const group_layout& at, const 
                     alignas(64) float values[group_piece];
                     float* const out = stream ? values : y + from;
                     at.walk<Hooks::block>(from, to, [&](extent g, extent b, auto count) {
-                        fetch_piece_above(x + b, count);
+                        fetch_next_piece(x + b, count);
                         Hooks::fake(q, x + b, out + (b - from), count, groups[g - first]);
                     });
                     if (stream) stream_out(values, y + from, to - from);

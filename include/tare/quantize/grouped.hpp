@@ -98,7 +98,7 @@ class grouped_quantizer {
                     q.fake_values(x.data(), y.data(), begin, end, stream, groups[0]);
                     return simd::stream_fence();
                 }
-            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+            detail::for_chunks(begin, end, [&](extent from, extent to) {
                 if constexpr (hooks::maps_long_groups) {
                     at.template walk<0>(from, to, [&](extent g, extent b, extent count) {
                         q.fake_values(x.data(), y.data(), b, b + count, stream, groups[g]);
@@ -107,7 +107,7 @@ class grouped_quantizer {
                     alignas(64) float values[piece];
                     float* const out = stream ? values : y.data() + from;
                     at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
-                        detail::fetch_piece_below(x.data() + b, count);
+                        detail::fetch_next_piece(x.data() + b, count);
                         hooks::fake(q, x.data() + b, out + (b - from), count, groups[g]);
                     });
                     if (stream) stream_out(values, y.data() + from, to - from);
@@ -147,10 +147,10 @@ class grouped_quantizer {
             const auto q = detail::coder_of(self(), p.tensor);
             const Group* const groups = p.groups.data();
             alignas(64) code codes[piece];
-            detail::for_pieces_downward(begin, end, [&](extent from, extent to) {
+            detail::for_chunks(begin, end, [&](extent from, extent to) {
                 at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
-                    if constexpr (!hooks::fetches_below)
-                        detail::fetch_piece_below(x.data() + b, count);
+                    if constexpr (!hooks::fetches_next)
+                        detail::fetch_next_piece(x.data() + b, count);
                     q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
                 });
                 detail::pack_piece(

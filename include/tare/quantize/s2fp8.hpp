@@ -77,14 +77,14 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
         return {alpha, beta, detail::s2fp8_levels(alpha, beta)};
     }
 
-    static constexpr bool fetches_below = true;
+    static constexpr bool fetches_next = true;
     void encode_values(const float* x, extent n, const s2fp8_group& group,
                        std::uint16_t* codes) const {
         float levels[detail::map_chunk];  // bits of integers
         with_levels(group, [&](const auto& find, const vectors&) {
             map_elements(x, levels, 0, n, false, [=](simd::floats v, extent i) {
                 // A line at a time: those of a whole piece, asked for at once, wait for each other.
-                simd::prefetch(x + i, -detail::group_piece);
+                simd::prefetch(x + i, detail::group_piece);
                 return simd::as_floats(find(v));
             });
         });

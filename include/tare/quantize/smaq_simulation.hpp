@@ -74,9 +74,7 @@ class smaq_simulation {
         const bool stream = n >= stream_min_elements;
         parallel_for(n, map_chunk, Rounding::draws ? 16 : 8, [&](extent begin, extent end) {
             const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
-            // From the last chunk to the first, see core/elementwise.hpp.
-            for (extent stop = end; stop > begin;) {
-                const extent start = std::max(begin, (stop - 1) / map_chunk * map_chunk);
+            for_chunks(begin, end, [&](extent start, extent stop) {
                 // Few draws at a time: the memory system goes on fetching meanwhile.
                 constexpr extent step = Rounding::draws ? drawn_together : map_chunk;
                 for (extent from = start; from < stop; from += step) {
@@ -89,8 +87,7 @@ class smaq_simulation {
                         }
                     });
                 }
-                stop = start;
-            }
+            });
             if (stream) simd::stream_fence();
         });
     }
