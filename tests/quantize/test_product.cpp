@@ -111,6 +111,18 @@ TEST_CASE("the division is that of the published code, its refusals with a reaso
     CHECK_THROWS_WITH_AS(why(24, 20, 2, 2)(), doctest::Contains("choose a block"), tare::error);
 }
 
+TEST_CASE("fewer buckets than asked for are half, a quarter and so on of a power of two") {
+    const auto buckets = [](extent asked) {
+        const tare::product_options options{.block = 8, .search = {.entries = 16}};
+        return tare::daq_buckets{asked, true}.divide(24, 64, options).grid.buckets();
+    };
+    CHECK(buckets(16) == 8);  // 192 columns: 16 buckets would have 12 for 16 entries
+    CHECK(buckets(8) == 8);
+    for (const extent asked : {0, -4, 3, 24})
+        CHECK_THROWS_WITH_AS(static_cast<void>(buckets(asked)),
+                             doctest::Contains("must be a power of two"), tare::error);
+}
+
 TEST_CASE("empty entries of a bucket are filled as the reference fills them") {
     const auto golden = tare::testing::golden("daq/daq_buckets.npz");
     const auto cases = tare::testing::golden_cases("daq", "daq_buckets.npz");
