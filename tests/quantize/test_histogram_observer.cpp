@@ -140,6 +140,16 @@ TEST_CASE("histograms of several tensors are put together as the reference does"
     CHECK(grid.zero == values<std::int64_t>(golden, "histogram_batches.zero_point")[0]);
 }
 
+TEST_CASE("the published count of one value repeated has it in the middle") {
+    // Version 1.13 counts these between 0 and 0, which its histogram takes for "1 to either side".
+    histogram_observer histogram(true);
+    histogram.update(std::vector<float>{0.25F, 0.5F});
+    histogram.update(std::vector<float>{0.375F, 0.375F});
+    CHECK(histogram.counts()[0] == 1.0F);
+    CHECK(histogram.counts()[1024] == 2.0F);
+    CHECK(histogram.counts()[2047] == 1.0F);
+}
+
 TEST_CASE("the search for the range ends where the reference's does") {
     const auto golden = tare::testing::golden("daq/scalar_quant.npz");
     const auto cases = tare::testing::golden_cases("daq", "scalar_quant.npz");
