@@ -298,7 +298,9 @@ TEST_CASE("matrices share a codebook, each with its own codes and scale") {
     const auto plain = tare::encode_shared(both, 4, options);
     // Without scales the large matrix takes all entries but one or two.
     CHECK(error_of(scaled, 0) < 0.5 * error_of(plain, 0));
-    CHECK(error_of(scaled, 1) < 0.7);
+    // A bit for a value: the best scalar quantizer of normal values has 0.363 of their power as its
+    // error (Max 1960), and of a code book that is shared no more than twice that.
+    CHECK(error_of(scaled, 1) < 2 * 0.363);
     CHECK(scaled.storage() == tare::storage_cost{.value_bits = (48 + 40) * 4,
                                                  .scale_bits = 64,
                                                  .codebook_bits = 16 * 4 * 16});
