@@ -12,11 +12,15 @@
 
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/historical.hpp>
+#include <tare/ops/gather.hpp>
+#include <tare/ops/layer_norm.hpp>
+#include <tare/ops/leading_linear.hpp>
 #include <tare/ops/linear.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/scale.hpp>
+#include <tare/ops/weighted_layer_norm.hpp>
 #include <tare/quantize/smaq.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/train/adam.hpp>
@@ -387,6 +391,19 @@ TEST_CASE("left to itself the network follows the reference's losses") {
           3 * loss_tolerance);
     check(train_network<train::quantized<truncating_smaq>, train::reference_schedule>(data, {}),
           "smaq_trunc/loss", flipped_loss_tolerance);
+}
+
+TEST_CASE("results of layers are compressed, those of bookkeeping are not") {
+    using train::compresses_result;
+    CHECK(compresses_result<op::linear>());
+    CHECK(compresses_result<op::leading_linear>());
+    CHECK(compresses_result<op::layer_norm>());
+    CHECK(compresses_result<op::weighted_layer_norm>());
+    CHECK(compresses_result<op::relu>());
+    CHECK(compresses_result<container>());
+    CHECK_FALSE(compresses_result<op::gather>());
+    CHECK_FALSE(compresses_result<op::scale>());
+    CHECK_FALSE(compresses_result<op::pick_log_softmax>());
 }
 
 TEST_CASE("a master copy keeps updates that are smaller than a step of the format") {

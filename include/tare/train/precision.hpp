@@ -50,10 +50,16 @@ template <class Op>
                   }) {
         return Op::compressed_result;
     } else {
-        constexpr std::array<std::string_view, 9> layers{
-            "linear",     "convolution",    "depthwise_convolution",
-            "layer_norm", "global_average", "relu",
-            "sigmoid",    "softplus",       "swish"};
+        constexpr std::array<std::string_view, 10> layers{"linear",
+                                                          "convolution",
+                                                          "depthwise_convolution",
+                                                          "layer_norm",
+                                                          "weighted_layer_norm",
+                                                          "global_average",
+                                                          "relu",
+                                                          "sigmoid",
+                                                          "softplus",
+                                                          "swish"};
         return std::ranges::find(layers, std::string_view(Op::name)) != layers.end();
     }
 }
