@@ -122,6 +122,32 @@ struct shifts {
     }
 };
 
+/// Policies that use nothing of train::precision, each one half of what there is to define.
+struct own_tape_policy {
+    int results = 0;
+    int gradients = 0;
+    template <class Op>
+    void activation(const Op&, tensor&) {
+        ++results;
+    }
+    template <class Op>
+    void activation_gradient(const Op&, tensor&) {
+        ++gradients;
+    }
+};
+struct own_update_policy {
+    struct schedule {
+        static constexpr bool master_copy = false;
+    };
+    int before = 0;
+    int after = 0;
+    void before_update(std::span<const train::updated_parameter>) { ++before; }
+    template <train::optimizer Optimizer>
+    void after_update(const Optimizer&, std::span<const train::updated_parameter>) {
+        ++after;
+    }
+};
+
 const std::vector<std::string> labels{"bn", "W", "b"};
 
 /// The steps of one case, each from the stored state of the step before.
@@ -443,6 +469,29 @@ TEST_CASE("second moments stay non-negative, and NaN is not hidden") {
     CHECK(square[0] == 0.0F);
     CHECK(std::isnan(square[1]));
     CHECK(precision.calls() == 2);
+}
+
+TEST_CASE("a user's own policy is what its comments ask for") {
+    const auto train_once = []<class Policy>(Policy policy) {
+        basic_tape<float, Policy> tape(policy);
+        const auto weight = tape.parameter(tensor(shape{3, 4}, 0.3F));
+        const auto bias = tape.parameter(tensor(shape{3}, 0.1F));
+        auto x = tape.constant(tensor(shape{2, 4}, 0.7F));
+        tape.backward(mean(relu(linear(x, weight, bias))));
+        std::vector<float> w(3), g(3), buffer(3);
+        const std::array<std::span<float>, 1> moments{std::span<float>(buffer)};
+        const train::updated_parameter p{w, g, moments};
+        train::update_parameters(train::sgd{}, tape.precision(), std::span(&p, 1), {});
+        return tape.precision();
+    };
+    const own_tape_policy on_tape = train_once(own_tape_policy{});
+    CHECK(on_tape.results == 3);
+    CHECK(on_tape.gradients == 3);
+    CHECK_FALSE(train::compresses_updates<own_tape_policy>);
+    const own_update_policy on_update = train_once(own_update_policy{});
+    CHECK(on_update.before == 1);
+    CHECK(on_update.after == 1);
+    CHECK_FALSE(train::keeps_master<own_update_policy>);
 }
 
 TEST_CASE("two calls of a stochastic compressor draw differently, a repeated run alike") {
