@@ -3,6 +3,7 @@
 // before and after each stage what it weighs and how well it translates.
 //     33_daq_translation --help
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -34,8 +35,10 @@ struct options : example_options {
         add_count(app, "--updates", updates, "before the first stage, with quantization noise",
                   positive_number);
         add_count(app, "--stage-updates", stage_updates, "after each stage", positive_number);
-        add_count(app, "--buckets", buckets,
-                  "with a codebook each, of every matrix: a power of two", positive_number);
+        add_count(app, "--buckets", buckets, "with a codebook each, of every matrix",
+                  number_check("that is a power of two, such as 16", [](double n) {
+                      return n >= 1 && std::exp2(std::round(std::log2(n))) == n;
+                  }));
         add_count(app, "--sentences", sentences, "of the test that are translated after each stage",
                   positive_number);
         app.add_option("--noise", noise, "probability that a block is dropped while training")

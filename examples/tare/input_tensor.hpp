@@ -33,22 +33,16 @@ namespace detail {
 /// character to be seen becomes a question mark, a byte each.
 inline std::string printable(std::string_view text) {
     const auto shown = [](std::string_view one) {
-        const auto first = static_cast<unsigned char>(one[0]);
-        if (one.size() == 1) return first >= 0x20 && first != 0x7F;
-        const auto second = static_cast<unsigned char>(one[1]);
-        const auto last = static_cast<unsigned char>(one.back());
-        const bool control = first == 0xC2 && second < 0xA0;
-        const bool noncharacter = first == 0xEF && second == 0xBF && last >= 0xBE;
-        return text::is_text(one) && !control && !noncharacter;
+        const bool control = one < " " || one == "\x7F" || (one >= "\xC2\x80" && one < "\xC2\xA0");
+        const bool noncharacter = one == "\xEF\xBF\xBE" || one == "\xEF\xBF\xBF";
+        return !one.empty() && !control && !noncharacter;
     };
     std::string out;
     while (!text.empty()) {
-        const auto first = static_cast<unsigned char>(text[0]);
-        const std::size_t length = first < 0xC0 ? 1 : (first < 0xE0 ? 2 : (first < 0xF0 ? 3 : 4));
-        const std::string_view one = text.substr(0, length);
-        const bool good = one.size() == length && first < (length == 1 ? 0x80 : 0xFF) && shown(one);
+        const std::string_view one = text.substr(0, text::first_character(text));
+        const bool good = shown(one);
         out += good ? one : std::string_view("?");
-        text.remove_prefix(good ? length : 1);
+        text.remove_prefix(good ? one.size() : 1);
     }
     return out;
 }

@@ -111,6 +111,18 @@ TEST_CASE("the division is that of the published code, its refusals with a reaso
     CHECK_THROWS_WITH_AS(why(24, 20, 2, 2)(), doctest::Contains("choose a block"), tare::error);
 }
 
+TEST_CASE("fewer buckets than asked for are half, a quarter and so on of a power of two") {
+    const auto buckets = [](extent asked) {
+        const tare::product_options options{.block = 8, .search = {.entries = 16}};
+        return tare::daq_buckets{asked, true}.divide(24, 64, options).grid.buckets();
+    };
+    CHECK(buckets(16) == 8);  // 192 columns: 16 buckets would have 12 for 16 entries
+    CHECK(buckets(8) == 8);
+    for (const extent asked : {0, -4, 3, 24})
+        CHECK_THROWS_WITH_AS(static_cast<void>(buckets(asked)),
+                             doctest::Contains("must be a power of two"), tare::error);
+}
+
 TEST_CASE("empty entries of a bucket are filled as the reference fills them") {
     const auto golden = tare::testing::golden("daq/daq_buckets.npz");
     const auto cases = tare::testing::golden_cases("daq", "daq_buckets.npz");
@@ -286,7 +298,9 @@ TEST_CASE("matrices share a codebook, each with its own codes and scale") {
     const auto plain = tare::encode_shared(both, 4, options);
     // Without scales the large matrix takes all entries but one or two.
     CHECK(error_of(scaled, 0) < 0.5 * error_of(plain, 0));
-    CHECK(error_of(scaled, 1) < 0.7);
+    // A bit for a value: the best scalar quantizer of normal values has 0.363 of their power as its
+    // error (Max 1960), and of a code book that is shared no more than twice that.
+    CHECK(error_of(scaled, 1) < 2 * 0.363);
     CHECK(scaled.storage() == tare::storage_cost{.value_bits = (48 + 40) * 4,
                                                  .scale_bits = 64,
                                                  .codebook_bits = 16 * 4 * 16});

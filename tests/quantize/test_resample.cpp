@@ -76,10 +76,12 @@ TEST_CASE("smooth rows survive, and constants stay what they are") {
     const auto stored = resampled(half, x, 2, 32);
     const auto back = resampled(resampler(1, 2), stored, 2, 64);
     for (std::size_t i = 0; i < 64; ++i)
-        CHECK(double(back[i]) == doctest::Approx(3.0).epsilon(1e-6));
-    // Away from the ends, where a continued value is no cosine.
+        CHECK(back[i] == 3.0F);  // kernels of sum 1 in double
+    // Away from the ends, where a continued value is no cosine. A sinc under a squared cosine
+    // (Hann) is true to 44 dB in its band, and there are two.
+    constexpr double ripple = 2 * 0.0063;
     for (std::size_t i = 64 + 24; i < 128 - 24; ++i)
-        CHECK(std::fabs(double(back[i]) - double(x[i])) < 0.02);
+        CHECK(std::fabs(double(back[i]) - double(x[i])) <= ripple);
     CHECK(resampled(resampler(3, 3), x, 2, 64) == x);
 }
 

@@ -119,7 +119,7 @@ TEST_CASE("degenerate tensors come back sound") {
     }
     const auto [narrow, coded] = run("narrow_beta_overflow");
     for (std::size_t i = 0; i < narrow.size(); ++i)  // the whole spread is 15/alpha = 0.014 octaves
-        CHECK(std::abs(double(coded[i]) / double(narrow[i]) - 1.0) < 0.02);
+        CHECK(std::abs(std::log2(double(coded[i]) / double(narrow[i]))) < 0.014);
     const auto [with_inf, bounded] = run("with_inf");
     for (std::size_t i = 0; i < with_inf.size(); ++i)
         CHECK(tare::is_finite(bounded[i]));
@@ -226,7 +226,7 @@ TEST_CASE("codes are those of E5M2 on the squeezed magnitudes") {
     q.fake_quantize(x, p, y);
     for (std::size_t i = 0; i < x.size(); ++i) {
         CAPTURE(x[i]);
-        CHECK(double(y[i]) == doctest::Approx(double(expected[i])).epsilon(1e-6));
+        CHECK(y[i] == expected[i]);
     }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -208,6 +209,45 @@ TEST_CASE("within its range SmaQ is off by at most half a step, beyond it it sat
             REQUIRE(std::abs(w - z) <= 0.5 / 42 + rounding);
         if (std::abs(z) > 2.5) REQUIRE(std::abs(std::abs(w) - 2.5) <= rounding);
     }
+}
+
+TEST_CASE("differences beyond float32 and infinities get the outermost code") {
+    const float infinity = std::numeric_limits<float>::infinity();
+    // Deviations for which FLT_MAX is 1.5, 4 and 2^64 deviations away, and a smaller one.
+    for (const float deviation : {0x1.5p127F, 0x1p126F, 0x1p64F, 0x1p30F})
+        for (const int bits : {2, 8}) {
+            const tare::smaq<> q({.outlier_bits = bits});
+            const tare::smaq_params p{-0x1p127F, deviation};
+            const std::vector<float> x{0x1.FFp127F, infinity, -infinity, 0x1.FFp127F,
+                                       -0x1p127F,   infinity, -infinity, 0.0F};
+            std::vector<float> y(x.size()), unpacked(x.size());
+            q.fake_quantize(x, p, y);
+            // Of two bits none is left for a magnitude: outliers are one deviation away.
+            const double reach = (bits == 8 ? 2.5 : 1.0) * double(deviation);
+            const double largest = double(std::numeric_limits<float>::max());
+            // Quotient, product and two sums of numbers up to |mean| + reach, rounded to float32.
+            const double rounding = 4 * 0x1p-24 * (std::abs(double(p.mean)) + reach);
+            const auto near = [&](float value, double exact) {
+                return std::abs(double(value) - std::clamp(exact, -largest, largest)) <= rounding;
+            };
+            CHECK(near(y[1], double(p.mean) + reach));
+            CHECK(near(y[2], double(p.mean) - reach));
+            CHECK(y[0] == y[1]);
+            const auto packed = q.encode(x, p);
+            CHECK(packed.bits == q.storage(x, p).total_bits());
+            q.decode(packed, unpacked);
+            CHECK(unpacked == y);
+        }
+}
+
+TEST_CASE("folded values stay within float32") {
+    const float largest = std::numeric_limits<float>::max();
+    const std::vector<float> x(8, largest);
+    std::vector<float> y(8);
+    // 2.492 deviations of 2^125 become 2.5, and times gamma 8.025 2^125.
+    const std::vector<float> gamma{3.21F}, beta{0.0F};
+    tare::smaq<>().fake_quantize(x, {0.0F, 0x1p125F}, {}, {gamma, beta, 1}, y);
+    CHECK(y == x);
 }
 
 TEST_CASE("stochastic rounding is unbiased and belongs to the element, not to the call") {

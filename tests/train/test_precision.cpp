@@ -12,11 +12,15 @@
 
 #include <tare/formats/builtin.hpp>
 #include <tare/formats/historical.hpp>
+#include <tare/ops/gather.hpp>
+#include <tare/ops/layer_norm.hpp>
+#include <tare/ops/leading_linear.hpp>
 #include <tare/ops/linear.hpp>
 #include <tare/ops/mean.hpp>
 #include <tare/ops/pick_log_softmax.hpp>
 #include <tare/ops/relu.hpp>
 #include <tare/ops/scale.hpp>
+#include <tare/ops/weighted_layer_norm.hpp>
 #include <tare/quantize/smaq.hpp>
 #include <tare/readings/gradient.hpp>
 #include <tare/train/adam.hpp>
@@ -42,6 +46,14 @@ constexpr double statistics_tolerance = 2e-6;
 constexpr double allowed_flips = 0.03;
 // What one float32 step of an optimizer may differ by without compression: about ten roundings.
 constexpr double step_tolerance = 10 * 0x1p-24;
+// Of what the network hands to a compressor, relative to the tensor's largest: sums of at most 24
+// products and a bias, and the three roundings of an update.
+constexpr double input_tolerance = (24 + 1 + 3) * 0x1p-24;
+// Of a loss: logits up to 2 of as many products, and ten roundings for softmax and mean.
+constexpr double loss_tolerance = (2 * (24 + 1) + 10) * 0x1p-24;
+// The arrays' own for losses where a code may flip: a step of a weight is about 0.02, its gradient
+// 0.05.
+constexpr double flipped_loss_tolerance = 0.02 * 0.05;
 
 /// The random draws and statistics of a run, handed out in the order of the calls.
 struct recording {
@@ -107,6 +119,32 @@ struct shifts {
     void operator()(std::span<float> x, const train::compressor_call&) const {
         for (float& v : x)
             v -= 1.0F;
+    }
+};
+
+/// Policies that use nothing of train::precision, each one half of what there is to define.
+struct own_tape_policy {
+    int results = 0;
+    int gradients = 0;
+    template <class Op>
+    void activation(const Op&, tensor&) {
+        ++results;
+    }
+    template <class Op>
+    void activation_gradient(const Op&, tensor&) {
+        ++gradients;
+    }
+};
+struct own_update_policy {
+    struct schedule {
+        static constexpr bool master_copy = false;
+    };
+    int before = 0;
+    int after = 0;
+    void before_update(std::span<const train::updated_parameter>) { ++before; }
+    template <train::optimizer Optimizer>
+    void after_update(const Optimizer&, std::span<const train::updated_parameter>) {
+        ++after;
     }
 };
 
@@ -324,10 +362,9 @@ void check_network(const std::string& name) {
     const auto losses =
         train_network<replayed<Q>, train::reference_schedule>(data, replayed<Q>{record});
     const auto want = values<float>(data, name + "/loss");
-    // Losses "with 1e-3"; inputs of a call differ by the roundings of one product and one update.
     for (std::size_t i = 0; i < 3; ++i)
-        CHECK(std::abs(losses[i] - double(want[i])) <= 1e-3);
-    CHECK(record->farthest <= 1e-5);
+        CHECK(std::abs(losses[i] - double(want[i])) <= loss_tolerance);
+    CHECK(record->farthest <= input_tolerance);
     CHECK(record->at == record->in.size());
     CHECK(record->draw == record->draws.size());
     CHECK(double(record->flips) <= allowed_flips * double(record->in.size()));
@@ -373,11 +410,26 @@ TEST_CASE("left to itself the network follows the reference's losses") {
         for (std::size_t i = 0; i < 3; ++i)
             CHECK(std::abs(losses[i] - double(want[i])) <= tolerance);
     };
+    // Three steps, each of which passes its roundings on.
     check(train_network<train::uncompressed, train::reference_schedule>(data, {}), "fp32/loss",
-          1e-5);
-    check(train_network<train::uncompressed, train::master_schedule>(data, {}), "fp32/loss", 1e-5);
+          3 * loss_tolerance);
+    check(train_network<train::uncompressed, train::master_schedule>(data, {}), "fp32/loss",
+          3 * loss_tolerance);
     check(train_network<train::quantized<truncating_smaq>, train::reference_schedule>(data, {}),
-          "smaq_trunc/loss", 1e-3);
+          "smaq_trunc/loss", flipped_loss_tolerance);
+}
+
+TEST_CASE("results of layers are compressed, those of bookkeeping are not") {
+    using train::compresses_result;
+    CHECK(compresses_result<op::linear>());
+    CHECK(compresses_result<op::leading_linear>());
+    CHECK(compresses_result<op::layer_norm>());
+    CHECK(compresses_result<op::weighted_layer_norm>());
+    CHECK(compresses_result<op::relu>());
+    CHECK(compresses_result<container>());
+    CHECK_FALSE(compresses_result<op::gather>());
+    CHECK_FALSE(compresses_result<op::scale>());
+    CHECK_FALSE(compresses_result<op::pick_log_softmax>());
 }
 
 TEST_CASE("a master copy keeps updates that are smaller than a step of the format") {
@@ -397,7 +449,8 @@ TEST_CASE("a master copy keeps updates that are smaller than a step of the forma
         const train::updated_parameter lost{alone, gradient, moments};
         update_parameters(sgd, without, std::span(&lost, 1), {.number = step, .rate = 0.001});
     }
-    CHECK(master[0] == doctest::Approx(0.99).epsilon(1e-6));
+    // Ten differences below 1, rounded to 2^-25, of a rate that is rounded far finer.
+    CHECK(std::abs(double(master[0]) - 0.99) <= 11 * 0x1p-25);
     CHECK(weight[0] == round_to<bf16>(master[0]));
     CHECK(weight[0] < 1.0F);
     CHECK(alone[0] == 1.0F);
@@ -416,6 +469,29 @@ TEST_CASE("second moments stay non-negative, and NaN is not hidden") {
     CHECK(square[0] == 0.0F);
     CHECK(std::isnan(square[1]));
     CHECK(precision.calls() == 2);
+}
+
+TEST_CASE("a user's own policy is what its comments ask for") {
+    const auto train_once = []<class Policy>(Policy policy) {
+        basic_tape<float, Policy> tape(policy);
+        const auto weight = tape.parameter(tensor(shape{3, 4}, 0.3F));
+        const auto bias = tape.parameter(tensor(shape{3}, 0.1F));
+        auto x = tape.constant(tensor(shape{2, 4}, 0.7F));
+        tape.backward(mean(relu(linear(x, weight, bias))));
+        std::vector<float> w(3), g(3), buffer(3);
+        const std::array<std::span<float>, 1> moments{std::span<float>(buffer)};
+        const train::updated_parameter p{w, g, moments};
+        train::update_parameters(train::sgd{}, tape.precision(), std::span(&p, 1), {});
+        return tape.precision();
+    };
+    const own_tape_policy on_tape = train_once(own_tape_policy{});
+    CHECK(on_tape.results == 3);
+    CHECK(on_tape.gradients == 3);
+    CHECK_FALSE(train::compresses_updates<own_tape_policy>);
+    const own_update_policy on_update = train_once(own_update_policy{});
+    CHECK(on_update.before == 1);
+    CHECK(on_update.after == 1);
+    CHECK_FALSE(train::keeps_master<own_update_policy>);
 }
 
 TEST_CASE("two calls of a stochastic compressor draw differently, a repeated run alike") {

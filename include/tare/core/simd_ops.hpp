@@ -107,25 +107,7 @@ struct divisor {
     }
 };
 
-#if !defined(TARE_NO_SIMD) && defined(__FMA__)
-namespace detail {
-#if defined(__AVX512F__)
-inline floats fused(floats a, floats b, floats c) {
-    return _mm512_fmadd_ps(a, b, c);
-}
-inline floats fused_negated(floats a, floats b, floats c) {
-    return _mm512_fnmadd_ps(a, b, c);
-}
-#else
-inline floats fused(floats a, floats b, floats c) {
-    return _mm256_fmadd_ps(a, b, c);
-}
-inline floats fused_negated(floats a, floats b, floats c) {
-    return _mm256_fnmadd_ps(a, b, c);
-}
-#endif
-}  // namespace detail
-
+#if defined(TARE_SIMD_512) || defined(TARE_SIMD_256)
 /// a / d.value, correctly rounded, for a finite, d usable and a quotient within float32 (beyond it
 /// NaN); -0 by a d above 0 gives +0. Two corrections by the exact remainder: the first brings the
 /// quotient within one unit of the last place, from where the second rounds it correctly.
@@ -133,9 +115,8 @@ inline floats fused_negated(floats a, floats b, floats c) {
 /// processor", theorem 8.
 [[gnu::always_inline]] inline floats divide_usable(floats a, const divisor& d) {
     const floats rough = a * d.reciprocal;
-    const floats near =
-        detail::fused(detail::fused_negated(rough, d.value, a), d.reciprocal, rough);
-    return detail::fused(detail::fused_negated(near, d.value, a), d.reciprocal, near);
+    const floats near = fma(fnma(rough, d.value, a), d.reciprocal, rough);
+    return fma(fnma(near, d.value, a), d.reciprocal, near);
 }
 /// The same for any a, d and quotient.
 [[gnu::always_inline]] inline floats divide(floats a, const divisor& d) {

@@ -72,6 +72,8 @@ struct daq_buckets {
                                       const product_options& options) const {
         const extent entries = options.search.entries;
         if (!or_fewer) return {daq_grid(rows, columns, options.block, entries, buckets), entries};
+        require(buckets >= 1 && std::has_single_bit(static_cast<std::uint64_t>(buckets)), name,
+                ": ", buckets, " buckets; their number must be a power of two");
         bucket_grid grid;
         for (extent some = buckets; some >= 1; some /= 2)
             if (detail::divide_daq(rows, columns, options.block, entries, some, grid).empty())

@@ -30,7 +30,8 @@ class histogram_observer {
     static constexpr int bins = 2048;
 
     /// `published_truncation`: count between the ends cut to integers, as version 1.13 does; where
-    /// both are cut to the same one, between those of the tensor. Counts and range then disagree.
+    /// both are cut to the same one, between those of the tensor, or 1 to either side of the only
+    /// value that it has. Counts and range then disagree.
     explicit histogram_observer(bool published_truncation = false)
         : truncates_(published_truncation), counts_(bins, 0.0F) {}
 
@@ -214,6 +215,7 @@ class histogram_observer {
         if (truncates_) {
             ends = {std::trunc(range_.low), std::trunc(range_.high)};
             if (ends.low == ends.high) ends = here;
+            if (ends.low == ends.high) ends = {here.low - 1.0F, here.high + 1.0F};
         }
         std::vector<float> out(bins, 0.0F);
         for (const float v : x)

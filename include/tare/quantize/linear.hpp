@@ -28,7 +28,8 @@ namespace tare {
 
 /// Quantizer with integer codes of 2 to 16 bits.
 /// Rounding: half to even. Gradient: identity (the scale counts as a constant).
-/// Accuracy: |value - x| <= half a step for finite x, plus the rounding of one division.
+/// Accuracy: |value - x| <= half a step for finite x, plus the roundings of one product and one
+/// division; stored_range adds what its cut step is short of, up to 2^(bits-23) of the value.
 /// Storage: bits per element; 32 bits of scale per group, and the zero point in `bits` bits if
 /// affine.
 /// Source: the pinned Distiller fork of the MIT-HAN-Lab entry, MicroNet challenge 2019.

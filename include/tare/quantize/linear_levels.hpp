@@ -8,7 +8,9 @@
 //                                                                          (later Distiller)
 //   stored_range      codes as symmetric_levels, value = q cut(1/scale): every value exact in
 //                     float32
-//   affine_range      scale = (2^b-1)/(high-low), q = round_half_even(scale x) + zero in [0, 2^b-1]
+//   affine_range      low <= 0 <= high the ends, scale = (2^b-1)/(high-low), zero =
+//                     round_half_even(-scale low), both formed in double; q =
+//                     round_half_even(scale x) + zero in [0, 2^b-1], value = (q - zero) / scale
 //
 // Scale is a factor from value to code, in float32. The symmetric one takes two roundings, the
 // reciprocal first, then times n; its last bit depends on it. A group whose range is 0, or so small

@@ -177,9 +177,8 @@ class smaq_encodable_kernel {
           floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
           inward_(simd::broadcast(deviation_)),
           exact_back_(main_back_.exact && outlier_back_.exact) {
-        // Beyond 2^100 deviations every code is the outermost one, and no quotient overflows.
         constexpr float most = std::numeric_limits<float>::max();
-        const float far = deviation_ * 0x1p100F;
+        const float far = deviation_ * most_deviations;
         farthest_ = far < most ? far : most;
         const double outermost =
             std::fabs(static_cast<double>(mean_)) +
@@ -226,7 +225,10 @@ class smaq_encodable_kernel {
     /// Keeps to the range of float32, and above 0 where that was asked for.
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats finish(simd::floats v) const {
-        if (Usual || !bounded_) return v;
+        return Usual || !bounded_ ? v : bounded(v);
+    }
+    /// The same for what the parameters do not bound: values that were folded.
+    [[nodiscard, gnu::always_inline]] simd::floats bounded(simd::floats v) const {
         const simd::floats most = simd::broadcast(std::numeric_limits<float>::max());
         return simd::max(simd::broadcast(floor_), simd::clamp(v, -most, most));
     }
@@ -258,8 +260,10 @@ class smaq_encodable_kernel {
     template <bool Usual>
     [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
         const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
-        const simd::floats near = simd::limit(d, simd::broadcast(farthest_));
-        return Usual ? simd::divide_usable(near, inward_) : simd::divide_finite(near, inward_);
+        if (Usual || inward_.usable)
+            return simd::divide_usable(simd::limit(d, simd::broadcast(farthest_)), inward_);
+        // FLT_MAX may be near: a difference beyond it is infinite, and stays so until here.
+        return simd::limit(d / inward_.value, simd::broadcast(most_deviations));
     }
     [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
         return simd::magnitude(z) > simd::broadcast(threshold_);
@@ -275,6 +279,9 @@ class smaq_encodable_kernel {
     [[gnu::always_inline]] static simd::floats pick(simd::masks outlier, float far, float near) {
         return simd::select(outlier, simd::broadcast(far), simd::broadcast(near));
     }
+
+    // Beyond these every code is the outermost one, and no quotient within overflows.
+    static constexpr float most_deviations = 0x1p100F;
 
     smaq_side main_, outlier_;
     smaq_back main_back_, outlier_back_;

@@ -144,7 +144,12 @@ class smaq_simulation {
                 simd::broadcast(!Kernel::faithful && gamma == 0.0F ? 1.0F : gamma);
             const simd::floats b = simd::broadcast(beta);
             map_elements(x, y, from, to, false, [=, k = kernel_](simd::floats v, extent i) {
-                return k.finish(k.value(k.grid((v - b) / g, u(i - begin))) * back + b);
+                const simd::floats w = k.value(k.grid((v - b) / g, u(i - begin))) * back + b;
+                if constexpr (Kernel::faithful) {
+                    return k.finish(w);
+                } else {
+                    return k.bounded(w);
+                }
             });
         });
     }

@@ -59,7 +59,8 @@ struct smaq_params {
     friend bool operator==(const smaq_params&, const smaq_params&) = default;
 };
 
-/// `k` different indices below `n`, in a random order that depends on the seed alone.
+/// `k` different indices below `n`: a set that depends on the seed alone, every one as likely. The
+/// order is that of drawing and not random; all n where k is larger.
 /// Complexity: k^2 comparisons at most (Floyd's method), however large n is.
 /// Source: Bentley and Floyd 1987, "A sample of brilliance".
 [[nodiscard]] inline std::vector<extent> sample_indices(extent n, extent k, std::uint64_t seed) {

@@ -57,4 +57,14 @@ class utf8_checker {
     return checker.feed(text) == text.size() && checker.complete();
 }
 
+/// Bytes of the character that `text` begins with; 0 where it begins with none.
+[[nodiscard]] constexpr std::size_t first_character(std::string_view text) noexcept {
+    utf8_checker checker;
+    for (std::size_t length = 1; length <= text.size(); ++length) {
+        if (checker.feed(text.substr(length - 1, 1)) == 0) return 0;
+        if (checker.complete()) return length;
+    }
+    return 0;
+}
+
 }  // namespace tare::text

@@ -50,10 +50,16 @@ template <class Op>
                   }) {
         return Op::compressed_result;
     } else {
-        constexpr std::array<std::string_view, 9> layers{
-            "linear",     "convolution",    "depthwise_convolution",
-            "layer_norm", "global_average", "relu",
-            "sigmoid",    "softplus",       "swish"};
+        constexpr std::array<std::string_view, 10> layers{"linear",
+                                                          "convolution",
+                                                          "depthwise_convolution",
+                                                          "layer_norm",
+                                                          "weighted_layer_norm",
+                                                          "global_average",
+                                                          "relu",
+                                                          "sigmoid",
+                                                          "softplus",
+                                                          "swish"};
         return std::ranges::find(layers, std::string_view(Op::name)) != layers.end();
     }
 }
@@ -146,7 +152,10 @@ class precision {
 template <compressor C, class Schedule = master_schedule>
 using uniform_precision = precision<C, C, C, C, C, Schedule>;
 
-/// A policy that compresses nothing outside the tape: it needs no schedule and no master copies.
+/// A policy that also compresses what an update touches. Of a user's own, beside what the tape
+/// calls (readings/gradient.hpp): `schedule`, with a constant master_copy,
+/// before_update(parameters) and after_update(optimizer, parameters) as above; for checkpoints
+/// calls() and set_calls(). One without a schedule needs none of these, and no master copies.
 template <class Precision>
 concept compresses_updates = requires {
     { Precision::schedule::master_copy } -> std::convertible_to<bool>;
