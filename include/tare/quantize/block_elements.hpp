@@ -67,9 +67,9 @@ namespace tare::detail {
 
 /// v within the range of float32; a NaN stays one.
 [[nodiscard]] constexpr float within_float(float v) noexcept {
-    constexpr float most = std::numeric_limits<float>::max();
-    const float below = v > most ? most : v;
-    return below < -most ? -most : below;
+    const auto u = std::bit_cast<std::uint32_t>(v);
+    const bool infinite = (u & 0x7FFFFFFFU) == 0x7F800000U;
+    return std::bit_cast<float>(select(infinite, u - 1U, u));  // the number before infinity
 }
 
 /// values[i] = Element::decode(codes[i]) for the codes of many blocks at once: with bytes in it the
