@@ -9,11 +9,13 @@
 // whole block is a constant in them.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <limits>
 
 #include <tare/core/shape.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/formats/concept.hpp>
 #include <tare/formats/minifloat.hpp>
 #include <tare/formats/rounding.hpp>
@@ -73,11 +75,22 @@ namespace tare::detail {
 }
 
 /// values[i] = Element::decode(codes[i]) for the codes of many blocks at once: with bytes in it the
-/// loop takes more elements a step than one block has.
+/// loop takes more elements a step than one block has. Few values are looked up in registers.
 template <numeric_format Element>
 void decode_elements(const typename Element::code_type* codes, extent n, float* values) {
+    extent whole = 0;
+    if constexpr (simd::looks_up_in_registers && Element::bits <= 5) {
+        static const auto all = [] {  // not all formats are constexpr
+            std::array<float, 32> out{};
+            for (std::uint32_t code = 0; code < 1U << Element::bits; ++code)
+                out[code] = Element::decode(static_cast<std::uint8_t>(code));
+            return out;
+        }();
+        whole = n - n % static_cast<extent>(simd::lanes);
+        simd::look_up(simd::table32(all.data()), codes, static_cast<std::size_t>(whole), values);
+    }
 #pragma omp simd
-    for (extent i = 0; i < n; ++i)
+    for (extent i = whole; i < n; ++i)
         values[i] = Element::decode(codes[i]);
 }
 
