@@ -32,6 +32,7 @@
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
 #include <tare/core/simd_power.hpp>
+#include <tare/core/simd_small.hpp>
 #include <tare/core/simd_tables.hpp>
 #include <tare/core/simd_transpose.hpp>
 #include <tare/core/simd_words64.hpp>

@@ -113,7 +113,7 @@ TEST_CASE("binary is the sign, with zero and NaN positive") {
     CHECK(binary::decode(1) == 1.0F);
 }
 
-TEST_CASE("codes of NF4 found many at a time are those found one by one") {
+TEST_CASE("codes and levels of NF4 found many at a time are those found one by one") {
     std::vector<float> x{0.0F, -0.0F, 1.5F, -1.5F, 1e30F, -1e30F};
     constexpr float infinity = std::numeric_limits<float>::infinity();
     for (const float v : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN()})
@@ -131,9 +131,12 @@ TEST_CASE("codes of NF4 found many at a time are those found one by one") {
         const auto some = std::span<const float>(x).subspan(first);
         std::vector<std::uint8_t> codes(some.size());
         tare::nf4::encode_all(some.data(), codes.data(), static_cast<std::ptrdiff_t>(some.size()));
+        std::vector<float> values(some.size());
+        tare::nf4::round_all(some.data(), values.data(), static_cast<std::ptrdiff_t>(some.size()));
         for (std::size_t i = 0; i < some.size(); ++i) {
             CAPTURE(some[i]);
             REQUIRE(codes[i] == tare::nf4::encode(some[i]));
+            REQUIRE(values[i] == tare::nf4::decode(codes[i]));
         }
     }
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include <tare/core/pack_group.hpp>
 #include <tare/core/parallel.hpp>
 #include <tare/core/prefetch.hpp>
 #include <tare/core/shape.hpp>
@@ -70,11 +71,11 @@ void for_chunks(extent begin, extent end, const One& one) {
 // The ends, which do not fill the lanes or lie before the first aligned address, go through a
 // buffer, and all three parts through one loop: with the kernel in one place compilers inline it,
 // and a sanitized build of it takes seconds where it took a minute.
-template <class Kernel>
+template <class Vector, class Kernel>
 void map_range(const float* x, float* y, extent begin, extent end, bool stream,
                const Kernel& shared) {
     const Kernel kernel = shared;  // its own copy, which no store through y can change
-    constexpr extent lanes = static_cast<extent>(simd::lanes);
+    constexpr extent lanes = static_cast<extent>(sizeof(Vector) / sizeof(float));
     constexpr extent aligned = static_cast<extent>(simd::stream_alignment / sizeof(float));
     const auto past = reinterpret_cast<std::uintptr_t>(y + begin) % simd::stream_alignment;
     const extent to_line = past == 0 ? 0 : aligned - static_cast<extent>(past / sizeof(float));
@@ -94,8 +95,8 @@ void map_range(const float* x, float* y, extent begin, extent end, bool stream,
         }
         const bool past_cache = stream && whole;
         for (extent i = 0; i < count; i += lanes) {
-            if (past_cache) simd::prefetch(from + i, map_chunk);  // the chunk above is next
-            const simd::floats v = kernel(simd::load(from + i), begin + i);
+            if (past_cache) simd::prefetch<lanes>(from + i, map_chunk);  // the chunk above is next
+            const Vector v = kernel(simd::load_as<Vector>(from + i), begin + i);
             if (past_cache) {
                 simd::stream(to + i, v);
             } else {
@@ -112,12 +113,13 @@ void map_range(const float* x, float* y, extent begin, extent end, bool stream,
 /// y[i] = kernel(x[i], i) for begin <= i < end on the calling thread. `kernel(v, i)` gets the
 /// elements i, i+1, ... in the lanes of `v`; lanes behind the end hold zeros. `y` may be `x`.
 /// Kernels are lambdas that capture their constants by value: what they only refer to is loaded
-/// again for every vector, because a store to y might have changed it.
-template <class Kernel>
+/// again for every vector, because a store to y might have changed it. Vector: what the kernel
+/// takes and gives, one register or a pack of several.
+template <class Vector = simd::floats, class Kernel>
 void map_elements(const float* x, float* y, extent begin, extent end, bool stream,
                   const Kernel& kernel) {
     detail::for_chunks(begin, end, [&](extent from, extent to) {
-        detail::map_range(x, y, from, to, stream, kernel);
+        detail::map_range<Vector>(x, y, from, to, stream, kernel);
     });
 }
 

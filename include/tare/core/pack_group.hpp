@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <tare/core/simd.hpp>
 
@@ -61,6 +62,15 @@ template <class V = pack>
     for (std::size_t r = 0; r < sizeof(V) / sizeof(floats); ++r)
         out.part[r] = load(p + r * lanes);
     return out;
+}
+/// The same for one register too.
+template <class V>
+[[gnu::always_inline]] inline V load_as(const float* p) {
+    if constexpr (std::is_same_v<V, floats>) {
+        return load(p);
+    } else {
+        return load_pack<V>(p);
+    }
 }
 template <std::size_t N>
 [[gnu::always_inline]] inline void store(float* p, const packs<N>& v) {

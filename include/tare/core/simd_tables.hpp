@@ -124,6 +124,11 @@ template <std::unsigned_integral Code>
 [[gnu::always_inline]] inline void store_bytes(std::uint8_t* p, ints codes) {
 #if defined(TARE_SIMD_512)
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
+#elif defined(TARE_SIMD_256)
+    const __m256i low = _mm256_and_si256(codes, _mm256_set1_epi32(0xFF));
+    const __m128i halves =
+        _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
 #elif defined(TARE_NO_SIMD)
     *p = static_cast<std::uint8_t>(codes);
 #else

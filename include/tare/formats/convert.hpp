@@ -128,7 +128,19 @@ void encode_some(const float* in, typename F::code_type* out, extent count) {
     }
 }
 
-/// The same, past the cache if `stream` says so.
+/// out[i] = round_to<F>(in[i]). A format that is rounded faster many at a time has a round_all.
+template <class F>
+void round_some(const float* in, float* out, extent count) {
+    if constexpr (requires { F::round_all(in, out, count); }) {
+        F::round_all(in, out, count);
+    } else {
+#pragma omp simd
+        for (extent i = 0; i < count; ++i)
+            out[i] = round_to<F>(in[i]);
+    }
+}
+
+/// The codes, past the cache if `stream` says so.
 template <class F>
 void encode_range(const float* in, typename F::code_type* out, extent count, bool stream) {
     using code_type = typename F::code_type;
@@ -239,9 +251,7 @@ void round_trip(std::span<const float> x, std::span<float> y) {
     detail::for_each_output(y, [&](extent at, extent count, float* out) {
         const float* const in = x.data() + at;
         if (stream) simd::prefetch<detail::stream_block>(in, detail::fetched_ahead);
-#pragma omp simd
-        for (extent i = 0; i < count; ++i)
-            out[i] = round_to<F>(in[i]);
+        detail::round_some<F>(in, out, count);
     });
 }
 

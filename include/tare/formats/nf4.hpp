@@ -117,21 +117,27 @@ struct nf4 {
     static constexpr float min_positive() noexcept { return levels[zero_code + 1]; }
     /// codes[i] = encode(x[i]).
     static void encode_all(const float* x, code_type* codes, std::ptrdiff_t count) noexcept {
-        if constexpr (simd::looks_up_in_registers) {
-            static constexpr detail::nf4_buckets buckets(borders);
-            constexpr auto lanes = static_cast<std::ptrdiff_t>(simd::lanes);
+        const std::ptrdiff_t whole = looked_up(count);
+        if (whole > 0) {
             const detail::nf4_codes code_of(buckets);
-            const std::ptrdiff_t whole = count - count % lanes;
             for (std::ptrdiff_t i = 0; i < whole; i += lanes)
-                simd::store_bytes(
-                    codes + i, code_of(simd::unless_nan(simd::load(x + i), simd::broadcast(0.0F))));
-            for (std::ptrdiff_t i = whole; i < count; ++i)
-                codes[i] = encode(x[i]);
-        } else {
-#pragma omp simd
-            for (std::ptrdiff_t i = 0; i < count; ++i)
-                codes[i] = encode(x[i]);
+                simd::store_bytes(codes + i, code_of(number(x + i)));
         }
+#pragma omp simd
+        for (std::ptrdiff_t i = whole; i < count; ++i)
+            codes[i] = encode(x[i]);
+    }
+    /// y[i] = round(x[i]); y may be x.
+    static void round_all(const float* x, float* y, std::ptrdiff_t count) noexcept {
+        const std::ptrdiff_t whole = looked_up(count);
+        if (whole > 0) {
+            const detail::nf4_values level_of(buckets);
+            for (std::ptrdiff_t i = 0; i < whole; i += lanes)
+                simd::store(y + i, level_of(number(x + i)));
+        }
+#pragma omp simd
+        for (std::ptrdiff_t i = whole; i < count; ++i)
+            y[i] = round(x[i]);
     }
 
   private:
@@ -147,6 +153,17 @@ struct nf4 {
         }
         return out;
     }();
+    static constexpr detail::nf4_value_buckets buckets{borders, levels};
+    static constexpr auto lanes = static_cast<std::ptrdiff_t>(simd::lanes);
+
+    /// How many of `count` elements are looked up in registers.
+    static constexpr std::ptrdiff_t looked_up(std::ptrdiff_t count) noexcept {
+        return simd::looks_up_in_registers ? count - count % lanes : 0;
+    }
+    /// A register of x, NaN as 0.
+    [[gnu::always_inline]] static simd::floats number(const float* x) noexcept {
+        return simd::unless_nan(simd::load(x), simd::broadcast(0.0F));
+    }
 };
 static_assert(numeric_format<nf4>);
 

@@ -49,9 +49,26 @@ struct nf4_buckets {
     }
     /// The same for each lane; a NaN gives 0.
     [[nodiscard, gnu::always_inline]] static simd::ints buckets_of(simd::floats v) {
-        const simd::floats at = (v + simd::broadcast(1.0F)) * simd::broadcast(density);
+        const simd::floats dense = simd::broadcast(density);
+        const simd::floats at = simd::fma(v, dense, dense);  // as above: the factor is exact
         return simd::truncate_to_int(
             simd::clamp(at, simd::broadcast(0.0F), simd::broadcast(31.0F)));
+    }
+};
+
+/// The same with the levels on either side of each border.
+struct nf4_value_buckets : nf4_buckets {
+    std::array<float, count> below{};
+    std::array<float, count> above{};
+
+    constexpr nf4_value_buckets(const std::array<float, 15>& borders,
+                                const std::array<float, 16>& levels) noexcept
+        : nf4_buckets(borders) {
+        for (std::size_t j = 0; j < count; ++j) {
+            const auto first = std::bit_cast<std::uint32_t>(code[j]);
+            below[j] = levels[first];
+            above[j] = levels[first < 15 ? first + 1 : 15];
+        }
     }
 };
 
@@ -69,6 +86,23 @@ class nf4_codes {
   private:
     simd::table32 borders_;
     simd::table32 codes_;
+};
+class nf4_values {
+  public:
+    explicit nf4_values(const nf4_value_buckets& buckets)
+        : borders_(buckets.border.data()),
+          below_(buckets.below.data()),
+          above_(buckets.above.data()) {}
+    /// The level of each lane; NaN must not come.
+    [[nodiscard, gnu::always_inline]] simd::floats operator()(simd::floats v) const {
+        const simd::ints at = nf4_buckets::buckets_of(v);
+        return simd::select(borders_[at] < v, above_[at], below_[at]);
+    }
+
+  private:
+    simd::table32 borders_;
+    simd::table32 below_;
+    simd::table32 above_;
 };
 
 }  // namespace tare::detail

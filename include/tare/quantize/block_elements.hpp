@@ -9,11 +9,13 @@
 // whole block is a constant in them.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <limits>
 
 #include <tare/core/shape.hpp>
+#include <tare/core/simd_tables.hpp>
 #include <tare/formats/concept.hpp>
 #include <tare/formats/minifloat.hpp>
 #include <tare/formats/rounding.hpp>
@@ -67,17 +69,28 @@ namespace tare::detail {
 
 /// v within the range of float32; a NaN stays one.
 [[nodiscard]] constexpr float within_float(float v) noexcept {
-    constexpr float most = std::numeric_limits<float>::max();
-    const float below = v > most ? most : v;
-    return below < -most ? -most : below;
+    const auto u = std::bit_cast<std::uint32_t>(v);
+    const bool infinite = (u & 0x7FFFFFFFU) == 0x7F800000U;
+    return std::bit_cast<float>(select(infinite, u - 1U, u));  // the number before infinity
 }
 
 /// values[i] = Element::decode(codes[i]) for the codes of many blocks at once: with bytes in it the
-/// loop takes more elements a step than one block has.
+/// loop takes more elements a step than one block has. Few values are looked up in registers.
 template <numeric_format Element>
 void decode_elements(const typename Element::code_type* codes, extent n, float* values) {
+    extent whole = 0;
+    if constexpr (simd::looks_up_in_registers && Element::bits <= 5) {
+        static const auto all = [] {  // not all formats are constexpr
+            std::array<float, 32> out{};
+            for (std::uint32_t code = 0; code < 1U << Element::bits; ++code)
+                out[code] = Element::decode(static_cast<std::uint8_t>(code));
+            return out;
+        }();
+        whole = n - n % static_cast<extent>(simd::lanes);
+        simd::look_up(simd::table32(all.data()), codes, static_cast<std::size_t>(whole), values);
+    }
 #pragma omp simd
-    for (extent i = 0; i < n; ++i)
+    for (extent i = whole; i < n; ++i)
         values[i] = Element::decode(codes[i]);
 }
 

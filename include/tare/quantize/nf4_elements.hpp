@@ -79,22 +79,7 @@ struct nf4_group {
 
 namespace detail {
 
-/// The borders by bucket, and the values on either side of them.
-struct nf4_value_buckets : nf4_buckets {
-    std::array<float, count> below{};
-    std::array<float, count> above{};
-
-    explicit constexpr nf4_value_buckets(const std::array<float, 15>& borders) noexcept
-        : nf4_buckets(borders) {
-        for (std::size_t j = 0; j < count; ++j) {
-            const auto first = std::bit_cast<std::uint32_t>(code[j]);
-            below[j] = nf4_levels[first];
-            above[j] = nf4_levels[first < 15 ? first + 1 : 15];
-        }
-    }
-};
-
-inline constexpr nf4_value_buckets nf4_lookup(nf4_borders);
+inline constexpr nf4_value_buckets nf4_lookup(nf4_borders, nf4_levels);
 
 /// What the drivers of quantize/grouped.hpp ask for. Without a scale every quotient is 0, or a NaN,
 /// which is taken for 0.
@@ -133,17 +118,11 @@ class nf4_elements {
         const float scale = group.scale;
         extent i = 0;
         if constexpr (simd::looks_up_in_registers) {
-            const simd::table32 borders(nf4_lookup.border.data());
-            const simd::table32 below(nf4_lookup.below.data());
-            const simd::table32 above(nf4_lookup.above.data());
+            const nf4_values level_of(nf4_lookup);
             const simd::floats by = simd::broadcast(divisor);
             const simd::floats outward = simd::broadcast(scale);
-            for (; i + lanes <= n; i += lanes) {
-                const simd::floats v = quotient(x + i, by);
-                const simd::ints at = nf4_buckets::buckets_of(v);
-                const simd::floats level = simd::select(borders[at] < v, above[at], below[at]);
-                simd::store(y + i, level * outward);
-            }
+            for (; i + lanes <= n; i += lanes)
+                simd::store(y + i, level_of(quotient(x + i, by)) * outward);
         }
 #pragma omp simd
         for (extent k = i; k < n; ++k)

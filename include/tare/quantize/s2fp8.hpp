@@ -18,6 +18,7 @@
 // floating point format for low-precision training of deep neural networks", arXiv 2001.05674,
 // section 3. The reference implementation's variant is in s2fp8_reference.hpp.
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -27,7 +28,9 @@
 
 #include <tare/core/elementwise.hpp>
 #include <tare/core/error.hpp>
-#include <tare/core/prefetch.hpp>
+#include <tare/core/pack.hpp>
+#include <tare/core/shape.hpp>
+#include <tare/core/simd_small.hpp>
 #include <tare/core/simd_tables.hpp>
 #include <tare/formats/rounding.hpp>
 #include <tare/quantize/concept.hpp>
@@ -80,19 +83,14 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     static constexpr bool fetches_next = true;
     void encode_values(const float* x, extent n, const s2fp8_group& group,
                        std::uint16_t* codes) const {
-        float levels[detail::map_chunk];  // bits of integers
-        with_levels(group, [&](const auto& find, const vectors&) {
-            map_elements(x, levels, 0, n, false, [=](simd::floats v, extent i) {
-                // A line at a time: those of a whole piece, asked for at once, wait for each other.
-                simd::prefetch(x + i, detail::group_piece);
-                return simd::as_floats(find(v));
-            });
-        });
+        level_bytes levels;
+        vectors(group.levels).find(x, n, levels);
+        std::uint32_t wide[detail::map_chunk];  // with bytes in it the loop is not vectorised
+        std::copy_n(levels, n, wide);
 #pragma omp simd
         for (extent i = 0; i < n; ++i) {
-            const auto level = std::bit_cast<std::uint32_t>(levels[i]);
             const auto pattern = std::bit_cast<std::uint32_t>(x[i]);
-            const std::uint32_t code = detail::s2fp8_code(level);
+            const std::uint32_t code = detail::s2fp8_code(wide[i]);
             const std::uint32_t sign = detail::select(code != 0, pattern >> 24 & 0x80U, 0U);
             const bool number = (pattern & 0x7FFFFFFFU) <= 0x7F800000U;
             codes[i] = static_cast<std::uint16_t>(detail::select(number, code | sign, nan_code));
@@ -107,12 +105,13 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
                               : std::numeric_limits<float>::quiet_NaN();
         const simd::table128 table(sizes);
         const simd::ints low(0x7F);
+        const simd::floats zero = simd::broadcast(0.0F);  // makes +0 of -0
         constexpr auto lanes = static_cast<extent>(simd::lanes);
         extent i = 0;
         for (; i + lanes <= n; i += lanes) {
             const simd::ints code = simd::load_codes(codes + i);
             const simd::floats sign = simd::as_floats(simd::shift_left(code, 24));
-            simd::store(y + i, signed_value(table[code & low], sign));
+            simd::store(y + i, simd::with_sign_of(table[code & low], sign) + zero);
         }
         for (; i < n; ++i) {
             const float size = sizes[codes[i] & 0x7FU];
@@ -121,10 +120,21 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
     }
     void fake_values(const float* x, float* y, extent begin, extent end, bool stream,
                      const s2fp8_group& group) const {
-        with_levels(group, [&](const auto& find, const vectors& levels) {
-            map_elements(x, y, begin, end, stream, [=](simd::floats v, extent) {
-                return simd::select(v == v, signed_value(levels.values(find(v)), v), v);
-            });
+        const vectors all(group.levels);
+        detail::for_chunks(begin, end, [&](extent first, extent last) {
+            // Half a chunk at a time: reads and writes then alternate often enough to overlap.
+            constexpr extent step = detail::map_chunk / 2;
+            for (extent from = first; from < last; from += step) {
+                const extent to = std::min(from + step, last);
+                level_bytes levels;
+                all.find(x + from, to - from, levels);
+                std::fill_n(levels + (to - from), simd::wide_lanes, std::uint8_t{0});
+                detail::map_range<pack>(
+                    x, y, from, to, stream,
+                    [values = all.values(), at = levels - from](const pack& v, extent i) {
+                        return signed_value(values[simd::load_small(at + i)], v);
+                    });
+            }
         });
     }
 
@@ -143,22 +153,18 @@ class s2fp8 : public grouped_quantizer<s2fp8, s2fp8_group> {
 
   private:
     using vectors = detail::s2fp8_levels::vectors;
+    using pack = vectors::pack;
+    using level_bytes = std::uint8_t[detail::map_chunk + simd::wide_lanes];
     static constexpr std::uint32_t nan_code = 0x7E;
 
-    // `size` with the sign of `sign`; whatever became zero is +0.
-    [[gnu::always_inline]] static simd::floats signed_value(simd::floats size, simd::floats sign) {
-        return simd::with_sign_of(size, sign) + simd::broadcast(0.0F);
-    }
-
-    // Calls use(find, levels), find(v) being the levels of elements, in the way that suits alpha.
-    template <class Use>
-    static void with_levels(const s2fp8_group& group, const Use& use) {
-        const vectors levels(group.levels);
-        if (group.levels.rough()) {
-            use([=](simd::floats v) { return levels.by_logarithm(simd::magnitude(v)); }, levels);
-        } else {
-            use([=](simd::floats v) { return levels.by_all_borders(simd::magnitude(v)); }, levels);
-        }
+    // `size` with the sign of `v`, zero as +0; v itself where it is NaN.
+    [[gnu::always_inline]] static pack signed_value(const pack& size, const pack& v) {
+        return simd::detail::each(
+            [](simd::floats s, simd::floats x) {
+                const simd::floats y = simd::with_sign_of(s, x) + simd::broadcast(0.0F);
+                return simd::select(x == x, y, x);
+            },
+            size, v);
     }
 };
 

@@ -20,9 +20,12 @@
 #include <cstdint>
 #include <limits>
 
+#include <tare/core/elementwise.hpp>
+#include <tare/core/pack.hpp>
+#include <tare/core/prefetch.hpp>
+#include <tare/core/shape.hpp>
 #include <tare/core/simd.hpp>
-#include <tare/core/simd_ops.hpp>
-#include <tare/core/simd_tables.hpp>
+#include <tare/core/simd_small.hpp>
 
 namespace tare::detail {
 
@@ -113,49 +116,79 @@ class s2fp8_levels {
     /// The levels in vectors, with everything an element needs in registers.
     class vectors {
       public:
+        using pack = simd::wide_pack;
         explicit vectors(const s2fp8_levels& all)
-            : all_(&all),
-              borders_(all.borders_.data()),
-              values_(all.values_.data()),
-              slope_(simd::broadcast(all.slope_)) {
-            for (std::size_t i = 0; i < 4; ++i)
-                cubic_[i] = simd::broadcast(all.cubic_[i]);
-        }
-        /// The levels of magnitudes by a rough logarithm, only where rough() allows it; of several
-        /// levels with one value any. NaN gives anything.
-        [[nodiscard, gnu::always_inline]] simd::ints by_logarithm(simd::floats magnitude) const {
-            const simd::ints pattern = simd::as_ints(magnitude);
-            // The pattern, taken for a number, is the logarithm but for a bend in the mantissa.
-            const simd::floats m =
-                simd::as_floats((pattern & simd::ints(0x007FFFFF)) | simd::ints(0x3F800000));
-            simd::floats bend = simd::fma(cubic_[3], m, cubic_[2]);
-            bend = simd::fma(simd::fma(bend, m, cubic_[1]), m, cubic_[0]);
-            const simd::floats guess = simd::fma(simd::to_floats(pattern), slope_, bend);
-            const simd::ints below = simd::truncate_to_int(
-                simd::clamp(guess, simd::broadcast(0.0F),
-                            simd::broadcast(static_cast<float>(s2fp8_top_level))));
-            return simd::increment_where(magnitude >= borders_[below], below);
-        }
-        /// The levels of magnitudes by all borders. NaN gives 0.
-        [[nodiscard]] simd::ints by_all_borders(simd::floats magnitude) const {
-            simd::floats level = simd::broadcast(0.0F);
-            for (int i = 0; i < s2fp8_top_level; ++i)
-                level = simd::select(
-                    magnitude >= simd::broadcast(all_->borders_[static_cast<std::size_t>(i)]),
-                    simd::broadcast(static_cast<float>(i + 1)), level);
-            return simd::truncate_to_int(level);
+            : all_(&all), rough_(all), borders_(all.borders_.data()), values_(all.values_.data()) {}
+        /// levels[i] = the level of x[i], of several with one value any, of a NaN anything; whole
+        /// packs are written. Two passes, because an element's operations wait for each other: with
+        /// half of them at a time the machine works on twice as many elements.
+        void find(const float* x, extent n, std::uint8_t* levels) const {
+            if (!all_->rough_) return find_by_all_borders(x, n, levels);
+            // Each pass asks for half of what the next chunk will read.
+            constexpr extent half = simd::wide_lanes / 2;
+            for_packs(x, n, [=, rough = rough_](extent i, const pack& v) {
+                simd::prefetch<half>(x + i, map_chunk);
+                const pack guess = simd::detail::each(rough, abs(v));
+                simd::store_bytes(levels + i, simd::truncate_to_small(guess, s2fp8_top_level));
+            });
+            for_packs(x, n, [=, borders = borders_](extent i, const pack& v) {
+                simd::prefetch<half>(x + i, map_chunk + half);
+                const simd::small_pack below = simd::load_small(levels + i);
+                simd::store_bytes(levels + i,
+                                  simd::increment_where_not_less(abs(v), borders[below], below));
+            });
         }
         /// The values of levels.
-        [[nodiscard, gnu::always_inline]] simd::floats values(simd::ints level) const {
-            return values_[level];
-        }
+        [[nodiscard]] const simd::wide_table128& values() const noexcept { return values_; }
 
       private:
+        // The level of a magnitude or the one below, and a fraction. NaN gives anything finite.
+        class rough_level {
+          public:
+            explicit rough_level(const s2fp8_levels& all) : slope_(simd::broadcast(all.slope_)) {
+                for (std::size_t i = 0; i < 4; ++i)
+                    cubic_[i] = simd::broadcast(all.cubic_[i]);
+            }
+            [[nodiscard, gnu::always_inline]] simd::floats operator()(simd::floats size) const {
+                const simd::ints pattern = simd::as_ints(size);
+                // The pattern, taken for a number, is the logarithm but for a bend in the mantissa.
+                const simd::floats m =
+                    simd::as_floats((pattern & simd::ints(0x007FFFFF)) | simd::ints(0x3F800000));
+                simd::floats bend = simd::fma(cubic_[3], m, cubic_[2]);
+                bend = simd::fma(simd::fma(bend, m, cubic_[1]), m, cubic_[0]);
+                return simd::fma(simd::to_floats(pattern), slope_, bend);
+            }
+
+          private:
+            simd::floats slope_;
+            simd::floats cubic_[4];
+        };
+
+        template <class One>
+        static void for_packs(const float* x, extent n, const One& one) {
+            constexpr auto lanes = static_cast<extent>(simd::wide_lanes);
+            const extent whole = n / lanes * lanes;
+            for (extent i = 0; i < whole; i += lanes)
+                one(i, simd::load_pack<pack>(x + i));
+            if (whole < n)
+                one(whole, simd::load_pack<pack>(x + whole, static_cast<std::size_t>(n - whole)));
+        }
+        void find_by_all_borders(const float* x, extent n, std::uint8_t* levels) const {
+            for_packs(x, n, [=, this](extent i, const pack& v) {
+                const pack size = abs(v);
+                pack level = like(v, 0.0F);
+                for (int b = 0; b < s2fp8_top_level; ++b) {
+                    const pack border = like(v, all_->borders_[static_cast<std::size_t>(b)]);
+                    level = select(border <= size, like(v, static_cast<float>(b + 1)), level);
+                }
+                simd::store_bytes(levels + i, simd::truncate_to_small(level, s2fp8_top_level));
+            });
+        }
+
         const s2fp8_levels* all_;
-        simd::table128 borders_;
-        simd::table128 values_;
-        simd::floats slope_;
-        simd::floats cubic_[4];
+        rough_level rough_;
+        simd::wide_table128 borders_;
+        simd::wide_table128 values_;
     };
 
   private:
