@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: MIT
 // The element of SmaQ in vectors: which side of the threshold, which integer, which value. The
 // formulas stand in smaq.hpp; every operation is rounded to float32 and none is fused but where the
-// result is the correctly rounded one anyway (quotients, see simd::divide).
+// result is the correctly rounded one anyway (quotients, see simd::divide and reciprocal_parts).
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string_view>
 
+#include <tare/core/reciprocal.hpp>
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
@@ -139,27 +141,6 @@ class smaq_faithful_kernel {
     simd::divisor inward_, main_back_, outlier_back_;
 };
 
-/// Division of the integers 0 to `levels` by a constant as a product with two parts of its
-/// reciprocal, where that gives the quotient rounded correctly.
-/// Source: Brisebarre, Muller, Raina 2004, "Accelerating correctly rounded floating-point division
-/// when the divisor is known in advance", IEEE Transactions on Computers 53(8).
-struct smaq_back {
-    explicit smaq_back(const smaq_side& side)
-        : divisor(side.scale == 0.0F ? 1.0F : side.scale) {  // without levels all codes are 0
-        const double reciprocal = 1.0 / static_cast<double>(divisor);
-        high = static_cast<float>(reciprocal);
-        low = static_cast<float>(reciprocal - static_cast<double>(high));
-        constexpr float most = 255.0F;  // beyond it a look at all of them would take too long
-        exact = simd::fused && side.levels <= most;
-        for (float q = 1.0F; exact && q <= side.levels; q += 1.0F)
-            exact = std::fma(q, high, q * low) == q / divisor;
-    }
-    float divisor;
-    float high = 0.0F;
-    float low = 0.0F;
-    bool exact = false;
-};
-
 /// The sound variant: codes end at `levels`; NaN is taken for the mean.
 template <class Rounding>
 class smaq_encodable_kernel {
@@ -169,21 +150,21 @@ class smaq_encodable_kernel {
     smaq_encodable_kernel(const smaq_options& options, const smaq_params& p)
         : main_(options.main_bits, options.main_threshold),
           outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),
-          main_back_(main_),
-          outlier_back_(outlier_),
+          // Without levels all codes are 0.
+          main_back_(main_.scale == 0.0F ? 1.0F : main_.scale),
+          outlier_back_(outlier_.scale == 0.0F ? 1.0F : outlier_.scale),
           mean_(p.mean),
-          deviation_(divisor(options, p)),
+          inward_(divisor(options, p)),
           threshold_(static_cast<float>(options.main_threshold)),
-          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
-          inward_(simd::broadcast(deviation_)),
-          exact_back_(main_back_.exact && outlier_back_.exact) {
+          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()) {
+        const float deviation = inward_.value;
         // Beyond 2^100 deviations every code is the outermost one, and no quotient overflows.
         constexpr float most = std::numeric_limits<float>::max();
-        const float far = deviation_ * 0x1p100F;
+        const float far = deviation * 0x1p100F;
         farthest_ = far < most ? far : most;
-        const double outermost =
-            std::fabs(static_cast<double>(mean_)) +
-            1.001 * options.outlier_threshold * static_cast<double>(deviation_);
+        last_within_ = find_last_within();
+        const double outermost = std::fabs(static_cast<double>(mean_)) +
+                                 1.001 * options.outlier_threshold * static_cast<double>(deviation);
         bounded_ = options.all_positive || !(outermost < static_cast<double>(most));
         // Then no main element comes beyond its last level, nor near the last one of outliers.
         one_bound_ = main_.levels <= outlier_.levels && threshold_ * main_.scale <= main_.levels;
@@ -195,14 +176,15 @@ class smaq_encodable_kernel {
     /// Whether the options and parameters are such that survivor<true>, which does not ask for each
     /// vector what holds for all, is right.
     [[nodiscard]] bool usual() const noexcept {
-        return inward_.usable && one_bound_ && exact_back_ && !bounded_;
+        return inward_.exact && one_bound_ && exact_back() && !bounded_;
     }
 
     // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
-        const simd::floats z = deviations<Usual>(v);
-        const simd::masks outlier = outside(z);
+        const simd::floats d = v - simd::broadcast(mean_);
+        const simd::floats z = deviations<Usual>(v, d);
+        const simd::masks outlier = outside(d);
         const simd::floats offset = offset_of(z);
         const simd::floats y = scaled(z, offset, outlier);
         // The bounds are integers, so that it does not matter which comes first, they or rounding.
@@ -214,14 +196,14 @@ class smaq_encodable_kernel {
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
         simd::floats w;
-        if (Usual || exact_back_) {
+        if (Usual || exact_back()) {
             const simd::floats low = c.q * pick(c.outlier, outlier_back_.low, main_back_.low);
             w = simd::fma(c.q, pick(c.outlier, outlier_back_.high, main_back_.high), low);
         } else {
-            w = c.q / pick(c.outlier, outlier_back_.divisor, main_back_.divisor);
+            w = c.q / pick(c.outlier, outlier_back_.value, main_back_.value);
         }
         w = simd::add_where(c.outlier, w, c.offset);
-        return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
+        return w * simd::broadcast(inward_.value) + simd::broadcast(mean_);
     }
     /// Keeps to the range of float32, and above 0 where that was asked for.
     template <bool Usual = false>
@@ -243,8 +225,9 @@ class smaq_encodable_kernel {
     /// are bytes.
     [[nodiscard, gnu::always_inline]] simd::ints
     signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
-        const simd::floats z = deviations<false>(v);
-        const simd::masks outlier = outside(z);
+        const simd::floats d = v - simd::broadcast(mean_);
+        const simd::floats z = deviations<false>(v, d);
+        const simd::masks outlier = outside(d);
         const simd::floats y = scaled(z, offset_of(z), outlier);
         outliers = simd::mask_bits(outlier);
         const simd::floats q = Rounding::round_small(simd::limit(y, most), u);
@@ -255,14 +238,44 @@ class smaq_encodable_kernel {
     }
 
   private:
-    template <bool Usual>
-    [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
-        const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
-        const simd::floats near = simd::limit(d, simd::broadcast(farthest_));
-        return Usual ? simd::divide_usable(near, inward_) : simd::divide_finite(near, inward_);
+    [[nodiscard]] bool exact_back() const noexcept {
+        return main_back_.exact && outlier_back_.exact;
     }
-    [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
-        return simd::magnitude(z) > simd::broadcast(threshold_);
+    // The largest distance from the mean that is not an outlier's: as rounding keeps the order, to
+    // ask for it is to ask for the quotient, and is done while that is formed. An infinity counts
+    // as `farthest_`. The patterns of floats that are not negative are ordered as they are.
+    [[nodiscard]] float find_last_within() const noexcept {
+        const float far = std::fabs(farthest_);
+        const float deviation = std::fabs(inward_.value);
+        const auto within = [&](std::int32_t pattern) {
+            const float d = std::bit_cast<float>(pattern);
+            return !((far < d ? far : d) / deviation > threshold_);
+        };
+        constexpr std::int32_t near = 4;  // it is this near to the product, or a rare extreme
+        std::int32_t low = 0, high = 0x7F800001;  // within, and not
+        const auto guess = std::bit_cast<std::int32_t>(threshold_ * deviation);
+        if (guess > near && guess < high - near) {
+            if (within(guess - near)) low = guess - near;
+            if (!within(guess + near)) high = guess + near;
+        }
+        while (high - low > 1) {
+            const std::int32_t middle = low + (high - low) / 2;
+            (within(middle) ? low : high) = middle;
+        }
+        return std::bit_cast<float>(low);
+    }
+
+    // A NaN is taken for the mean. `d` is v less the mean.
+    template <bool Usual>
+    [[gnu::always_inline]] simd::floats deviations(simd::floats v, simd::floats d) const {
+        const simd::floats near = simd::limit(d, simd::broadcast(farthest_));
+        if (Usual || inward_.exact)
+            return simd::keep_fma(v == v, near, simd::broadcast(inward_.high),
+                                  near * simd::broadcast(inward_.low));
+        return simd::keep(v == v, near / simd::broadcast(inward_.value));
+    }
+    [[gnu::always_inline]] simd::masks outside(simd::floats d) const {
+        return simd::magnitude(d) > simd::broadcast(last_within_);
     }
     [[gnu::always_inline]] simd::floats offset_of(simd::floats z) const {
         return simd::with_sign_of(simd::broadcast(threshold_), z);
@@ -277,11 +290,11 @@ class smaq_encodable_kernel {
     }
 
     smaq_side main_, outlier_;
-    smaq_back main_back_, outlier_back_;
-    float mean_, deviation_, threshold_, floor_;
-    float farthest_ = 0.0F;
-    simd::divisor inward_;
-    bool exact_back_;
+    simd::reciprocal_parts main_back_, outlier_back_;
+    float mean_;
+    simd::reciprocal_parts inward_;  // of the deviation
+    float threshold_, floor_;
+    float farthest_ = 0.0F, last_within_ = 0.0F;
     bool bounded_ = false;
     bool one_bound_ = false;
 };
