@@ -36,7 +36,7 @@ class smaq_simulation {
         const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
         const simd::floats bound = simd::broadcast(most);
         const Kernel kernel = kernel_;  // its own, which no store can change
-        with_draws<map_chunk>({}, keys, begin, end, [&](const auto& u) {
+        with_draws({}, keys, begin, end, [&](const auto& u) {
             const auto one_block = [&](const float* in, extent at) {
                 std::uint64_t mask = 0;
 #pragma GCC unroll 4
@@ -74,42 +74,34 @@ class smaq_simulation {
         const bool stream = n >= stream_min_elements;
         parallel_for(n, map_chunk, Rounding::draws ? 16 : 8, [&](extent begin, extent end) {
             const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
-            for_chunks(begin, end, [&](extent start, extent stop) {
-                // Few draws at a time: the memory system goes on fetching meanwhile.
-                constexpr extent step = Rounding::draws ? drawn_together : map_chunk;
-                for (extent from = start; from < stop; from += step) {
-                    const extent to = std::min(stop, from + step);
-                    with_draws<step>(draws, keys, from, to, [&](const auto& u) {
-                        if (fold.gamma.empty()) {
-                            plain(x.data() + from, y.data() + from, to - from, stream, u);
-                        } else {
-                            folded(fold, x.data(), y.data(), from, to, u);
-                        }
-                    });
-                }
+            for_chunks(begin, end, [&](extent from, extent to) {
+                with_draws(draws, keys, from, to, [&](const auto& u) {
+                    if (fold.gamma.empty()) {
+                        plain(x.data() + from, y.data() + from, to - from, stream, u);
+                    } else {
+                        folded(fold, x.data(), y.data(), from, to, u);
+                    }
+                });
             });
             if (stream) simd::stream_fence();
         });
     }
 
   private:
-    /// One group of the generator.
-    static constexpr auto drawn_together = static_cast<extent>(rounding_bits_block);
-
-    // Calls use(u) with u(i) the draws of the elements begin + i and on, at most Most of them.
-    // `begin` is a multiple of drawn_together. Rounding that draws nothing gets zeros.
-    template <extent Most, class Use>
+    // Calls use(u) with u(i) the draws of the elements begin + i and on, at most map_chunk of them.
+    // `begin` is a multiple of rounding_bits_block. Rounding that draws nothing gets zeros.
+    template <class Use>
     [[gnu::always_inline]] static void with_draws(std::span<const float> draws,
                                                   const philox_keys<rounding_rounds>& keys,
                                                   extent begin, extent end, const Use& use) {
         // Padded, because the last vector reads whole lanes.
-        constexpr extent most = Most + static_cast<extent>(simd::lanes);
+        constexpr extent most = map_chunk + static_cast<extent>(simd::lanes);
         const auto count = static_cast<std::size_t>(end - begin);
         if constexpr (!Rounding::draws) {
             use([](extent) { return simd::broadcast(0.0F); });
         } else if (draws.empty()) {
             constexpr std::size_t block = rounding_bits_block;
-            alignas(64) std::uint16_t bits[Most + static_cast<extent>(block)];
+            alignas(64) std::uint16_t bits[map_chunk + static_cast<extent>(block)];
             const std::size_t wanted = (count + block - 1) / block * block;
             fill_rounding_bits(keys, static_cast<std::uint64_t>(begin), std::span(bits, wanted));
             const std::uint16_t* const from = bits;
