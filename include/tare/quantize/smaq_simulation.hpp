@@ -28,11 +28,14 @@ class smaq_simulation {
     smaq_simulation(const Kernel& kernel, std::uint64_t seed) : kernel_(kernel), seed_(seed) {}
 
     /// codes[i - begin] = signed_code of element i, at most map_chunk of them and padded to whole
-    /// blocks of 64; bit i of `outliers` says which side element begin + i is on.
-    void signed_codes(const float* x, extent begin, extent end, float most, std::int32_t* codes,
+    /// blocks of 64; bit i of `outliers` says which side element begin + i is on. |codes| end at
+    /// what both Signed and 16 bits can hold.
+    template <class Signed>
+    void signed_codes(const float* x, extent begin, extent end, Signed* codes,
                       std::uint64_t* outliers) const requires(!Kernel::faithful) {
         constexpr auto block = static_cast<extent>(mask_block);
         constexpr auto lanes = static_cast<extent>(simd::lanes);
+        constexpr float most = sizeof(Signed) == 1 ? 0x7F : 0x7FFF;
         const philox_keys<rounding_rounds> keys(random_stream(seed_, 0));
         const simd::floats bound = simd::broadcast(most);
         const Kernel kernel = kernel_;  // its own, which no store can change
@@ -44,7 +47,11 @@ class smaq_simulation {
                     std::uint32_t bits = 0;
                     const simd::ints code =
                         kernel.signed_code(simd::load(in + i), u(at + i), bound, bits);
-                    simd::store(codes + at + i, code);
+                    if constexpr (sizeof(Signed) == 1) {
+                        simd::store_bytes(codes + at + i, code);
+                    } else {
+                        simd::store(codes + at + i, code);
+                    }
                     mask |= std::uint64_t{bits} << i;
                 }
                 outliers[at / block] = mask;

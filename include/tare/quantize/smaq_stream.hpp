@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -129,8 +128,6 @@ template <class Signed, class Elements>
 smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_widths& widths,
                            const Elements& elements) {
     constexpr auto chunk_blocks = static_cast<std::size_t>(map_chunk) / mask_block;
-    constexpr auto most =
-        static_cast<float>(std::min(int{std::numeric_limits<Signed>::max()}, 0x7FFF));
     const std::size_t blocks =
         (static_cast<std::size_t>(end - begin) + mask_block - 1) / mask_block;
     smaq_range out;
@@ -140,16 +137,12 @@ smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_
     smaq_code_queue<Signed> main(widths.main, elements.levels(false), false, out.main.data());
     smaq_code_queue<Signed> outlier(widths.outlier, elements.levels(true), true,
                                     out.outlier.data());
-    alignas(64) std::int32_t whole[map_chunk];
     alignas(64) Signed codes[map_chunk];
     for (extent from = begin; from < end; from += map_chunk) {
         const extent count = std::min(map_chunk, end - from);
         std::uint64_t* const flags =
             out.flags.data() + static_cast<std::size_t>(from - begin) / mask_block;
-        elements.signed_codes(x, from, from + count, most, whole, flags);
-#pragma omp simd
-        for (extent i = 0; i < map_chunk; ++i)
-            codes[i] = static_cast<Signed>(whole[i]);
+        elements.signed_codes(x, from, from + count, codes, flags);
         for (std::size_t b = 0; b < chunk_blocks; ++b) {
             const extent left = count - static_cast<extent>(b * mask_block);
             if (left <= 0) break;
@@ -212,7 +205,7 @@ void smaq_symbols(std::span<const float> x, const smaq_widths& widths, const Ele
         std::uint64_t flags[static_cast<std::size_t>(map_chunk) / mask_block];
         for (extent from = begin; from < end; from += map_chunk) {
             const extent to = std::min(from + map_chunk, end);
-            elements.signed_codes(x.data(), from, to, 0x7FFF, codes, flags);
+            elements.signed_codes(x.data(), from, to, codes, flags);
             for (extent i = 0; i < to - from; ++i) {
                 const bool far = (flags[i / 64] >> (i % 64) & 1) != 0;
                 const std::uint32_t sign = 1U << ((far ? widths.outlier : widths.main) - 1);
