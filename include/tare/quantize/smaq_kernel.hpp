@@ -38,6 +38,7 @@ struct smaq_nearest {
         const simd::floats large = simd::broadcast(0x1.8p23F);
         return (y + large) - large;
     }
+    static simd::ints round_to_int(simd::floats y, simd::floats) { return simd::nearest_to_int(y); }
 };
 /// Toward zero.
 struct smaq_truncating {
@@ -45,6 +46,9 @@ struct smaq_truncating {
     static simd::floats round(simd::floats y, simd::floats) { return simd::trunc(y); }
     static simd::floats round_small(simd::floats y, simd::floats) {
         return simd::trunc(y) + simd::broadcast(0.0F);
+    }
+    static simd::ints round_to_int(simd::floats y, simd::floats) {
+        return simd::truncate_to_int(y);
     }
 };
 /// Up when the fraction exceeds a uniform draw: unbiased.
@@ -61,6 +65,23 @@ struct smaq_stochastic {
     static simd::floats round_small(simd::floats y, simd::floats u) {
         const simd::floats below = simd::floor_small(y);
         return simd::add_where(u < y - below, below, simd::broadcast(1.0F));
+    }
+    static simd::ints round_to_int(simd::floats y, simd::floats u) {
+        return simd::truncate_to_int(round_small(y, u));
+    }
+    /// The same for |y| <= 127 and draws of uniform_16, odd multiples of 2^-17: y less the draw,
+    /// rounded to float32 and then up. The difference is above floor(y) where the fraction f is
+    /// above u, and what has to be shown is that no rounding hides it. Outside [-1, 0) the ulps of
+    /// y and of a difference between the same integers are one, between 2^-23 and 2^-17, so that
+    /// it is exact, or y < 1 and small differences are exact. In [-1, 0) it takes f > u + 2^-25 to
+    /// come out above -1, as it does for f to come out above u once f is rounded to float32: for
+    /// u > 1/2 both are the midpoint above an even number, and below 1/2 f - u is a multiple of
+    /// 2^-24.
+    static simd::floats round_drawn(simd::floats y, simd::floats u) {
+        return simd::ceil_small(y - u);
+    }
+    static simd::ints round_drawn_to_int(simd::floats y, simd::floats u) {
+        return simd::ceil_to_int(y - u);
     }
 };
 
@@ -173,10 +194,11 @@ class smaq_encodable_kernel {
     static float divisor(const smaq_options&, const smaq_params& p) {
         return p.deviation == 0.0F ? 1.0F : p.deviation;
     }
-    /// Whether the options and parameters are such that survivor<true>, which does not ask for each
-    /// vector what holds for all, is right.
+    /// Whether the options and parameters are such that survivor<true> and signed_code<true>, which
+    /// do not ask for each vector what holds for all, are right. Their draws are of uniform_16.
     [[nodiscard]] bool usual() const noexcept {
-        return inward_.exact && one_bound_ && exact_back() && !bounded_;
+        const bool small = !Rounding::draws || outlier_.levels <= 127.0F;
+        return inward_.exact && one_bound_ && exact_back() && !bounded_ && small;
     }
 
     // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
@@ -191,7 +213,7 @@ class smaq_encodable_kernel {
         const simd::floats most = Usual || one_bound_
                                       ? simd::broadcast(outlier_.levels)
                                       : pick(outlier, outlier_.levels, main_.levels);
-        return {Rounding::round_small(simd::limit(y, most), u), offset, outlier};
+        return {rounded<Usual>(simd::limit(y, most), u), offset, outlier};
     }
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
@@ -223,15 +245,22 @@ class smaq_encodable_kernel {
     /// mean, else -|q| - 1. And the outliers, a bit each, lane 0 lowest. |q| ends at `most` here,
     /// an integer not below both numbers of levels: those are for the caller to see to, when codes
     /// are bytes.
+    template <bool Usual>
     [[nodiscard, gnu::always_inline]] simd::ints
     signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
         const simd::floats d = v - simd::broadcast(mean_);
-        const simd::floats z = deviations<false>(v, d);
+        const simd::floats z = deviations<Usual>(v, d);
         const simd::masks outlier = outside(d);
         const simd::floats y = scaled(z, offset_of(z), outlier);
         outliers = simd::mask_bits(outlier);
-        const simd::floats q = Rounding::round_small(simd::limit(y, most), u);
-        return simd::add(simd::truncate_to_int(q), simd::shift_right(simd::as_ints(z), 31));
+        const simd::floats near = simd::limit(y, most);
+        simd::ints q;
+        if constexpr (Usual && Rounding::draws) {
+            q = Rounding::round_drawn_to_int(near, u);
+        } else {
+            q = Rounding::round_to_int(near, u);
+        }
+        return simd::add(q, simd::shift_right(simd::as_ints(z), 31));
     }
     [[nodiscard]] int levels(bool outlier) const noexcept {
         return static_cast<int>(outlier ? outlier_.levels : main_.levels);
@@ -276,6 +305,11 @@ class smaq_encodable_kernel {
     }
     [[gnu::always_inline]] simd::masks outside(simd::floats d) const {
         return simd::magnitude(d) > simd::broadcast(last_within_);
+    }
+    template <bool Usual>
+    [[gnu::always_inline]] static simd::floats rounded(simd::floats y, simd::floats u) {
+        if constexpr (Usual && Rounding::draws) return Rounding::round_drawn(y, u);
+        return Rounding::round_small(y, u);
     }
     [[gnu::always_inline]] simd::floats offset_of(simd::floats z) const {
         return simd::with_sign_of(simd::broadcast(threshold_), z);
