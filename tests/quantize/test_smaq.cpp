@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -269,6 +272,33 @@ TEST_CASE("stochastic rounding is unbiased and belongs to the element, not to th
     std::vector<float> again(x.size());
     q.fake_quantize(x, p, draws, again);
     CHECK(y == again);
+}
+
+TEST_CASE("drawn rounding is the rounding by the fraction") {
+    constexpr auto lanes = static_cast<std::uint64_t>(tare::simd::lanes);
+    const tare::random_stream random(5, 0);
+    std::vector<float> y(tare::simd::lanes), u(y), way(y), other(y);
+    for (std::uint64_t i = 0; i < 400000; i += lanes) {
+        for (std::uint64_t lane = 0; lane < lanes; ++lane) {
+            u[lane] = tare::uniform_16(random, i + lane);
+            // Where the draw decides, an ulp of y or a few to either side; anywhere; next to 0.
+            const std::uint32_t bits = random.bits(i + lane);
+            const int whole = static_cast<int>(bits % 254) - 127;
+            const int off = static_cast<int>(bits >> 8 & 7) - 4;
+            const float decides = static_cast<float>((bits >> 11 & 1) != 0 ? whole : -1) + u[lane];
+            const float near = std::bit_cast<float>(std::bit_cast<std::int32_t>(decides) + off);
+            const float any = random.uniform(i + lane + 1) * 254.0F - 127.0F;
+            const float small = std::ldexp(any, -static_cast<int>(bits >> 20 & 127));
+            y[lane] = (bits >> 12 & 3) == 0 ? small : ((bits >> 12 & 3) == 1 ? any : near);
+        }
+        const tare::simd::floats v = tare::simd::load(y.data()), draw = tare::simd::load(u.data());
+        tare::simd::store(way.data(), smaq_stochastic::round_small(v, draw));
+        tare::simd::store(other.data(), smaq_stochastic::round_drawn(v, draw));
+        REQUIRE(tare::testing::differences(other, way) == 0);
+        tare::simd::store(other.data(),
+                          tare::simd::to_floats(smaq_stochastic::round_drawn_to_int(v, draw)));
+        REQUIRE(other == way);
+    }
 }
 
 TEST_CASE("a sample has distinct indices, and depends on the seed alone") {

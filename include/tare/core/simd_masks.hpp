@@ -79,12 +79,12 @@ inline floats subtract_where(masks m, floats a, floats b) {
     return select(m, a - b, a);
 #endif
 }
-/// a - b where m, zero elsewhere.
-inline floats keep_difference(masks m, floats a, floats b) {
+/// a * b + c, rounded once where `fused`, where m, zero elsewhere.
+inline floats keep_fma(masks m, floats a, floats b, floats c) {
 #if defined(TARE_SIMD_512)
-    return _mm512_maskz_sub_ps(m, a, b);
+    return _mm512_maskz_fmadd_ps(m, a, b, c);
 #else
-    return keep(m, a - b);
+    return keep(m, fma(a, b, c));
 #endif
 }
 

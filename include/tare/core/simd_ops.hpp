@@ -18,11 +18,17 @@ namespace tare::simd {
 inline ints truncate_to_int(floats v) {
     return static_cast<std::int32_t>(v);
 }
+inline ints nearest_to_int(floats v) {
+    return static_cast<std::int32_t>(std::nearbyint(v));
+}
 inline floats trunc(floats v) {
     return std::trunc(v);
 }
 inline floats floor(floats v) {
     return std::floor(v);
+}
+inline floats ceil(floats v) {
+    return std::ceil(v);
 }
 inline void store(std::int32_t* p, ints v) {
     *p = v;
@@ -33,11 +39,24 @@ inline void store(std::int32_t* p, ints v) {
 inline ints truncate_to_int(floats v) {
     return xsimd::to_int(v);
 }
+/// Half to even.
+inline ints nearest_to_int(floats v) {
+#if defined(TARE_SIMD_512)
+    return _mm512_cvtps_epi32(v);
+#elif defined(TARE_SIMD_256)
+    return _mm256_cvtps_epi32(v);
+#else
+    return xsimd::nearbyint_as_int(v);
+#endif
+}
 inline floats trunc(floats v) {
     return xsimd::trunc(v);
 }
 inline floats floor(floats v) {
     return xsimd::floor(v);
+}
+inline floats ceil(floats v) {
+    return xsimd::ceil(v);
 }
 inline void store(std::int32_t* p, ints v) {
     v.store_unaligned(p);
@@ -55,6 +74,25 @@ inline floats floor_small(floats v) {
     return floats(_mm512_add_round_ps(v, large, down)) - large;
 #else
     return floor(v) + broadcast(0.0F);
+#endif
+}
+
+/// ceil(v) for |v| < 2^22; +0 for what rounds to 0.
+inline floats ceil_small(floats v) {
+#if defined(TARE_SIMD_512)
+    constexpr int up = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC;
+    const floats large = broadcast(0x1.8p23F);
+    return floats(_mm512_add_round_ps(v, large, up)) - large;
+#else
+    return ceil(v) + broadcast(0.0F);
+#endif
+}
+/// The same as an integer.
+inline ints ceil_to_int(floats v) {
+#if defined(TARE_SIMD_512)
+    return _mm512_cvt_roundps_epi32(v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+#else
+    return truncate_to_int(ceil(v));
 #endif
 }
 

@@ -121,21 +121,24 @@ template <std::unsigned_integral Code>
 }
 
 /// The low byte of each lane, to p on.
-[[gnu::always_inline]] inline void store_bytes(std::uint8_t* p, ints codes) {
+template <class Byte>
+    requires(sizeof(Byte) == 1)
+[[gnu::always_inline]] inline void store_bytes(Byte* p, ints codes) {
 #if defined(TARE_SIMD_512)
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(codes));
 #elif defined(TARE_SIMD_256)
-    const __m256i low = _mm256_and_si256(codes, _mm256_set1_epi32(0xFF));
-    const __m128i halves =
-        _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(halves, halves));
+    const __m256i low = _mm256_set1_epi64x(0x0C080400);  // of the four lanes of either half
+    const __m256i halves = _mm256_shuffle_epi8(codes, low);
+    const __m256i first = _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0);
+    const __m256i both = _mm256_permutevar8x32_epi32(halves, first);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(both));
 #elif defined(TARE_NO_SIMD)
-    *p = static_cast<std::uint8_t>(codes);
+    *p = static_cast<Byte>(codes);
 #else
     std::int32_t lane[lanes];
     codes.store_unaligned(lane);
     for (std::size_t i = 0; i < lanes; ++i)
-        p[i] = static_cast<std::uint8_t>(lane[i]);
+        p[i] = static_cast<Byte>(lane[i]);
 #endif
 }
 

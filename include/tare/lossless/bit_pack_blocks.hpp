@@ -135,6 +135,13 @@ Code pack_64(const Code* codes, std::byte* out) noexcept {
     return pack_pieces_64<Width>(codes, out);
 }
 
+// The same for blocks one behind the other, whose constants stay in registers.
+template <int Width, packable_code Code>
+void pack_run(const Code* codes, std::size_t blocks, std::byte* out) noexcept {
+    for (std::size_t b = 0; b < blocks; ++b)
+        static_cast<void>(pack_64<Width>(codes + pack_block * b, out + 8 * Width * b));
+}
+
 // Unpacks Width words into 64 codes the fastest way.
 template <int Width, packable_code Code>
 void unpack_64(const std::byte* in, Code* codes) noexcept {
@@ -155,6 +162,14 @@ struct bit_pack_kernels {
     static pack_function pack(int width) {
         static constexpr auto table = []<std::size_t... I>(std::index_sequence<I...>) {
             return std::array<pack_function, widths>{&pack_64<static_cast<int>(I) + 1, Code>...};
+        }
+        (std::make_index_sequence<widths>());
+        return table[static_cast<std::size_t>(width - 1)];
+    }
+    using run_function = void (*)(const Code*, std::size_t, std::byte*) noexcept;
+    static run_function run(int width) {
+        static constexpr auto table = []<std::size_t... I>(std::index_sequence<I...>) {
+            return std::array<run_function, widths>{&pack_run<static_cast<int>(I) + 1, Code>...};
         }
         (std::make_index_sequence<widths>());
         return table[static_cast<std::size_t>(width - 1)];

@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: MIT
 // The element of SmaQ in vectors: which side of the threshold, which integer, which value. The
 // formulas stand in smaq.hpp; every operation is rounded to float32 and none is fused but where the
-// result is the correctly rounded one anyway (quotients, see simd::divide).
+// result is the correctly rounded one anyway (quotients, see simd::divide and reciprocal_parts).
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string_view>
 
+#include <tare/core/reciprocal.hpp>
 #include <tare/core/simd.hpp>
 #include <tare/core/simd_masks.hpp>
 #include <tare/core/simd_ops.hpp>
@@ -36,6 +38,7 @@ struct smaq_nearest {
         const simd::floats large = simd::broadcast(0x1.8p23F);
         return (y + large) - large;
     }
+    static simd::ints round_to_int(simd::floats y, simd::floats) { return simd::nearest_to_int(y); }
 };
 /// Toward zero.
 struct smaq_truncating {
@@ -43,6 +46,9 @@ struct smaq_truncating {
     static simd::floats round(simd::floats y, simd::floats) { return simd::trunc(y); }
     static simd::floats round_small(simd::floats y, simd::floats) {
         return simd::trunc(y) + simd::broadcast(0.0F);
+    }
+    static simd::ints round_to_int(simd::floats y, simd::floats) {
+        return simd::truncate_to_int(y);
     }
 };
 /// Up when the fraction exceeds a uniform draw: unbiased.
@@ -59,6 +65,23 @@ struct smaq_stochastic {
     static simd::floats round_small(simd::floats y, simd::floats u) {
         const simd::floats below = simd::floor_small(y);
         return simd::add_where(u < y - below, below, simd::broadcast(1.0F));
+    }
+    static simd::ints round_to_int(simd::floats y, simd::floats u) {
+        return simd::truncate_to_int(round_small(y, u));
+    }
+    /// The same for |y| <= 127 and draws of uniform_16, odd multiples of 2^-17: y less the draw,
+    /// rounded to float32 and then up. The difference is above floor(y) where the fraction f is
+    /// above u, and what has to be shown is that no rounding hides it. Outside [-1, 0) the ulps of
+    /// y and of a difference between the same integers are one, between 2^-23 and 2^-17, so that
+    /// it is exact, or y < 1 and small differences are exact. In [-1, 0) it takes f > u + 2^-25 to
+    /// come out above -1, as it does for f to come out above u once f is rounded to float32: for
+    /// u > 1/2 both are the midpoint above an even number, and below 1/2 f - u is a multiple of
+    /// 2^-24.
+    static simd::floats round_drawn(simd::floats y, simd::floats u) {
+        return simd::ceil_small(y - u);
+    }
+    static simd::ints round_drawn_to_int(simd::floats y, simd::floats u) {
+        return simd::ceil_to_int(y - u);
     }
 };
 
@@ -139,27 +162,6 @@ class smaq_faithful_kernel {
     simd::divisor inward_, main_back_, outlier_back_;
 };
 
-/// Division of the integers 0 to `levels` by a constant as a product with two parts of its
-/// reciprocal, where that gives the quotient rounded correctly.
-/// Source: Brisebarre, Muller, Raina 2004, "Accelerating correctly rounded floating-point division
-/// when the divisor is known in advance", IEEE Transactions on Computers 53(8).
-struct smaq_back {
-    explicit smaq_back(const smaq_side& side)
-        : divisor(side.scale == 0.0F ? 1.0F : side.scale) {  // without levels all codes are 0
-        const double reciprocal = 1.0 / static_cast<double>(divisor);
-        high = static_cast<float>(reciprocal);
-        low = static_cast<float>(reciprocal - static_cast<double>(high));
-        constexpr float most = 255.0F;  // beyond it a look at all of them would take too long
-        exact = simd::fused && side.levels <= most;
-        for (float q = 1.0F; exact && q <= side.levels; q += 1.0F)
-            exact = std::fma(q, high, q * low) == q / divisor;
-    }
-    float divisor;
-    float high = 0.0F;
-    float low = 0.0F;
-    bool exact = false;
-};
-
 /// The sound variant: codes end at `levels`; NaN is taken for the mean.
 template <class Rounding>
 class smaq_encodable_kernel {
@@ -169,20 +171,20 @@ class smaq_encodable_kernel {
     smaq_encodable_kernel(const smaq_options& options, const smaq_params& p)
         : main_(options.main_bits, options.main_threshold),
           outlier_(options.outlier_bits, options.outlier_threshold - options.main_threshold),
-          main_back_(main_),
-          outlier_back_(outlier_),
+          // Without levels all codes are 0.
+          main_back_(main_.scale == 0.0F ? 1.0F : main_.scale),
+          outlier_back_(outlier_.scale == 0.0F ? 1.0F : outlier_.scale),
           mean_(p.mean),
-          deviation_(divisor(options, p)),
+          inward_(divisor(options, p)),
           threshold_(static_cast<float>(options.main_threshold)),
-          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()),
-          inward_(simd::broadcast(deviation_)),
-          exact_back_(main_back_.exact && outlier_back_.exact) {
+          floor_(options.all_positive ? 0.0F : -std::numeric_limits<float>::infinity()) {
+        const float deviation = inward_.value;
         constexpr float most = std::numeric_limits<float>::max();
-        const float far = deviation_ * most_deviations;
+        const float far = deviation * most_deviations;
         farthest_ = far < most ? far : most;
-        const double outermost =
-            std::fabs(static_cast<double>(mean_)) +
-            1.001 * options.outlier_threshold * static_cast<double>(deviation_);
+        last_within_ = find_last_within();
+        const double outermost = std::fabs(static_cast<double>(mean_)) +
+                                 1.001 * options.outlier_threshold * static_cast<double>(deviation);
         bounded_ = options.all_positive || !(outermost < static_cast<double>(most));
         // Then no main element comes beyond its last level, nor near the last one of outliers.
         one_bound_ = main_.levels <= outlier_.levels && threshold_ * main_.scale <= main_.levels;
@@ -191,36 +193,38 @@ class smaq_encodable_kernel {
     static float divisor(const smaq_options&, const smaq_params& p) {
         return p.deviation == 0.0F ? 1.0F : p.deviation;
     }
-    /// Whether the options and parameters are such that survivor<true>, which does not ask for each
-    /// vector what holds for all, is right.
+    /// Whether the options and parameters are such that survivor<true> and signed_code<true>, which
+    /// do not ask for each vector what holds for all, are right. Their draws are of uniform_16.
     [[nodiscard]] bool usual() const noexcept {
-        return inward_.usable && one_bound_ && exact_back_ && !bounded_;
+        const bool small = !Rounding::draws || outlier_.levels <= 127.0F;
+        return inward_.exact && one_bound_ && exact_back() && !bounded_ && small;
     }
 
     // Inlined by force: GCC counts the bodies as large, and a call spills every vector.
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] smaq_lanes grid(simd::floats v, simd::floats u) const {
-        const simd::floats z = deviations<Usual>(v);
-        const simd::masks outlier = outside(z);
+        const simd::floats d = v - simd::broadcast(mean_);
+        const simd::floats z = deviations<Usual>(v, d);
+        const simd::masks outlier = outside(d);
         const simd::floats offset = offset_of(z);
         const simd::floats y = scaled(z, offset, outlier);
         // The bounds are integers, so that it does not matter which comes first, they or rounding.
         const simd::floats most = Usual || one_bound_
                                       ? simd::broadcast(outlier_.levels)
                                       : pick(outlier, outlier_.levels, main_.levels);
-        return {Rounding::round_small(simd::limit(y, most), u), offset, outlier};
+        return {rounded<Usual>(simd::limit(y, most), u), offset, outlier};
     }
     template <bool Usual = false>
     [[nodiscard, gnu::always_inline]] simd::floats value(const smaq_lanes& c) const {
         simd::floats w;
-        if (Usual || exact_back_) {
+        if (Usual || exact_back()) {
             const simd::floats low = c.q * pick(c.outlier, outlier_back_.low, main_back_.low);
             w = simd::fma(c.q, pick(c.outlier, outlier_back_.high, main_back_.high), low);
         } else {
-            w = c.q / pick(c.outlier, outlier_back_.divisor, main_back_.divisor);
+            w = c.q / pick(c.outlier, outlier_back_.value, main_back_.value);
         }
         w = simd::add_where(c.outlier, w, c.offset);
-        return w * simd::broadcast(deviation_) + simd::broadcast(mean_);
+        return w * simd::broadcast(inward_.value) + simd::broadcast(mean_);
     }
     /// Keeps to the range of float32, and above 0 where that was asked for.
     template <bool Usual = false>
@@ -243,30 +247,73 @@ class smaq_encodable_kernel {
     /// mean, else -|q| - 1. And the outliers, a bit each, lane 0 lowest. |q| ends at `most` here,
     /// an integer not below both numbers of levels: those are for the caller to see to, when codes
     /// are bytes.
+    template <bool Usual>
     [[nodiscard, gnu::always_inline]] simd::ints
     signed_code(simd::floats v, simd::floats u, simd::floats most, std::uint32_t& outliers) const {
-        const simd::floats z = deviations<false>(v);
-        const simd::masks outlier = outside(z);
+        const simd::floats d = v - simd::broadcast(mean_);
+        const simd::floats z = deviations<Usual>(v, d);
+        const simd::masks outlier = outside(d);
         const simd::floats y = scaled(z, offset_of(z), outlier);
         outliers = simd::mask_bits(outlier);
-        const simd::floats q = Rounding::round_small(simd::limit(y, most), u);
-        return simd::add(simd::truncate_to_int(q), simd::shift_right(simd::as_ints(z), 31));
+        const simd::floats near = simd::limit(y, most);
+        simd::ints q;
+        if constexpr (Usual && Rounding::draws) {
+            q = Rounding::round_drawn_to_int(near, u);
+        } else {
+            q = Rounding::round_to_int(near, u);
+        }
+        return simd::add(q, simd::shift_right(simd::as_ints(z), 31));
     }
     [[nodiscard]] int levels(bool outlier) const noexcept {
         return static_cast<int>(outlier ? outlier_.levels : main_.levels);
     }
 
   private:
-    template <bool Usual>
-    [[gnu::always_inline]] simd::floats deviations(simd::floats v) const {
-        const simd::floats d = simd::keep_difference(v == v, v, simd::broadcast(mean_));
-        if (Usual || inward_.usable)
-            return simd::divide_usable(simd::limit(d, simd::broadcast(farthest_)), inward_);
-        // FLT_MAX may be near: a difference beyond it is infinite, and stays so until here.
-        return simd::limit(d / inward_.value, simd::broadcast(most_deviations));
+    [[nodiscard]] bool exact_back() const noexcept {
+        return main_back_.exact && outlier_back_.exact;
     }
-    [[gnu::always_inline]] simd::masks outside(simd::floats z) const {
-        return simd::magnitude(z) > simd::broadcast(threshold_);
+    // The largest distance from the mean that is not an outlier's: as rounding keeps the order, to
+    // ask for it is to ask for the quotient, and is done while that is formed. The patterns of
+    // floats that are not negative are ordered as they are.
+    [[nodiscard]] float find_last_within() const noexcept {
+        const float deviation = std::fabs(inward_.value);
+        const auto within = [&](std::int32_t pattern) {
+            const float z = std::bit_cast<float>(pattern) / deviation;
+            return !((z < most_deviations ? z : most_deviations) > threshold_);
+        };
+        constexpr std::int32_t near = 4;  // it is this near to the product, or a rare extreme
+        std::int32_t low = 0, high = 0x7F800001;  // within, and not
+        const auto guess = std::bit_cast<std::int32_t>(threshold_ * deviation);
+        if (guess > near && guess < high - near) {
+            if (within(guess - near)) low = guess - near;
+            if (!within(guess + near)) high = guess + near;
+        }
+        while (high - low > 1) {
+            const std::int32_t middle = low + (high - low) / 2;
+            (within(middle) ? low : high) = middle;
+        }
+        return std::bit_cast<float>(low);
+    }
+
+    // A NaN is taken for the mean. `d` is v less the mean.
+    template <bool Usual>
+    [[gnu::always_inline]] simd::floats deviations(simd::floats v, simd::floats d) const {
+        if (Usual || inward_.exact) {
+            const simd::floats near = simd::limit(d, simd::broadcast(farthest_));
+            return simd::keep_fma(v == v, near, simd::broadcast(inward_.high),
+                                  near * simd::broadcast(inward_.low));
+        }
+        // FLT_MAX may be near: a difference beyond it is infinite, and stays so until here.
+        const simd::floats z = d / simd::broadcast(inward_.value);
+        return simd::keep(v == v, simd::limit(z, simd::broadcast(most_deviations)));
+    }
+    [[gnu::always_inline]] simd::masks outside(simd::floats d) const {
+        return simd::magnitude(d) > simd::broadcast(last_within_);
+    }
+    template <bool Usual>
+    [[gnu::always_inline]] static simd::floats rounded(simd::floats y, simd::floats u) {
+        if constexpr (Usual && Rounding::draws) return Rounding::round_drawn(y, u);
+        return Rounding::round_small(y, u);
     }
     [[gnu::always_inline]] simd::floats offset_of(simd::floats z) const {
         return simd::with_sign_of(simd::broadcast(threshold_), z);
@@ -284,11 +331,11 @@ class smaq_encodable_kernel {
     static constexpr float most_deviations = 0x1p100F;
 
     smaq_side main_, outlier_;
-    smaq_back main_back_, outlier_back_;
-    float mean_, deviation_, threshold_, floor_;
-    float farthest_ = 0.0F;
-    simd::divisor inward_;
-    bool exact_back_;
+    simd::reciprocal_parts main_back_, outlier_back_;
+    float mean_;
+    simd::reciprocal_parts inward_;  // of the deviation
+    float threshold_, floor_;
+    float farthest_ = 0.0F, last_within_ = 0.0F;
     bool bounded_ = false;
     bool one_bound_ = false;
 };

@@ -14,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -62,55 +61,57 @@ class smaq_code_queue {
         : width_(static_cast<std::size_t>(width)),
           levels_(static_cast<Signed>(levels)),
           sign_(static_cast<lane>(1U << (width - 1))),
-          sign_of_zero_(outlier ? sign_ : lane{0}),
-          pack_(bit_pack_kernels<lane>::pack(width)),
+          outlier_(outlier),
+          run_(bit_pack_kernels<lane>::run(width)),
           out_(out) {}
 
-    /// Appends the codes of `block` whose bit in `mask` is set, at most map_chunk of them between
-    /// two calls of flush().
-    void put(const Signed* block, std::uint64_t mask) noexcept {
-        count_ += compress_64(block, mask, codes_ + count_);
-    }
-    /// Packs whole blocks.
-    void flush() noexcept {
-        std::size_t at = 0;
-        for (; at + pack_block <= count_; at += pack_block)
-            pack(codes_ + at);
-        count_ -= at;
-        std::memmove(codes_, codes_ + at, sizeof(Signed) * count_);
-        blocks_ += at / pack_block;
+    /// Takes those of `count` codes, at most map_chunk, whose bit in `outliers` is set, or those
+    /// whose bit is not.
+    void put(const Signed* codes, extent count, const std::uint64_t* outliers) noexcept {
+        const std::uint64_t flip = outlier_ ? 0 : ~std::uint64_t{0};
+        std::size_t waiting = count_;
+        for (extent left = count; left > 0; left -= 64, codes += mask_block) {
+            const std::uint64_t there = low_mask(static_cast<int>(std::min<extent>(left, 64)));
+            waiting += compress_64(codes, (*outliers++ ^ flip) & there, codes_ + waiting);
+        }
+        const std::size_t whole = waiting / pack_block * pack_block;
+        pack(whole);
+        packed_ += whole;
+        count_ = waiting - whole;
+        std::memmove(codes_, codes_ + whole, sizeof(Signed) * count_);
     }
     /// Packs what is left, with zeros behind it; returns all bits.
     [[nodiscard]] std::int64_t finish() noexcept {
-        flush();
-        const auto bits = static_cast<std::int64_t>((blocks_ * pack_block + count_) * width_);
         std::fill(codes_ + count_, codes_ + pack_block, Signed{0});
-        if (count_ > 0) pack(codes_);
-        return bits;
+        if (count_ > 0) pack(pack_block);
+        return static_cast<std::int64_t>((packed_ + count_) * width_);
     }
 
   private:
     using lane = std::make_unsigned_t<Signed>;
 
-    void pack(const Signed* block) noexcept {
-        alignas(64) lane codes[pack_block];
+    // Packs `count` codes, whole blocks of them.
+    void pack(std::size_t count) noexcept {
         const Signed levels = levels_;
         const lane sign = sign_;
-        const lane sign_of_zero = sign_of_zero_;
+        const lane sign_of_zero = outlier_ ? sign : lane{0};
+        lane* const codes = reinterpret_cast<lane*>(codes_);
+        for (lane* block = codes; block < codes + count; block += pack_block)
 #pragma omp simd
-        for (std::size_t i = 0; i < pack_block; ++i)
-            codes[i] = smaq_code(block[i], levels, sign, sign_of_zero);
-        static_cast<void>(pack_(codes, out_));
-        out_ += 8 * width_;
+            for (std::size_t i = 0; i < pack_block; ++i)
+                block[i] = smaq_code(static_cast<Signed>(block[i]), levels, sign, sign_of_zero);
+        run_(codes, count / pack_block, out_);
+        out_ += count / 8 * width_;
     }
 
     std::size_t width_;
     Signed levels_;
-    lane sign_, sign_of_zero_;
-    typename bit_pack_kernels<lane>::pack_function pack_;
+    lane sign_;
+    bool outlier_;
+    typename bit_pack_kernels<lane>::run_function run_;
     std::byte* out_;
     std::size_t count_ = 0;
-    std::size_t blocks_ = 0;
+    std::size_t packed_ = 0;
     // 63 that wait, a chunk of new ones, and what compress_64 writes beyond.
     Signed codes_[static_cast<std::size_t>(map_chunk) + 2 * pack_block];
 };
@@ -128,9 +129,6 @@ inline constexpr extent smaq_range_elements = 64 * map_chunk;
 template <class Signed, class Elements>
 smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_widths& widths,
                            const Elements& elements) {
-    constexpr auto chunk_blocks = static_cast<std::size_t>(map_chunk) / mask_block;
-    constexpr auto most =
-        static_cast<float>(std::min(int{std::numeric_limits<Signed>::max()}, 0x7FFF));
     const std::size_t blocks =
         (static_cast<std::size_t>(end - begin) + mask_block - 1) / mask_block;
     smaq_range out;
@@ -140,25 +138,14 @@ smaq_range smaq_pack_range(const float* x, extent begin, extent end, const smaq_
     smaq_code_queue<Signed> main(widths.main, elements.levels(false), false, out.main.data());
     smaq_code_queue<Signed> outlier(widths.outlier, elements.levels(true), true,
                                     out.outlier.data());
-    alignas(64) std::int32_t whole[map_chunk];
     alignas(64) Signed codes[map_chunk];
     for (extent from = begin; from < end; from += map_chunk) {
         const extent count = std::min(map_chunk, end - from);
         std::uint64_t* const flags =
             out.flags.data() + static_cast<std::size_t>(from - begin) / mask_block;
-        elements.signed_codes(x, from, from + count, most, whole, flags);
-#pragma omp simd
-        for (extent i = 0; i < map_chunk; ++i)
-            codes[i] = static_cast<Signed>(whole[i]);
-        for (std::size_t b = 0; b < chunk_blocks; ++b) {
-            const extent left = count - static_cast<extent>(b * mask_block);
-            if (left <= 0) break;
-            const std::uint64_t there = low_mask(static_cast<int>(std::min<extent>(left, 64)));
-            main.put(codes + b * mask_block, ~flags[b] & there);
-            outlier.put(codes + b * mask_block, flags[b]);
-        }
-        main.flush();
-        outlier.flush();
+        elements.signed_codes(x, from, from + count, codes, flags);
+        main.put(codes, count, flags);
+        outlier.put(codes, count, flags);
     }
     out.main_bits = main.finish();
     out.outlier_bits = outlier.finish();
@@ -212,7 +199,7 @@ void smaq_symbols(std::span<const float> x, const smaq_widths& widths, const Ele
         std::uint64_t flags[static_cast<std::size_t>(map_chunk) / mask_block];
         for (extent from = begin; from < end; from += map_chunk) {
             const extent to = std::min(from + map_chunk, end);
-            elements.signed_codes(x.data(), from, to, 0x7FFF, codes, flags);
+            elements.signed_codes(x.data(), from, to, codes, flags);
             for (extent i = 0; i < to - from; ++i) {
                 const bool far = (flags[i / 64] >> (i % 64) & 1) != 0;
                 const std::uint32_t sign = 1U << ((far ? widths.outlier : widths.main) - 1);
