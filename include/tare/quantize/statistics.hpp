@@ -14,6 +14,7 @@
 #include <cstring>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include <tare/core/parallel.hpp>
@@ -64,9 +65,10 @@ using lanes8d = double __attribute__((vector_size(64)));
 
 inline constexpr extent virtual_lanes = 16;
 
-// Elements that a pass asks for ahead of itself: with this much arithmetic the machine's own
-// prefetching falls behind (0.45 against 0.59 ns an element, 64 MiB).
-inline constexpr extent statistics_ahead = 1024;
+// Elements that a pass asks for ahead of itself: 16 KiB. The machine's own prefetching falls behind
+// this much arithmetic (0.45 against 0.59 ns an element, 64 MiB) and begins anew in each page of 4
+// KiB; beyond that page one core reads 53 GB/s in the place of 40.
+inline constexpr extent statistics_ahead = 4096;
 
 // The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
 // GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
@@ -112,6 +114,10 @@ struct ordered_range {
     std::int32_t low = std::numeric_limits<std::int32_t>::max();
     std::int32_t high = std::numeric_limits<std::int32_t>::min();
 };
+
+inline ordered_range joined(const ordered_range& a, const ordered_range& b) noexcept {
+    return {a.low < b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+}
 
 // The slow path of a block that holds NaN or infinity: the range of the others.
 [[gnu::noinline]] inline ordered_range block_range_finite(const float* x, extent count) noexcept {
@@ -207,11 +213,28 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
            static_cast<std::size_t>(statistics_block);
 }
 
+/// Calls `one(from, count)` for the parts of a block, each when what lies statistics_ahead behind
+/// it has been asked for. `count` is a constant but for the last part.
+template <class One>
+[[gnu::always_inline]] inline void for_parts_ahead(const float* x, extent count, const One& one) {
+    constexpr extent part = 64;  // several lines asked for at once wait for each other
+    extent i = 0;
+    for (; i + part <= count; i += part) {
+        simd::prefetch<part>(x + i, statistics_ahead);
+        one(x + i, std::integral_constant<extent, part>{});
+    }
+    one(x + i, count - i);
+}
+
 // Of a tensor of several blocks; not inlined, because blocks of a format ask for theirs one by one.
 [[gnu::noinline]] inline float largest_of_blocks(std::span<const float> x) {
     std::vector<float> most(block_count(x));
     for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        most[static_cast<std::size_t>(block)] = block_magnitude(data, count);
+        float& largest = most[static_cast<std::size_t>(block)];
+        for_parts_ahead(data, count, [&](const float* from, auto some) {
+            const float here = block_magnitude(from, some);
+            largest = here > largest ? here : largest;
+        });
     });
     return block_magnitude(most.data(), static_cast<extent>(most.size()));
 }
@@ -219,13 +242,15 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
 [[gnu::noinline]] inline ordered_range range_of_blocks(std::span<const float> x) {
     std::vector<ordered_range> parts(block_count(x));
     for_each_block(x, 1, [&](extent block, const float* data, extent count) {
-        parts[static_cast<std::size_t>(block)] = block_range(data, count);
+        ordered_range all;
+        for_parts_ahead(data, count, [&](const float* from, auto some) {
+            all = joined(all, block_range(from, some));
+        });
+        parts[static_cast<std::size_t>(block)] = all;
     });
     ordered_range all;
-    for (const ordered_range& part : parts) {
-        all.low = part.low < all.low ? part.low : all.low;
-        all.high = part.high > all.high ? part.high : all.high;
-    }
+    for (const ordered_range& part : parts)
+        all = joined(all, part);
     return all;
 }
 
