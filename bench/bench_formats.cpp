@@ -17,9 +17,9 @@ namespace {
 constexpr tare::extent elements = tare::extent{16} << 20;
 
 struct buffers {
-    tare::aligned_vector<float> x = bench::values(elements, 1, -3, 3);
-    tare::aligned_vector<float> y = tare::aligned_vector<float>(x.size());
-    tare::aligned_vector<std::uint32_t> codes = tare::aligned_vector<std::uint32_t>(x.size());
+    bench::pooled<float> x = bench::values<bench::pooled<float>>(elements, 1, -3, 3);
+    bench::pooled<float> y = bench::pooled<float>(x.size());
+    bench::pooled<std::uint32_t> codes = bench::pooled<std::uint32_t>(x.size());
 };
 
 buffers& shared() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lossless packing beside a copy in the same run. Bytes are those of the unpacked side, items its
-// elements. 16.8 million elements (64 MB) of normal weights, deviation 0.03, in memory of the pool
-// as a tensor's, cold: larger than the caches.
+// elements. 16.8 million elements (64 MB) of normal weights, deviation 0.03, cold: larger than the
+// caches.
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -10,7 +10,6 @@
 
 #include <benchmark/benchmark.h>
 
-#include <tare/core/pool.hpp>
 #include <tare/core/random.hpp>
 #include <tare/lossless/bdi.hpp>
 #include <tare/lossless/bit_mask.hpp>
@@ -25,8 +24,7 @@ namespace {
 
 constexpr std::size_t elements = std::size_t{1} << 24;
 
-template <class T>
-using pooled = std::vector<T, tare::pool_allocator<T>>;
+using bench::pooled;
 
 // Codes of normal weights on the 32-bit grid, centred at 0 or at 2^31.
 template <class Value>

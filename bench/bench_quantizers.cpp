@@ -11,9 +11,9 @@ namespace {
 
 constexpr tare::extent elements = tare::extent{1} << 24;  // 64 MiB
 
-const tare::aligned_vector<float>& input() {
-    static const tare::aligned_vector<float> x = [] {
-        tare::aligned_vector<float> v(static_cast<std::size_t>(elements));
+const bench::pooled<float>& input() {
+    static const bench::pooled<float> x = [] {
+        bench::pooled<float> v(static_cast<std::size_t>(elements));
         const tare::random_stream random(1, 0);
         for (std::size_t i = 0; i < v.size(); ++i)
             v[i] = i < 65536 ? random.normal(i) * 0.03F : v[i - 65536];
@@ -21,8 +21,8 @@ const tare::aligned_vector<float>& input() {
     }();
     return x;
 }
-tare::aligned_vector<float>& output() {
-    static tare::aligned_vector<float> y(input().size());
+bench::pooled<float>& output() {
+    static bench::pooled<float> y(input().size());
     return y;
 }
 

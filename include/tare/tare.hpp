@@ -18,6 +18,7 @@
 #include <tare/core/python_random.hpp>
 #include <tare/core/random.hpp>
 #include <tare/core/random_fill.hpp>
+#include <tare/core/reciprocal.hpp>
 #include <tare/core/root.hpp>
 #include <tare/core/scalar.hpp>
 #include <tare/core/shape.hpp>
