@@ -149,9 +149,14 @@ class grouped_quantizer {
             alignas(64) code codes[piece];
             detail::for_chunks(begin, end, [&](extent from, extent to) {
                 at.template walk<hooks::block>(from, to, [&](extent g, extent b, auto count) {
-                    if constexpr (!hooks::fetches_next)
-                        detail::fetch_next_piece(x.data() + b, count);
-                    q.encode_values(x.data() + b, count, groups[g], codes + (b - from));
+                    const auto encode_part = [&](extent i, auto some) {
+                        q.encode_values(x.data() + b + i, some, groups[g], codes + (b + i - from));
+                    };
+                    if constexpr (hooks::fetches_next) {
+                        encode_part(0, count);
+                    } else {
+                        detail::for_fetched_parts(x.data() + b, count, encode_part);
+                    }
                 });
                 detail::pack_piece(
                     std::span<const code>(codes, static_cast<std::size_t>(to - from)), width,
