@@ -101,9 +101,10 @@ class nf4_elements {
                 std::memcpy(codes + i, bits, sizeof bits);
             }
         }
+        const extent rest = n - i;
 #pragma omp simd
-        for (extent k = i; k < n; ++k)
-            codes[k] = static_cast<Code>(nearest_nf4(x[k] / divisor));
+        for (extent k = 0; k < rest; ++k)
+            codes[i + k] = static_cast<Code>(nearest_nf4(x[i + k] / divisor));
     }
     [[gnu::always_inline]] void scale_values(const float* values, extent n, const nf4_group& group,
                                              float* y) const {
@@ -124,9 +125,11 @@ class nf4_elements {
             for (; i + lanes <= n; i += lanes)
                 simd::store(y + i, level_of(quotient(x + i, by)) * outward);
         }
+        const extent rest = n - i;
 #pragma omp simd
-        for (extent k = i; k < n; ++k)
-            y[k] = one_of_sixteen(nearest_nf4(x[k] / divisor), patterns_of(nf4_levels)) * scale;
+        for (extent k = 0; k < rest; ++k)
+            y[i + k] =
+                one_of_sixteen(nearest_nf4(x[i + k] / divisor), patterns_of(nf4_levels)) * scale;
     }
 
   private:
