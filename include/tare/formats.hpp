@@ -94,6 +94,7 @@
 #include <tare/quantize/smaq_fold.hpp>
 #include <tare/quantize/smaq_fpga.hpp>
 #include <tare/quantize/smaq_kernel.hpp>
+#include <tare/quantize/smaq_policies.hpp>
 #include <tare/quantize/smaq_simulation.hpp>
 #include <tare/quantize/smaq_size.hpp>
 #include <tare/quantize/smaq_statistics.hpp>

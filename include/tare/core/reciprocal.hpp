@@ -13,13 +13,11 @@
 // 2^-50; a l, below 2^-24, is rounded by at most 2^-49. So what the last step rounds is less than
 // 2 * 2^-50 + 2^-49 = 2^-48 away from a/b, and rounds as a/b does unless as near to a/b there is
 // the midpoint of two floats.
-//   a >= b: a midpoint is N/2^24, N odd, and k/(2^24 B) away, k = 2^24 A - N B. k is not 0, for
-//   2^24
-//           does not divide B, and |k| < 2^-48 * 2^24 * 2^24 = 1: there is none.
-//   a < b:  a midpoint is N/2^25, N odd, 2^24 < N < 2^25, and k/(2^25 B) away, k = 2^25 A - N B. k
-//   is
-//           not 0 and |k| < 2, so k = 1 or -1 and B is odd. Modulo 2^25 these are N = -1/B and
-//           N = 1/B, whose sum is 2^25: one of them is above 2^24, and it makes one A.
+// Where a >= b a midpoint is N/2^24, N odd, and k/(2^24 B) away, k = 2^24 A - N B. k is not 0, for
+// 2^24 does not divide B, and |k| < 2^-48 * 2^24 * 2^24 = 1: there is none.
+// Where a < b a midpoint is N/2^25, N odd, 2^24 < N < 2^25, and k/(2^25 B) away, k = 2^25 A - N B.
+// k is not 0 and |k| < 2, so k = 1 or -1 and B is odd. Modulo 2^25 these are N = -1/B and N = 1/B,
+// whose sum is 2^25: one of them is above 2^24, and it makes one A.
 
 #include <cmath>
 #include <cstdint>
@@ -36,8 +34,8 @@ struct reciprocal_parts {
         // Far enough from both ends of the exponents that no part underflows.
         const float size = std::fabs(v);
         if (!fused || !(size >= 0x1p-60F && size <= 0x1p60F)) return;
-        low =
-            std::fma(-high, v, 1.0F) / v;  // the remainder is exact, and so this is RN(1/v - high)
+        // The remainder is exact, and so this is RN(1/v - high).
+        low = std::fma(-high, v, 1.0F) / v;
         int exponent = 0;
         const auto b = static_cast<std::uint32_t>(std::ldexp(std::frexp(size, &exponent), 24));
         const std::uint32_t hard = hardest_numerator(b);
