@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace tare::simd {
 
@@ -25,6 +26,23 @@ template <std::size_t Count = 1, int Locality = 3, class T>
 template <std::size_t Count = 1, class T>
 [[gnu::always_inline]] inline void prefetch_early(const T* p, std::ptrdiff_t ahead) {
     prefetch<Count, 2>(p, ahead);
+}
+
+/// Calls one(i, some) for the parts [i, i + some) of `count` elements from p on, each when the
+/// elements `Ahead` behind it have been asked for: all lines of a long array, asked for at once,
+/// would wait for each other. `some` is the constant Part but for the last part.
+template <std::ptrdiff_t Part, std::ptrdiff_t Ahead, class T, class One>
+[[gnu::always_inline]] inline void for_parts_ahead(const T* p, std::ptrdiff_t count,
+                                                   const One& one) {
+    std::ptrdiff_t i = 0;
+    for (; i + Part <= count; i += Part) {
+        prefetch<Part>(p + i, Ahead);
+        one(i, std::integral_constant<std::ptrdiff_t, Part>{});
+    }
+    if (i == count) return;
+    for (std::ptrdiff_t k = i; k < count; k += 64 / static_cast<std::ptrdiff_t>(sizeof(T)))
+        prefetch(p + k, Ahead);
+    one(i, count - i);
 }
 
 /// Asks for one line to be written soon.

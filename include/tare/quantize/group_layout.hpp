@@ -74,22 +74,14 @@ inline constexpr extent group_piece = map_chunk;
 }
 
 /// Calls one(i, some) for the parts [i, i + some) of `count` elements from x on, each when the same
-/// part of the next piece has been asked for: all lines of a long group, asked for at once, would
-/// wait for each other. `some` is a constant but for the last part of a group of unknown length.
+/// part of the next piece has been asked for. A constant `count` is one part.
 template <class Count, class One>
 [[gnu::always_inline]] inline void for_fetched_parts(const float* x, Count count, const One& one) {
-    if constexpr (!std::is_same_v<Count, extent>) {
+    if constexpr (std::is_same_v<Count, extent>) {
+        simd::for_parts_ahead<256, group_piece>(x, count, one);
+    } else {
         fetch_next_piece(x, count);
         one(extent{0}, count);
-    } else {
-        constexpr extent part = 256;
-        extent i = 0;
-        for (; i + part <= count; i += part) {
-            fetch_next_piece(x + i, part);
-            one(i, std::integral_constant<extent, part>{});
-        }
-        fetch_next_piece(x + i, count - i);
-        if (i < count) one(i, count - i);
     }
 }
 

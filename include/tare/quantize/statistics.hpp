@@ -14,7 +14,6 @@
 #include <cstring>
 #include <limits>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include <tare/core/parallel.hpp>
@@ -69,6 +68,8 @@ inline constexpr extent virtual_lanes = 16;
 // this much arithmetic (0.45 against 0.59 ns an element, 64 MiB) and begins anew in each page of 4
 // KiB; beyond that page one core reads 53 GB/s in the place of 40.
 inline constexpr extent statistics_ahead = 4096;
+// How many at a time where the loop itself is left to the compiler.
+inline constexpr extent statistics_part = 64;
 
 // The integer reductions below carry no omp pragma: compilers vectorise them unasked, and asked,
 // GCC 12 ends them through MMX registers where there is no AVX, which breaks later x87 arithmetic.
@@ -213,28 +214,16 @@ inline std::size_t block_count(std::span<const float> x) noexcept {
            static_cast<std::size_t>(statistics_block);
 }
 
-/// Calls `one(from, count)` for the parts of a block, each when what lies statistics_ahead behind
-/// it has been asked for. `count` is a constant but for the last part.
-template <class One>
-[[gnu::always_inline]] inline void for_parts_ahead(const float* x, extent count, const One& one) {
-    constexpr extent part = 64;  // several lines asked for at once wait for each other
-    extent i = 0;
-    for (; i + part <= count; i += part) {
-        simd::prefetch<part>(x + i, statistics_ahead);
-        one(x + i, std::integral_constant<extent, part>{});
-    }
-    one(x + i, count - i);
-}
-
 // Of a tensor of several blocks; not inlined, because blocks of a format ask for theirs one by one.
 [[gnu::noinline]] inline float largest_of_blocks(std::span<const float> x) {
     std::vector<float> most(block_count(x));
     for_each_block(x, 1, [&](extent block, const float* data, extent count) {
         float& largest = most[static_cast<std::size_t>(block)];
-        for_parts_ahead(data, count, [&](const float* from, auto some) {
-            const float here = block_magnitude(from, some);
-            largest = here > largest ? here : largest;
-        });
+        simd::for_parts_ahead<statistics_part, statistics_ahead>(
+            data, count, [&](extent i, auto some) {
+                const float here = block_magnitude(data + i, some);
+                largest = here > largest ? here : largest;
+            });
     });
     return block_magnitude(most.data(), static_cast<extent>(most.size()));
 }
@@ -243,9 +232,9 @@ template <class One>
     std::vector<ordered_range> parts(block_count(x));
     for_each_block(x, 1, [&](extent block, const float* data, extent count) {
         ordered_range all;
-        for_parts_ahead(data, count, [&](const float* from, auto some) {
-            all = joined(all, block_range(from, some));
-        });
+        simd::for_parts_ahead<statistics_part, statistics_ahead>(
+            data, count,
+            [&](extent i, auto some) { all = joined(all, block_range(data + i, some)); });
         parts[static_cast<std::size_t>(block)] = all;
     });
     ordered_range all;
